@@ -1,0 +1,155 @@
+#include "base/file.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <system_error>
+
+#include "base/descriptor.h"
+#include "base/error.h"
+
+namespace lathe {
+namespace {
+
+[[noreturn]] void FailIo(std::string_view doing, const fs::path& path, int error) {
+  throw Error(ErrorKind::kIo, "cannot {} {}: {}", doing, path.string(), Reason(error));
+}
+
+// Returns 0 or an errno.
+int WriteAll(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written = write(fd, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+// Makes a rename survive a power failure. Not every file system can; that is no error.
+void SyncFolder(const fs::path& folder) {
+  const Descriptor descriptor(
+      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.ok()) fsync(descriptor.get());
+}
+
+void WriteInPlace(const fs::path& path, std::string_view content) {
+  const Descriptor out = OpenToWrite(path, 0);
+  const int error = out.ok() ? WriteAll(out.get(), content) : errno;
+  if (error != 0) FailIo("write", path, error);
+}
+
+}  // namespace
+
+Descriptor OpenToWrite(const fs::path& path, int flags) {
+  constexpr mode_t kMode = 0666;  // the umask decides
+  const auto attempt = [&] { return open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, kMode); };
+  Descriptor descriptor(attempt());
+  if (!descriptor.ok() && errno == ENOENT && path.has_parent_path()) {
+    MakeFolder(path.parent_path());
+    descriptor = Descriptor(attempt());
+  }
+  return descriptor;
+}
+
+std::string ReadFile(const fs::path& path) {
+  const auto fail = [&] {
+    throw Error(ErrorKind::kInput, "cannot read {}: {}", path.string(), Reason(errno));
+  };
+  const Descriptor in(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!in.ok() || fstat(in.get(), &info) != 0) fail();
+
+  // The size is only a hint: files in /proc have none, others may grow.
+  constexpr size_t kChunk = 64 << 10;
+  std::string content;
+  size_t used = 0;
+  content.resize(static_cast<size_t>(info.st_size) + 1);
+  while (true) {
+    if (used == content.size()) content.resize(used + std::max(kChunk, used / 2));
+    const ssize_t got = read(in.get(), content.data() + used, content.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail();
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+  }
+  content.resize(used);
+  return content;
+}
+
+void WriteFileAtomically(const fs::path& path, std::string_view content) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_directory(status)) FailIo("write", path, EISDIR);
+  // A pipe or device (--out /dev/stdout) must be written to, not replaced by a file.
+  if (fs::exists(status) && !fs::is_regular_file(status)) return WriteInPlace(path, content);
+  const fs::path target = fs::is_symlink(path, ignored) ? fs::weakly_canonical(path) : path;
+
+  // The process id alone is not unique in a folder that several machines share, hence O_EXCL.
+  static std::atomic<uint64_t> counter{0};
+  fs::path temporary;
+  Descriptor out;
+  do {
+    const std::string name =
+        fmt::format(".{}.tmp-{}-{}", target.filename().string(), getpid(), counter.fetch_add(1));
+    temporary = target.parent_path() / name;
+    out = OpenToWrite(temporary, O_CREAT | O_EXCL);
+  } while (!out.ok() && errno == EEXIST);
+  if (!out.ok()) FailIo("write", path, errno);
+  int error = WriteAll(out.get(), content);
+  if (error == 0 && fsync(out.get()) != 0) error = errno;
+  if (out.Close() != 0 && error == 0) error = errno;
+  if (error == 0 && rename(temporary.c_str(), target.c_str()) != 0) error = errno;
+  if (error != 0) {
+    unlink(temporary.c_str());
+    FailIo("write", path, error);
+  }
+  SyncFolder(target.parent_path());
+}
+
+void AppendLine(const fs::path& path, std::string_view line) {
+  const Descriptor out = OpenToWrite(path, O_CREAT | O_APPEND);
+  struct stat before {};
+  if (!out.ok() || fstat(out.get(), &before) != 0) FailIo("append to", path, errno);
+  const int error = WriteAll(out.get(), std::string(line) + '\n');
+  if (error != 0) {
+    // Half a line (the disk filled up within it) would spoil the next one, too.
+    if (S_ISREG(before.st_mode) && ftruncate(out.get(), before.st_size) != 0) {
+      FailIo("take back half a line of", path, errno);
+    }
+    FailIo("append to", path, error);
+  }
+}
+
+void MakeFolder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) FailIo("make folder", path, error.value());
+  if (!fs::is_directory(path, error)) FailIo("make folder", path, ENOTDIR);
+}
+
+FileLock::FileLock(const fs::path& path, std::string_view busy_message) {
+  // flock belongs to the open file, so it also excludes a second FileLock in this process; children
+  // do not inherit it, because the descriptor closes on exec.
+  Descriptor file = OpenToWrite(path, O_CREAT);
+  if (!file.ok()) FailIo("open lock file", path, errno);
+  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK) throw Error(ErrorKind::kInput, std::string(busy_message));
+    FailIo("lock", path, errno);
+  }
+  fd_ = file.Release();
+}
+
+FileLock::~FileLock() { close(fd_); }
+
+uint64_t HashBytes(std::string_view bytes, uint64_t seed) {
+  uint64_t hash = seed;
+  for (unsigned char c : bytes) hash = (hash ^ c) * 0x100000001b3ULL;
+  return hash;
+}
+
+}  // namespace lathe

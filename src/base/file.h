@@ -1,0 +1,47 @@
+// Files: whole reads, atomic writes, locks. Every file Lathe writes goes through
+// WriteFileAtomically, so that a reader (or the same program after SIGKILL) sees the old content or
+// the new, never half of it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace lathe {
+
+namespace fs = std::filesystem;
+
+// Reads a whole file. Throws kInput naming the path when it is missing, a directory or unreadable.
+std::string ReadFile(const fs::path& path);
+
+// Writes to a temporary name beside `path`, fsyncs and renames. Creates missing parent folders.
+// Throws kIo with the system's reason (for example "No space left on device"); the temporary file
+// is removed and the old file stays. Follows links; a device or pipe is written to in place.
+void WriteFileAtomically(const fs::path& path, std::string_view content);
+
+// Appends one line and flushes it to the kernel (a crash of the process loses nothing). Creates
+// missing parent folders. Throws kIo; then no part of the line is left.
+void AppendLine(const fs::path& path, std::string_view line);
+
+// mkdir -p; throws kIo with the reason.
+void MakeFolder(const fs::path& path);
+
+// An exclusive advisory lock on a file, released on destruction or when the process dies, however
+// it dies. The file itself stays.
+class FileLock {
+ public:
+  // Takes the lock or throws kInput with `busy_message` when another live process holds it.
+  FileLock(const fs::path& path, std::string_view busy_message);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+// 64-bit content hash (FNV-1a) for fingerprints and cache names; not cryptographic.
+uint64_t HashBytes(std::string_view bytes, uint64_t seed = 0xcbf29ce484222325ULL);
+
+}  // namespace lathe

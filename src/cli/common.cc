@@ -1,0 +1,76 @@
+#include "cli/common.h"
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "base/config.h"
+#include "base/error.h"
+#include "engine/backends/fake/fake_engine.h"
+#include "engine/backends/openvino/openvino_engine.h"
+#include "net/network_file.h"
+#include "net/zoo.h"
+
+namespace lathe::cli {
+namespace {
+
+using EngineMaker = std::unique_ptr<engine::Engine> (*)(const engine::TargetOptions&);
+
+std::unique_ptr<engine::Engine> MakeFake(const engine::TargetOptions& options) {
+  return engine::MakeFakeEngine({.target = options, .noise = 0.01});
+}
+
+const std::map<std::string, EngineMaker>& Engines() {
+  static const std::map<std::string, EngineMaker> engines = {
+      {"openvino", &engine::MakeOpenVinoEngine},
+      {"fake", &MakeFake},
+  };
+  return engines;
+}
+
+}  // namespace
+
+void PrintText(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void PrintJson(const nlohmann::ordered_json& json) { PrintText(json.dump(2) + "\n"); }
+
+std::unique_ptr<engine::Engine> MakeEngine(const std::string& name, const engine::TargetOptions& options) {
+  const auto maker = Engines().find(name);
+  if (maker != Engines().end()) return maker->second(options);
+  std::vector<std::string> names;
+  for (const auto& [known, unused] : Engines()) names.push_back(known);
+  const std::string nearest = NearestName(name, names);
+  throw Error(ErrorKind::kInput, "unknown engine '{}'{}; known: {}", name,
+              nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest), fmt::join(names, ", "));
+}
+
+void TargetFlags::AddTo(CLI::App& command) {
+  command.add_option("--engine", engine, "Inference engine that is timed")->capture_default_str();
+  command.add_option("--device", device, "Device of the engine")->capture_default_str();
+  command.add_option("--threads", threads, "Threads of one inference")->capture_default_str()->check(CLI::Range(1, 1024));
+  command.add_option("--batch", batch, "Images per inference")->capture_default_str()->check(CLI::Range(1, 4096));
+  command.add_option("--precision", precision, "f32, bf16, f16 or int8")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}));
+}
+
+engine::TargetOptions TargetFlags::Options() const {
+  return {.threads = threads, .batch = batch, .precision = engine::ParsePrecision(precision), .device = device};
+}
+
+net::Network LoadNetwork(const std::string& file_or_name) {
+  if (std::filesystem::exists(file_or_name)) return net::ReadNetwork(file_or_name);
+  if (file_or_name.find('/') != std::string::npos || file_or_name.ends_with(".json")) {
+    throw Error(ErrorKind::kInput, "{}: no such network file", file_or_name);
+  }
+  return net::ZooNetwork(file_or_name);
+}
+
+std::string FormatMs(double latency_us) { return fmt::format("{:.3f} ms", latency_us / 1000); }
+std::string FormatPercent(double share) { return fmt::format("{:.2f} %", 100 * share); }
+
+}  // namespace lathe::cli

@@ -1,0 +1,62 @@
+// What all subcommands share: global options, output, and the engines by name. Each *_command.cc adds one subcommand.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "net/network.h"
+
+namespace lathe::cli {
+
+struct Globals {
+  bool json = false;
+  bool quiet = false;
+  bool verbose = false;
+  uint64_t seed = 1;
+};
+
+// Set by the chosen subcommand's parser; main runs it and returns its value.
+using Action = std::function<int()>;
+
+void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddLutCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddNetCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddZooCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddTrialCommand(CLI::App& app, const Globals& globals, Action& action);
+
+// Results go to stdout, and only through these.
+void PrintText(std::string_view text);
+void PrintJson(const nlohmann::ordered_json& json);
+
+// The one list of inference engines. Throws kInput with the nearest name for an unknown one.
+std::unique_ptr<engine::Engine> MakeEngine(const std::string& name, const engine::TargetOptions& options);
+
+// --engine, --device, --threads, --batch and --precision of the commands that time networks.
+struct TargetFlags {
+  std::string engine = "openvino";
+  std::string device = "CPU";
+  std::string precision = "f32";
+  int threads = 1;
+  int batch = 1;
+  void AddTo(CLI::App& command);
+  engine::TargetOptions Options() const;
+  std::unique_ptr<engine::Engine> Make() const { return MakeEngine(engine, Options()); }
+};
+
+// A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
+net::Network LoadNetwork(const std::string& file_or_name);
+
+// "0.312 ms"
+std::string FormatMs(double latency_us);
+// "91.52 %"
+std::string FormatPercent(double share);
+
+}  // namespace lathe::cli

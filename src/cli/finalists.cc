@@ -1,0 +1,307 @@
+#include "cli/finalists.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "cli/common.h"
+#include "cli/version.h"
+#include "deploy/package.h"
+#include "net/network_file.h"
+#include "net/zoo.h"
+#include "onnx/export.h"
+#include "study/batch.h"
+#include "study/controller.h"
+#include "train/trainer.h"
+
+namespace lathe::cli {
+namespace {
+
+// A candidate is trained fully only if it is this much faster than the budget before training: the final measurement, minutes
+// later, has to confirm it.
+constexpr double kMeasuringMargin = 0.97;
+
+// A network that goes into the final table.
+struct Contender {
+  std::string name, kind, origin;
+  net::Network network;
+  double lut_us = 0;
+  double measured_us = 0;           // with random weights, before training
+  std::filesystem::path folder;     // of its training
+};
+
+engine::Timing MeasureUntrained(const StudyContext& context, const net::Network& network) {
+  const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
+  const std::unique_ptr<engine::CompiledModel> model = context.engine->Compile(network, weights, {});
+  return model->Time({.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
+}
+
+// Ranked trials, measured one after the other until enough of them hold the budget.
+std::vector<Contender> ChooseFinalists(const StudyContext& context, const study::Store& store,
+                                       const study::SubspaceSource& source, FinalistTable& table) {
+  const double budget_us = context.config.target.latency_us;
+  std::vector<Contender> chosen;
+  for (const study::TrialRecord& trial : study::Rank(store.Trials(), budget_us)) {
+    if (static_cast<int>(chosen.size()) == context.config.finalists) break;
+    Contender contender{.name = fmt::format("finalist {:02}", chosen.size() + 1),
+                        .kind = "finalist",
+                        .origin = fmt::format("trial {}", trial.number),
+                        .network = source.NetworkOf(trial.encoding),
+                        .lut_us = trial.latency_us,
+                        .measured_us = 0,
+                        .folder = {}};
+    contender.network.name = fmt::format("{}-trial-{}", context.config.name, trial.number);
+    contender.measured_us = MeasureUntrained(context, contender.network).median_us;
+    table.latency_check.emplace_back(contender.lut_us, contender.measured_us);
+    if (contender.measured_us > kMeasuringMargin * budget_us) {
+      spdlog::info("trial {} is passed over: predicted {}, measured {}", trial.number, FormatMs(contender.lut_us),
+                   FormatMs(contender.measured_us));
+      continue;
+    }
+    chosen.push_back(std::move(contender));
+  }
+  if (chosen.empty()) {
+    throw Error(ErrorKind::kTargetNotReached,
+                "no trial of this study runs within {} as measured; raise latency_ms or lower subspace_ms",
+                FormatMs(budget_us));
+  }
+  return chosen;
+}
+
+// The widest version of each baseline that holds the budget as measured.
+std::vector<Contender> ChooseBaselines(const StudyContext& context, const latency::Estimator& estimator, int resolution,
+                                       FinalistTable& table) {
+  static constexpr std::array kWidths = {1.0, 0.75, 0.5, 0.35, 0.25, 0.125};
+  std::vector<Contender> chosen;
+  for (const std::string& name : context.config.baselines) {
+    const bool fixed = name.find('@') != std::string::npos;
+    const auto entry = std::ranges::find(net::Zoo(), name, &net::ZooEntry::name);
+    const bool scalable = !fixed && entry != net::Zoo().end() && entry->scalable;
+    double fastest_us = 0;
+    bool fits = false;
+    for (const double width : kWidths) {
+      if ((!scalable && width != 1.0) || fits) break;
+      const std::string full_name = fixed ? name : fmt::format("{}@{}x{:g}", name, resolution, width);
+      net::Network network =
+          net::ZooNetwork(full_name, {.channels = context.head.channels, .classes = context.head.classes});
+      fastest_us = MeasureUntrained(context, network).median_us;
+      if (fastest_us > kMeasuringMargin * context.config.target.latency_us) continue;
+      fits = true;
+      const double lut_us = estimator.Network(network).latency_us;
+      table.latency_check.emplace_back(lut_us, fastest_us);
+      chosen.push_back({.name = full_name,
+                        .kind = "baseline",
+                        .origin = "zoo",
+                        .network = std::move(network),
+                        .lut_us = lut_us,
+                        .measured_us = fastest_us,
+                        .folder = {}});
+    }
+    if (!fits) {
+      table.left_out.emplace_back(name, fmt::format("needs {} at its smallest", FormatMs(fastest_us)));
+      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name, FormatMs(fastest_us));
+    }
+  }
+  return chosen;
+}
+
+// Chosen once per study: a resumed search must train the same networks.
+std::vector<Contender> ChooseContenders(const StudyContext& context, study::Store& store,
+                                        const study::SubspaceSource& source, const latency::Estimator& estimator,
+                                        FinalistTable& table) {
+  std::vector<Contender> contenders;
+  if (const std::optional<std::string> saved = store.Value("contenders")) {
+    const nlohmann::json json = nlohmann::json::parse(*saved);
+    for (const nlohmann::json& item : json.at("contenders")) {
+      contenders.push_back({.name = item.at("name"),
+                            .kind = item.at("kind"),
+                            .origin = item.at("origin"),
+                            .network = net::ParseNetwork(item.at("network").get<std::string>(), "study.db"),
+                            .lut_us = item.at("lut_us"),
+                            .measured_us = item.at("measured_us"),
+                            .folder = {}});
+    }
+    table.latency_check = json.at("latency_check").get<std::vector<std::pair<double, double>>>();
+    table.left_out = json.at("left_out").get<std::vector<std::pair<std::string, std::string>>>();
+  } else {
+    contenders = ChooseFinalists(context, store, source, table);
+    const int resolution = contenders.front().network.input.h;
+    std::ranges::move(ChooseBaselines(context, estimator, resolution, table), std::back_inserter(contenders));
+    nlohmann::json json = {{"contenders", nlohmann::json::array()},
+                           {"latency_check", table.latency_check},
+                           {"left_out", table.left_out}};
+    for (const Contender& contender : contenders) {
+      json["contenders"].push_back({{"name", contender.name},
+                                    {"kind", contender.kind},
+                                    {"origin", contender.origin},
+                                    {"network", net::ToJson(contender.network)},
+                                    {"lut_us", contender.lut_us},
+                                    {"measured_us", contender.measured_us}});
+    }
+    store.SetValue("contenders", json.dump());
+  }
+  for (Contender& contender : contenders) {
+    std::string folder = contender.name;
+    std::ranges::replace(folder, ' ', '-');
+    contender.folder = context.options.folder / "training" / folder;
+  }
+  return contenders;
+}
+
+std::vector<study::TrialResult> TrainContenders(const StudyContext& context, const std::vector<Contender>& contenders) {
+  std::vector<study::BatchJob> jobs;
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    const auto number = static_cast<int64_t>(i);
+    jobs.push_back({.folder = contenders[i].folder, .number = number});
+    if (!fs::exists(contenders[i].folder / "result.json")) {
+      PrepareTrial(context, contenders[i].folder, number, contenders[i].kind, contenders[i].network);
+    }
+  }
+  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  Progress progress({.stage = "training finalists and baselines", .total = 1000, .quiet = context.options.quiet});
+  study::BatchOptions options;
+  options.max_starts = 1 + context.config.max_retries;
+  options.stop = &StopRequested;
+  options.on_finished = [&](size_t job, const study::TrialResult& result) {
+    progress.PrintLine(result.ok ? fmt::format("{}: test accuracy {}", contenders[job].name,
+                                               FormatPercent(result.metrics.at("accuracy")))
+                                 : fmt::format("{}: failed: {}", contenders[job].name, result.error));
+  };
+  options.on_poll = [&] {
+    // All jobs have the same number of images to see; a job that waits counts as zero.
+    double share = 0;
+    int finished = 0;
+    for (const study::BatchJob& job : jobs) {
+      const bool done = fs::exists(job.folder / "result.json");
+      const study::TrialProgress at = done ? study::TrialProgress{} : study::ReadProgress(job.folder);
+      finished += done ? 1 : 0;
+      share += done ? 1.0 : (at.steps > 0 ? static_cast<double>(at.step) / static_cast<double>(at.steps) : 0.0);
+    }
+    progress.Update(static_cast<int64_t>(1000 * share / static_cast<double>(jobs.size())),
+                    fmt::format("{} of {} trained", finished, jobs.size()));
+  };
+  return study::RunBatch(*executor, jobs, options);
+}
+
+std::string ReproduceCommand(const StudyContext& context) {
+  return fmt::format("lathe search {} --set study.seed={}", context.config.source.string(), context.config.seed);
+}
+
+// Exports, verifies and measures one trained network.
+FinalistRow Judge(const StudyContext& context, const Contender& contender, deploy::Package& package,
+                  std::string& onnx_bytes) {
+  const study::StudyConfig& config = context.config;
+  package.network = contender.network;
+  package.weights = net::ReadSafetensors(contender.folder / "weights.safetensors");
+  package.preprocessing = data::MeasurePreprocessing(*context.splits.train, contender.network.input.h);
+  package.class_names = context.splits.train->class_names();
+  package.target = context.engine->Target();
+  package.latency_budget_us = config.target.latency_us;
+  package.latency_lut_us = contender.lut_us;
+  package.origin = fmt::format("{} of study {}", contender.origin, config.name);
+  package.data_name = config.data.kind;
+  package.recipe_toml = train::ToToml(config.finalist_recipe);
+  package.command = ReproduceCommand(context);
+  package.seed = config.seed;
+
+  const fs::path onnx_file = contender.folder / "model.onnx";
+  onnx_bytes = onnx::ToOnnx(contender.network, package.weights,
+                            {.metadata = {{"lathe.version", kVersion},
+                                          {"lathe.origin", package.origin},
+                                          {"lathe.latency_budget_us", fmt::format("{}", config.target.latency_us)}}});
+  WriteFileAtomically(onnx_file, onnx_bytes);
+  const std::unique_ptr<engine::CompiledModel> exported = context.engine->Load(onnx_file.string());
+  package.measured = exported->Time({.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
+  train::TrainedModel trained(contender.network, package.weights, static_cast<int>(AvailableCpus().size()));
+  package.verification =
+      deploy::Verify([&](std::span<const float> images, int count) { return trained.Logits(images, count); }, *exported,
+                     context.splits.test, package.preprocessing);
+
+  const net::Costs costs = net::Count(contender.network);
+  FinalistRow row{.name = contender.name,
+                  .kind = contender.kind,
+                  .origin = contender.origin,
+                  .path = fs::relative(contender.folder, context.options.folder).string(),
+                  .training = fs::relative(contender.folder, context.options.folder).string(),
+                  .accuracy = package.verification.accuracy_trained(),
+                  .accuracy_exported = package.verification.accuracy_exported(),
+                  .images = package.verification.images,
+                  .disagreements = package.verification.disagreements,
+                  .lut_us = contender.lut_us,
+                  .measured_us = package.measured.median_us,
+                  .p10_us = package.measured.p10_us,
+                  .p90_us = package.measured.p90_us,
+                  .params = costs.params,
+                  .macs = costs.macs,
+                  .meets_target = false,
+                  .problem = deploy::Complaint(package.verification)};
+  row.meets_target = row.problem.empty() && row.measured_us <= config.target.latency_us &&
+                     row.accuracy_exported >= config.target.accuracy;
+  return row;
+}
+
+FinalistRow FailedRow(const Contender& contender, const std::string& problem) {
+  FinalistRow row;
+  row.name = contender.name;
+  row.kind = contender.kind;
+  row.origin = contender.origin;
+  row.lut_us = contender.lut_us;
+  row.measured_us = contender.measured_us;
+  row.problem = problem;
+  return row;
+}
+
+struct Judged {
+  FinalistRow row;
+  deploy::Package package;
+  std::string onnx_bytes;
+};
+
+}  // namespace
+
+FinalistTable MakeFinalists(const StudyContext& context, study::Store& store, const study::SubspaceSource& source,
+                            const latency::Estimator& estimator) {
+  FinalistTable table{.latency_budget_us = context.config.target.latency_us,
+                      .accuracy_target = context.config.target.accuracy,
+                      .rows = {},
+                      .latency_check = {},
+                      .left_out = {}};
+  const std::vector<Contender> contenders = ChooseContenders(context, store, source, estimator, table);
+  const std::vector<study::TrialResult> results = TrainContenders(context, contenders);
+
+  std::vector<Judged> judged;
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    Judged& one = judged.emplace_back();
+    if (results[i].ok) {
+      one.row = Judge(context, contenders[i], one.package, one.onnx_bytes);
+    } else {
+      one.row = FailedRow(contenders[i], results[i].error);
+    }
+  }
+  // Finalists first; those that meet the targets before the others; then by accuracy.
+  std::ranges::stable_sort(judged, [](const Judged& a, const Judged& b) {
+    const auto key = [](const FinalistRow& row) {
+      return std::tuple(row.kind != "finalist", row.kind == "finalist" && !row.meets_target, -row.accuracy_exported);
+    };
+    return key(a.row) < key(b.row);
+  });
+  int place = 0;
+  for (Judged& one : judged) {
+    if (one.row.kind == "finalist" && one.row.problem.empty()) {
+      one.row.name = fmt::format("finalist {:02}", ++place);
+      one.row.path = fmt::format("finalists/{:02}", place);
+      deploy::WritePackage(context.options.folder / one.row.path, one.package, one.onnx_bytes);
+    }
+    table.rows.push_back(one.row);
+  }
+  WriteFileAtomically(context.options.folder / "finalists.json", ToJson(table).dump(2) + "\n");
+  store.LogEvent(fmt::format("finalists made: {} networks judged", table.rows.size()));
+  return table;
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,39 @@
+// lathe search STUDY.toml: the whole job.
+#include "base/error.h"
+#include "cli/common.h"
+#include "cli/search_job.h"
+#include "study/config.h"
+
+namespace lathe::cli {
+
+void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
+  CLI::App* command = app.add_subcommand("search", "Search, train, rank and export networks for a study file");
+  struct Flags {
+    std::string study, folder;
+    std::vector<std::string> set;
+    bool resume = false, dry_run = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  command->add_option("study", flags->study, "Study file (TOML)")->required();
+  command->add_option("--dir", flags->folder, "Folder of the study's results (default: runs/NAME)");
+  command->add_flag("--resume", flags->resume, "Continue a search that was stopped or killed");
+  command->add_option("--set", flags->set, "Override a key of the study file: --set search.trials=8")->allow_extra_args(false);
+  command->add_flag("--dry-run", flags->dry_run, "Check the study, data and engine, print the resolved study, do nothing");
+  command->callback([&globals, &action, flags] {
+    action = [&globals, flags] {
+      const study::StudyConfig config = study::LoadStudy(flags->study, flags->set);
+      SearchOptions options{.folder = flags->folder.empty() ? std::filesystem::path("runs") / config.name
+                                                            : std::filesystem::path(flags->folder),
+                            .resume = flags->resume,
+                            .quiet = globals.quiet};
+      if (flags->dry_run) {
+        OpenStudy(config, options);
+        PrintText(config.resolved_toml);
+        return 0;
+      }
+      return RunSearch(config, options, globals.json);
+    };
+  });
+}
+
+}  // namespace lathe::cli

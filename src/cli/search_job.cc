@@ -1,0 +1,288 @@
+#include "cli/search_job.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/random.h"
+#include "cli/common.h"
+#include "cli/finalists.h"
+#include "cli/study_report.h"
+#include "executor/local.h"
+#include "latency/builder.h"
+#include "net/network_file.h"
+#include "study/batch.h"
+#include "study/controller.h"
+
+namespace lathe::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Fits the signed 64 bits of a TOML integer: trials get it through their files.
+uint64_t SplitSeed(const study::StudyConfig& config) { return SubSeed(config.seed, "split") >> 1; }
+
+void StopIfRequested() {
+  if (StopRequested()) {
+    throw Error(ErrorKind::kInterrupted, "stopped; everything finished is kept, continue with --resume");
+  }
+}
+
+latency::Lut MeasureLayers(const StudyContext& context) {
+  const study::StudyConfig& config = context.config;
+  if (!config.lut_file.empty()) {
+    latency::Lut lut = latency::ReadLut(config.lut_file);
+    latency::CheckTarget(lut, context.engine->Target(), config.lut_file);
+    latency::WriteLut(context.options.folder / "lut.json", lut);
+    return lut;
+  }
+  const fs::path file = context.options.folder / "lut.json";
+  if (fs::exists(file)) {
+    latency::Lut lut = latency::ReadLut(file);
+    if (lut.band) {  // complete: the check against whole networks comes last
+      latency::CheckTarget(lut, context.engine->Target(), file);
+      return lut;
+    }
+  }
+  Progress progress({.stage = "measuring layers", .total = 100, .quiet = context.options.quiet});
+  const uint64_t seed = SubSeed(config.seed, "lut");
+  const auto draw = [&](uint64_t number) {
+    Random random(SubSeed(seed, "draw", number));
+    return context.space.Decode(context.space.Sample(random), context.head);
+  };
+  latency::Lut lut = latency::BuildLut(
+      *context.engine, draw,
+      {.seconds = config.lut_seconds,
+       .seed = seed,
+       .file = file,
+       .on_progress = [&](const latency::BuildProgress& build) {
+         StopIfRequested();
+         progress.Update(static_cast<int64_t>(std::min(100.0, 100 * build.seconds / build.seconds_budget)),
+                         fmt::format("{} keys in {} networks", build.keys_measured, build.networks_done),
+                         std::max(0.0, build.seconds_budget - build.seconds));
+       }});
+  return lut;
+}
+
+space::Stage1 CategoriseSpace(const StudyContext& context, const latency::Estimator& estimator) {
+  const auto latency = [&](const space::Encoding& encoding) {
+    return estimator.Network(context.space.Decode(encoding, context.head)).latency_us;
+  };
+  space::Stage1 stage1 = space::Categorise(context.space, latency,
+                                           {.points = context.config.stage1_points,
+                                            .seed = SubSeed(context.config.seed, "sobol"),
+                                            .edges_us = context.config.edges_us,
+                                            .threads = static_cast<int>(AvailableCpus().size())});
+  space::WriteCsv(context.options.folder / "subspace.csv", context.space, stage1);
+  return stage1;
+}
+
+std::string DescribeBuckets(const space::Stage1& stage1) {
+  std::string text;
+  for (size_t i = 0; i < stage1.bucket_counts.size(); ++i) {
+    const std::string from = i == 0 ? "0" : fmt::format("{:.3f}", stage1.edges_us[i - 1] / 1000);
+    const std::string to = i == stage1.edges_us.size() ? "up" : fmt::format("{:.3f}", stage1.edges_us[i] / 1000);
+    text += fmt::format("{}{}-{} ms: {}", i ? ", " : "", from, to, stage1.bucket_counts[i]);
+  }
+  return text;
+}
+
+// The candidates inside the study's sub-space; an error that helps when there are none.
+std::vector<space::Candidate> PoolOf(const StudyContext& context, const space::Stage1& stage1) {
+  const study::StudyConfig& config = context.config;
+  const study::Interval interval{config.subspace_low_us, config.subspace_high_us};
+  std::vector<space::Candidate> pool;
+  const space::Candidate* fastest = nullptr;
+  for (const space::Candidate& candidate : stage1.candidates) {
+    if (interval.Contains(candidate.latency_us)) pool.push_back(candidate);
+    if (!fastest || candidate.latency_us < fastest->latency_us) fastest = &candidate;
+  }
+  if (!pool.empty()) return pool;
+  if (fastest && fastest->latency_us > config.subspace_high_us) {
+    throw Error(ErrorKind::kTargetNotReached,
+                "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this device; the fastest of {} "
+                "candidates needs {:.3f} ms. Raise the budget or allow smaller networks in [space.restrict]",
+                config.source.string(), config.target.latency_us / 1000, context.space.name(), stage1.candidates.size(),
+                fastest->latency_us / 1000);
+  }
+  throw Error(ErrorKind::kInput,
+              "{}: the sub-space {:g}-{:g} ms is empty ({} candidates sampled: {}). Widen subspace_ms in [stage1] or raise "
+              "points",
+              config.source.string(), config.subspace_low_us / 1000, config.subspace_high_us / 1000,
+              stage1.candidates.size(), DescribeBuckets(stage1));
+}
+
+std::vector<study::Parameter> ParametersOf(const space::SearchSpace& space) {
+  std::vector<study::Parameter> parameters;
+  for (const space::Gene& gene : space.genes()) {
+    parameters.push_back({.name = gene.name, .choices = gene.choices, .ordinal = gene.ordinal});
+  }
+  return parameters;
+}
+
+std::string TrialLine(const study::TrialRecord& trial, bool best) {
+  if (trial.state != study::TrialState::kComplete) {
+    return fmt::format("trial {:>4}  {}  {}", trial.number, study::Name(trial.state), trial.reason);
+  }
+  const auto metric = [&](const char* name) {
+    const auto found = trial.metrics.find(name);
+    return found == trial.metrics.end() ? 0.0 : found->second;
+  };
+  return fmt::format("trial {:>4}  accuracy {:5.2f} %  loss {:.4f}  latency {:.3f} ms  {:>7} params  objective {:.4f}  {}{}",
+                     trial.number, 100 * metric("accuracy"), metric("loss"), trial.latency_us / 1000,
+                     FormatShort(metric("params")), trial.value.value_or(0), FormatSeconds(trial.end - trial.begin),
+                     best ? "  <- best" : "");
+}
+
+void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
+  const study::StudyConfig& config = context.config;
+  const std::unique_ptr<search::Proposer> proposer =
+      search::MakeProposer(config.proposer, source,
+                           {.dimensions = study::Dimensions(context.space), .seed = SubSeed(config.seed, "proposer")});
+  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  Progress progress({.stage = "searching", .total = config.trials, .quiet = context.options.quiet});
+  double best_value = 0;
+  double best_accuracy = 0;
+  bool any = false;
+  const auto note_best = [&](const study::TrialRecord& trial) {
+    if (trial.state != study::TrialState::kComplete || !trial.value) return false;
+    if (any && *trial.value >= best_value) return false;
+    any = true;
+    best_value = *trial.value;
+    const auto accuracy = trial.metrics.find("accuracy");
+    best_accuracy = accuracy == trial.metrics.end() ? 0 : accuracy->second;
+    return true;
+  };
+  for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
+
+  study::ControllerHooks hooks;
+  hooks.prepare = [&](const study::TrialRecord& trial, const fs::path& folder) {
+    PrepareTrial(context, folder, trial.number, "search", source.NetworkOf(trial.encoding));
+  };
+  hooks.candidate = [&](const std::vector<int>& encoding) { return source.Describe(encoding); };
+  hooks.costs = [&](const std::vector<int>& encoding) {
+    const net::Costs costs = net::Count(source.NetworkOf(encoding));
+    return std::map<std::string, double>{{"params", static_cast<double>(costs.params)},
+                                         {"macs", static_cast<double>(costs.macs)}};
+  };
+  hooks.on_finished = [&](const study::TrialRecord& trial) {
+    const bool best = note_best(trial);
+    progress.PrintLine(TrialLine(trial, best));
+  };
+  hooks.on_progress = [&](int done, int running) {
+    progress.Update(done, any ? fmt::format("{} running, best {}", running, FormatPercent(best_accuracy))
+                              : fmt::format("{} running", running));
+  };
+  hooks.stop = &StopRequested;
+  const study::SearchEnd end = study::RunController(store, *proposer, *executor,
+                                                    {.trials_folder = context.options.folder / "trials",
+                                                     .trials = config.trials,
+                                                     .max_seconds = config.max_seconds,
+                                                     .max_starts = 1 + config.max_retries,
+                                                     .objective = config.objective},
+                                                    hooks);
+  if (end == study::SearchEnd::kStopped) StopIfRequested();
+  if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");
+  if (end == study::SearchEnd::kExhausted) store.LogEvent("search ended: every network of the sub-space was tried");
+}
+
+void StartFolder(const study::StudyConfig& config, const SearchOptions& options) {
+  const fs::path& folder = options.folder;
+  if (fs::exists(folder / "study.db") && !options.resume) {
+    throw Error(ErrorKind::kInput,
+                "{} holds a study already; continue it with --resume, or choose another folder with --dir",
+                folder.string());
+  }
+  MakeFolder(folder);
+  WriteFileAtomically(folder / "study.toml", config.resolved_toml);
+}
+
+}  // namespace
+
+std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
+  if (config.executor != "local") {
+    throw Error(ErrorKind::kInput, "{}: [executor] kind = \"{}\" is not available; use \"local\"", config.source.string(),
+                config.executor);
+  }
+  return executor::MakeLocalExecutor({.slots = config.slots,
+                                      .threads_per_slot = config.threads_per_slot,
+                                      .command = {OwnExecutable().string(), "trial"}});
+}
+
+StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
+  space::SearchSpace space = space::SearchSpace::Load(config.space_file).Restrict(config.restrict);
+  data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
+  const space::SearchSpace::Head head{.channels = splits.train->channels(),
+                                      .classes = static_cast<int>(splits.train->class_names().size())};
+  return {.config = config,
+          .options = options,
+          .space = std::move(space),
+          .head = head,
+          .splits = std::move(splits),
+          .engine = MakeEngine(config.target.engine, config.target.options)};
+}
+
+void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number, const std::string& kind,
+                  const net::Network& network) {
+  const study::StudyConfig& config = context.config;
+  WriteFileAtomically(folder / "network.json", net::ToJson(network));
+  const train::Recipe& recipe = kind == "search" ? config.trial_recipe : config.finalist_recipe;
+  study::WriteSpec(folder, {.number = number,
+                            .study = config.name,
+                            .kind = kind,
+                            .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
+                            .threads = config.threads_per_slot,
+                            .config_toml = fmt::format("split_seed = {}\n{}\n[recipe]\n{}",
+                                                       SplitSeed(config), ToToml(config.data),
+                                                       train::ToToml(recipe))});
+}
+
+int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
+  const Clock::time_point start = Clock::now();
+  const StudyContext context = OpenStudy(config, options);
+  StartFolder(config, options);
+  const FileLock lock(options.folder / ".lock",
+                      fmt::format("{}: another lathe process is running this study", options.folder.string()));
+  study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space));
+  spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)", config.name,
+               context.engine->Target().engine, context.engine->Target().device_name, FormatMs(config.target.latency_us),
+               context.splits.train->size(), context.space.name(), context.space.size_log10());
+
+  const latency::Lut lut = MeasureLayers(context);
+  spdlog::info("look-up table: {} keys{}", lut.entries.size(),
+               lut.band ? fmt::format(", whole networks within {:.1f} % on average, 95 % within {:.1f} %",
+                                      100 * lut.band->mape, 100 * lut.band->p95)
+                        : "");
+  StopIfRequested();
+  const latency::Estimator estimator(lut);
+  const space::Stage1 stage1 = CategoriseSpace(context, estimator);
+  std::vector<space::Candidate> pool = PoolOf(context, stage1);
+  spdlog::info("stage 1: {} candidates; {}; {} in the sub-space {:.3f}-{:.3f} ms", stage1.candidates.size(),
+               DescribeBuckets(stage1), pool.size(), config.subspace_low_us / 1000, config.subspace_high_us / 1000);
+  store.SetValue("stage1", nlohmann::json{{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}}.dump());
+
+  study::SubspaceSource source(context.space, context.head, estimator, std::move(pool),
+                               {config.subspace_low_us, config.subspace_high_us});
+  Optimise(context, store, source);
+  const FinalistTable table = MakeFinalists(context, store, source, estimator);
+  const fs::path report = options.folder / "report.html";
+  WriteStudyReport(options.folder);
+  json ? PrintJson(ToJson(table)) : PrintText(ToText(table, options.folder));
+  spdlog::info("done in {}; report: {}", FormatSeconds(SecondsSince(start)), report.string());
+  if (table.AnyMeetsTarget()) return 0;
+  spdlog::error("no finalist meets the target ({}{}) as measured; see {}", FormatMs(config.target.latency_us),
+                config.target.accuracy > 0 ? fmt::format(", accuracy {}", FormatPercent(config.target.accuracy)) : "",
+                report.string());
+  return 3;
+}
+
+}  // namespace lathe::cli

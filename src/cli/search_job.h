@@ -1,0 +1,47 @@
+// The whole job of `lathe search`: measure, categorise, optimise, rank, train and package the finalists, report. Every stage
+// leaves its result in the study's folder, so a job that was killed continues where it was.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "data/dataset.h"
+#include "engine/engine.h"
+#include "latency/estimator.h"
+#include "latency/lut.h"
+#include "space/subspace.h"
+#include "study/config.h"
+#include "study/store.h"
+#include "study/subspace_source.h"
+#include "study/trial.h"
+
+namespace lathe::cli {
+
+struct SearchOptions {
+  std::filesystem::path folder;   // NAME/
+  bool resume = false;
+  bool quiet = false;
+};
+
+// What the stages share. Built once by OpenStudy(), which checks everything that can be wrong before any time is spent.
+struct StudyContext {
+  study::StudyConfig config;
+  SearchOptions options;
+  space::SearchSpace space;
+  space::SearchSpace::Head head;
+  data::Splits splits;
+  std::unique_ptr<engine::Engine> engine;
+
+  std::unique_ptr<study::Executor> MakeExecutor() const;
+};
+
+StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options);
+
+// Writes network.json and trial.json of a training. `kind`: "search", "finalist" or "baseline".
+void PrepareTrial(const StudyContext& context, const std::filesystem::path& folder, int64_t number,
+                  const std::string& kind, const net::Network& network);
+
+// Blocking. Returns 0, or 3 when no finalist meets the targets as measured.
+int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json);
+
+}  // namespace lathe::cli

@@ -1,0 +1,125 @@
+// lathe study status | trials | best | rank | report DIR: a study, running or finished.
+#include <chrono>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/common.h"
+#include "cli/finalists.h"
+#include "cli/study_report.h"
+#include "study/config.h"
+#include "study/controller.h"
+#include "study/store.h"
+
+namespace lathe::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+double MetricOf(const study::TrialRecord& trial, const std::string& name) {
+  const auto found = trial.metrics.find(name);
+  return found == trial.metrics.end() ? 0.0 : found->second;
+}
+
+nlohmann::ordered_json JsonOf(const study::TrialRecord& trial, const std::vector<study::Parameter>& parameters) {
+  nlohmann::ordered_json json = {{"number", trial.number},
+                                 {"state", study::Name(trial.state)},
+                                 {"latency_us", trial.latency_us},
+                                 {"metrics", trial.metrics},
+                                 {"starts", trial.starts},
+                                 {"reason", trial.reason}};
+  if (trial.value) json["value"] = *trial.value;
+  for (size_t i = 0; i < parameters.size(); ++i) json["params"][parameters[i].name] = trial.encoding[i];
+  return json;
+}
+
+int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& trials,
+                const std::vector<study::Parameter>& parameters) {
+  if (globals.json) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::array();
+    for (const study::TrialRecord& trial : trials) json.push_back(JsonOf(trial, parameters));
+    PrintJson(json);
+    return 0;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"trial", "state", "accuracy", "loss", "LUT ms", "objective", "params", "MACs", "starts", "note"}};
+  for (const study::TrialRecord& trial : trials) {
+    const bool complete = trial.state == study::TrialState::kComplete;
+    rows.push_back({std::to_string(trial.number), std::string(study::Name(trial.state)),
+                    complete ? FormatPercent(MetricOf(trial, "accuracy")) : "-",
+                    complete ? fmt::format("{:.4f}", MetricOf(trial, "loss")) : "-",
+                    fmt::format("{:.3f}", trial.latency_us / 1000),
+                    trial.value ? fmt::format("{:.4f}", *trial.value) : "-", FormatShort(MetricOf(trial, "params")),
+                    FormatShort(MetricOf(trial, "macs")), std::to_string(trial.starts), trial.reason});
+  }
+  PrintText(FormatTable(rows));
+  return 0;
+}
+
+int Status(const Globals& globals, const fs::path& folder) {
+  const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
+  const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
+  std::map<std::string, int> states;
+  for (const study::TrialRecord& trial : store.Trials()) ++states[std::string(study::Name(trial.state))];
+  const FinalistTable table = ReadFinalists(folder);
+  if (globals.json) {
+    nlohmann::ordered_json json = {{"study", store.study_name()},
+                                   {"trials", config.trials},
+                                   {"states", states},
+                                   {"finalists", ToJson(table)}};
+    PrintJson(json);
+    return 0;
+  }
+  std::string text = fmt::format("study {}: ", store.study_name());
+  for (const auto& [state, count] : states) text += fmt::format("{} {}, ", count, state);
+  text += fmt::format("of {} trials\n", config.trials);
+  const std::vector<std::pair<double, std::string>> events = store.Events();
+  for (size_t i = events.size() > 10 ? events.size() - 10 : 0; i < events.size(); ++i) {
+    text += fmt::format("  {}\n", events[i].second);
+  }
+  if (!table.rows.empty()) text += ToText(table, folder);
+  PrintText(text);
+  return 0;
+}
+
+int Rank(const Globals& globals, const fs::path& folder, size_t top, double accuracy) {
+  const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
+  const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
+  std::vector<study::TrialRecord> ranked = study::Rank(store.Trials(), config.target.latency_us, accuracy);
+  if (ranked.size() > top) ranked.resize(top);
+  PrintTrials(globals, ranked, store.parameters());
+  return ranked.empty() ? 3 : 0;
+}
+
+}  // namespace
+
+void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
+  CLI::App* study_command = app.add_subcommand("study", "Look at a study, running or finished");
+  study_command->require_subcommand(1);
+  auto folder = std::make_shared<std::string>();
+  auto top = std::make_shared<size_t>(10);
+  auto accuracy = std::make_shared<double>(0.0);
+  const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
+    CLI::App* command = study_command->add_subcommand(name, help);
+    command->add_option("folder", *folder, "Folder of the study")->required();
+    command->callback([&action, run] { action = run; });
+    return command;
+  };
+  add("status", "State, events and finalists", [=, &globals] { return Status(globals, *folder); });
+  add("trials", "All trials", [=, &globals] {
+    const study::Store store = study::Store::OpenReadOnly(fs::path(*folder) / "study.db");
+    return PrintTrials(globals, store.Trials(), store.parameters());
+  });
+  add("best", "The best trial within the budget", [=, &globals] { return Rank(globals, *folder, 1, 0); });
+  CLI::App* rank = add("rank", "Trials within the budget, best accuracy first",
+                       [=, &globals] { return Rank(globals, *folder, *top, *accuracy); });
+  rank->add_option("--top", *top, "How many")->capture_default_str();
+  rank->add_option("--accuracy", *accuracy, "Only those with at least this accuracy (0..1)")->check(CLI::Range(0.0, 1.0));
+  add("report", "Write report.html again from the study's files", [=] {
+    WriteStudyReport(*folder);
+    PrintText((fs::path(*folder) / "report.html").string() + "\n");
+    return 0;
+  });
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,83 @@
+#include "cli/train_evaluator.h"
+
+#include <spdlog/spdlog.h>
+
+#include "base/config.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "data/dataset.h"
+#include "net/network_file.h"
+#include "study/batch.h"
+#include "train/trainer.h"
+
+namespace lathe::cli {
+namespace {
+
+// Candidates are judged on a part of the training images; finalists and baselines train on all of them and are judged on the
+// test set.
+struct Roles {
+  std::shared_ptr<const data::Dataset> train, evaluation;
+};
+
+Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits) {
+  if (spec.kind == "search") return {splits.search_train, splits.search_val};
+  return {splits.train, splits.test};
+}
+
+}  // namespace
+
+std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folder, const study::TrialSpec& spec,
+                                                           const std::function<bool()>& stop) {
+  const net::Network network = net::ReadNetwork(folder / "network.json");
+  const ConfigFile config = ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
+  const data::DataConfig data_config = data::ReadDataConfig(config.root().Table("data"));
+  const auto split_seed = static_cast<uint64_t>(config.root().Int("split_seed"));
+  const Roles roles = RolesOf(spec, data::OpenSplits(data_config, split_seed));
+
+  train::TrainOptions options;
+  options.recipe = train::ReadRecipe(config.root().Table("recipe"));
+  options.preprocessing = data::MeasurePreprocessing(*roles.train, network.input.h);
+  options.threads = spec.threads;
+  options.seed = spec.seed;
+  options.evaluate_every_epoch = spec.kind != "search";
+  options.checkpoint = folder / "checkpoint";
+  options.stop = stop;
+  options.on_epoch = [&](const train::EpochMetrics& epoch) {
+    // A restart repeats at most the epoch it died in; its line may be there already.
+    for (const study::MetricLine& line : study::ReadMetrics(folder)) {
+      if (line.step == epoch.epoch) return;
+    }
+    study::AppendMetrics(folder, {.step = epoch.epoch,
+                                  .values = {{"train_loss", epoch.train_loss},
+                                             {"loss", epoch.loss},
+                                             {"accuracy", epoch.accuracy},
+                                             {"images_per_second", epoch.images_per_second},
+                                             {"seconds", epoch.seconds}}});
+    spdlog::info("epoch {}: train loss {:.4f}, loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s", epoch.epoch,
+                 epoch.train_loss, epoch.loss, 100 * epoch.accuracy, epoch.images_per_second);
+  };
+  options.on_progress = [&](const train::TrainProgress& progress) {
+    study::WriteProgress(folder,
+                         {.step = progress.step, .steps = progress.steps, .seconds_left = progress.seconds_left});
+  };
+
+  study::TrialResult result{.number = spec.number, .ok = false, .error = "", .metrics = {}};
+  try {
+    const train::TrainResult trained = train::Train(network, roles.train, roles.evaluation, options);
+    if (trained.interrupted) return std::nullopt;
+    if (spec.kind != "search") net::WriteSafetensors(folder / "weights.safetensors", trained.weights);
+    result.ok = true;
+    result.metrics = {{"loss", trained.loss}, {"accuracy", trained.accuracy}};
+    if (!trained.epochs.empty()) {
+      result.metrics["seconds"] = trained.epochs.back().seconds;
+      result.metrics["images_per_second"] = trained.epochs.back().images_per_second;
+    }
+  } catch (const Error& error) {
+    // A network that cannot be trained (NaN loss) is a result. A full disk or a broken machine is not: the trial runs again.
+    if (error.kind() != ErrorKind::kInput) throw;
+    result.error = error.what();
+  }
+  return result;
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,36 @@
+// lathe trial DIR: what executors start. Runs one trial in its folder, continuing from its checkpoint if there is one.
+#include <spdlog/spdlog.h>
+
+#include "base/file.h"
+#include "base/process.h"
+#include "cli/common.h"
+#include "cli/train_evaluator.h"
+
+namespace lathe::cli {
+namespace {
+
+int RunTrial(const fs::path& folder) {
+  const FileLock lock(folder / "lock",
+                      fmt::format("{}: another process is running this trial", folder.string()));
+  const study::TrialSpec spec = study::ReadSpec(folder);
+  if (study::ReadResult(folder, spec.number)) {
+    spdlog::info("trial {} has its result already", spec.number);
+    return study::kTrialDone;
+  }
+  TrainEvaluator evaluator;
+  const std::optional<study::TrialResult> result = evaluator.Evaluate(folder, spec, &StopRequested);
+  if (!result) return study::kTrialContinueMe;
+  study::WriteResult(folder, *result);
+  return study::kTrialDone;
+}
+
+}  // namespace
+
+void AddTrialCommand(CLI::App& app, const Globals&, Action& action) {
+  CLI::App* command = app.add_subcommand("trial", "Run one trial in its folder (what executors start)");
+  auto folder = std::make_shared<std::string>();
+  command->add_option("folder", *folder, "Folder with trial.json and network.json")->required();
+  command->callback([&action, folder] { action = [folder] { return RunTrial(*folder); }; });
+}
+
+}  // namespace lathe::cli

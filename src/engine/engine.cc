@@ -1,0 +1,33 @@
+#include "engine/engine.h"
+
+#include "base/error.h"
+
+namespace lathe::engine {
+
+std::string_view Name(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return "f32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kF16:
+      return "f16";
+    case Precision::kInt8:
+      return "int8";
+  }
+  throw Error(ErrorKind::kInternal, "unknown precision {}", static_cast<int>(precision));
+}
+
+std::map<std::string, std::string> Fingerprint::Fields() const {
+  return {{"engine", engine},
+          {"engine_version", engine_version},
+          {"device", device},
+          {"device_name", device_name},
+          {"precision", std::string(Name(options.precision))},
+          {"threads", std::to_string(options.threads)},
+          {"batch", std::to_string(options.batch)}};
+}
+
+bool Fingerprint::operator==(const Fingerprint& other) const { return Fields() == other.Fields(); }
+
+}  // namespace lathe::engine

@@ -1,0 +1,104 @@
+#include "engine/timing.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace lathe::engine {
+namespace {
+
+// Linear interpolation between order statistics; `sorted` is not empty.
+double Quantile(std::span<const double> sorted, double q) {
+  const double position = q * static_cast<double>(sorted.size() - 1);
+  const size_t low = static_cast<size_t>(position);
+  const size_t high = std::min(low + 1, sorted.size() - 1);
+  return sorted[low] + (position - static_cast<double>(low)) * (sorted[high] - sorted[low]);
+}
+
+// The median of values rounded to multiples of `width`, interpolated as if they were spread evenly
+// over their bin.
+double GroupedMedian(std::span<const double> sorted, double width) {
+  const double middle = sorted[sorted.size() / 2];
+  const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), middle);
+  const double below = static_cast<double>(first - sorted.begin());
+  const double inside = static_cast<double>(last - first);
+  const double half = static_cast<double>(sorted.size()) / 2;
+  return middle + width * ((half - below) / inside - 0.5);
+}
+
+}  // namespace
+
+std::vector<double> TimeRuns(const TimingOptions& options, const std::function<void()>& run,
+                             const std::function<void()>& after) {
+  using Clock = std::chrono::steady_clock;
+  for (int i = 0; i < options.warmup; ++i) run();
+  std::vector<double> samples;
+  samples.reserve(static_cast<size_t>(std::max(options.min_runs, 1)));
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point end = begin;
+  while (static_cast<int>(samples.size()) < std::max(options.min_runs, 1) ||
+         std::chrono::duration<double>(end - begin).count() < options.min_seconds) {
+    const Clock::time_point start = Clock::now();
+    run();
+    end = Clock::now();
+    samples.push_back(std::chrono::duration<double, std::micro>(end - start).count());
+    if (after) after();
+  }
+  return samples;
+}
+
+Timing Summarise(std::vector<double> samples_us) {
+  std::sort(samples_us.begin(), samples_us.end());
+  return {.median_us = Quantile(samples_us, 0.5),
+          .p10_us = Quantile(samples_us, 0.1),
+          .p90_us = Quantile(samples_us, 0.9),
+          .runs = static_cast<int>(samples_us.size())};
+}
+
+LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us) {
+  std::sort(samples_us.begin(), samples_us.end());
+  const double median =
+      resolution_us > 0 ? GroupedMedian(samples_us, resolution_us) : Quantile(samples_us, 0.5);
+  const double range = Quantile(samples_us, 0.9) - Quantile(samples_us, 0.1);
+  return {.layer = layer, .median_us = median, .spread = median > 0 ? range / median : 0};
+}
+
+int LayerOfNode(std::string_view name) {
+  if (!name.starts_with('l')) return -1;
+  int layer = -1;
+  const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), layer);
+  const bool complete = error == std::errc() && end != name.data() + name.size() && *end == '.';
+  return complete && layer >= 0 ? layer : -1;
+}
+
+int BatchCount(std::span<const float> images, int count, size_t image_size, int batch) {
+  if (count < 0 || images.size() != static_cast<size_t>(count) * image_size) {
+    throw Error(ErrorKind::kInput,
+                "Run: {} images of {} values each were promised, {} values given", count,
+                image_size, images.size());
+  }
+  return (count + batch - 1) / batch;
+}
+
+void CheckTargetOptions(const TargetOptions& options) {
+  const auto check = [](const char* what, int value) {
+    constexpr int kMost = 1024;
+    if (value < 1 || value > kMost) {
+      throw Error(ErrorKind::kInput, "target: {} = {} is outside 1 to {}", what, value, kMost);
+    }
+  };
+  check("threads", options.threads);
+  check("batch", options.batch);
+}
+
+void CheckProfiling(bool profile) {
+  if (!profile) {
+    throw Error(ErrorKind::kInput,
+                "this model was compiled without profiling: set CompileOptions::profile");
+  }
+}
+
+}  // namespace lathe::engine

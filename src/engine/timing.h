@@ -1,0 +1,41 @@
+// What every back end does to time something: warm up, repeat, summarise. Not part of the Engine
+// interface.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace lathe::engine {
+
+// Calls `run` for the warm-up and then until TimingOptions' runs and seconds are both reached;
+// returns the wall-clock time of each call after the warm-up, in microseconds. `after` (may be
+// empty) is called after each of those, outside the clock.
+std::vector<double> TimeRuns(const TimingOptions& options, const std::function<void()>& run,
+                             const std::function<void()>& after = {});
+
+// Median, 10th and 90th percentile. `samples_us` must not be empty.
+Timing Summarise(std::vector<double> samples_us);
+
+// One layer from its time in each run. For samples of a clock that counts whole microseconds the
+// median is interpolated within its microsecond (the grouped median), or layers of 3 us would be 30
+// % off.
+LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us = 0);
+
+// Index of the layer that a node called "lNN.part" belongs to (net/graph.h); -1 for other names.
+int LayerOfNode(std::string_view name);
+
+// The smallest number of batches that hold `count` images; throws kInput unless `images` is `count`
+// images of `image_size` floats.
+int BatchCount(std::span<const float> images, int count, size_t image_size, int batch);
+
+// Throws kInput unless threads and batch are in range.
+void CheckTargetOptions(const TargetOptions& options);
+
+// Throws kInput, for Profile(), unless the model was compiled with CompileOptions::profile.
+void CheckProfiling(bool profile);
+
+}  // namespace lathe::engine

@@ -1,0 +1,403 @@
+// The controller against a scripted executor: every trial counted exactly once, whatever crashes, and whenever the controller
+// itself is killed.
+#include "study/controller.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "executor/fake.h"
+#include "search/synthetic_testing.h"
+
+namespace lathe::executor {
+namespace {
+
+using study::SearchEnd;
+using study::TrialRecord;
+using study::TrialState;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Thrown by hooks in place of a kill; no Error, so that nobody handles it.
+struct Killed {};
+
+// Counts the calls between the controller and the world, and kills it at one of them.
+class Bomb {
+ public:
+  explicit Bomb(int at = -1) : at_(at) {}
+  void Tick() {
+    if (calls_++ == at_) throw Killed();
+  }
+  int calls() const { return calls_; }
+
+ private:
+  int calls_ = 0;
+  int at_;
+};
+
+class TickingExecutor : public study::Executor {
+ public:
+  TickingExecutor(std::unique_ptr<study::Executor> inner, Bomb& bomb) : inner_(std::move(inner)), bomb_(bomb) {}
+  int FreeSlots() override { return inner_->FreeSlots(); }
+  void Submit(int64_t trial, const fs::path& folder) override {
+    bomb_.Tick();
+    inner_->Submit(trial, folder);
+    bomb_.Tick();
+  }
+  std::vector<study::JobEnd> Poll() override {
+    bomb_.Tick();
+    std::vector<study::JobEnd> ends = inner_->Poll();
+    bomb_.Tick();  // results are written, but nobody has seen them
+    return ends;
+  }
+  void Cancel(int64_t trial) override { inner_->Cancel(trial); }
+
+ private:
+  std::unique_ptr<study::Executor> inner_;
+  Bomb& bomb_;
+};
+
+// In memory where possible: these tests sync to disk thousands of times.
+fs::path TestFolder() {
+  const fs::path memory = "/dev/shm";
+  const bool usable = access(memory.c_str(), W_OK) == 0;
+  return (usable ? memory : fs::temp_directory_path()) / fmt::format("lathe-controller-test-{}", getpid());
+}
+
+class Controller : public ::testing::Test {
+ protected:
+  Controller() { MakeFolder(root_); }
+  ~Controller() override { fs::remove_all(root_); }
+
+  std::vector<study::Parameter> Parameters() const {
+    std::vector<study::Parameter> parameters;
+    for (const search::Dimension& dimension : source_.dimensions()) {
+      parameters.push_back({dimension.name, dimension.choices, dimension.ordinal});
+    }
+    return parameters;
+  }
+
+  study::Store Open() const { return study::Store(root_ / "study.db", "test", Parameters()); }
+
+  study::ControllerOptions Options() const {
+    study::ControllerOptions options;
+    options.trials_folder = root_ / "trials";
+    options.trials = 10;
+    options.poll_interval = std::chrono::milliseconds(0);
+    options.objective = {.alpha = 0.5, .beta = 1};
+    return options;
+  }
+
+  study::ControllerHooks Hooks(Bomb& bomb) {
+    study::ControllerHooks hooks;
+    hooks.prepare = [&](const TrialRecord& trial, const fs::path& folder) {
+      bomb.Tick();
+      std::string encoding;
+      for (int value : trial.encoding) encoding += std::to_string(value) + " ";
+      WriteFileAtomically(folder / "encoding", encoding);
+      bomb.Tick();
+    };
+    hooks.candidate = [this](const std::vector<int>& encoding) { return source_.Describe(encoding); };
+    hooks.costs = [](const std::vector<int>&) { return std::map<std::string, double>{{"params", 5}}; };
+    hooks.on_finished = [&](const TrialRecord& trial) {
+      finished_.insert(trial.number);
+      bomb.Tick();
+    };
+    hooks.on_progress = [&](int, int) { bomb.Tick(); };
+    return hooks;
+  }
+
+  // Depends on the candidate alone, like a training.
+  FakeEnding Train(int64_t trial, int polls = 1) const {
+    std::ifstream file(root_ / "trials" / study::TrialFolderName(trial) / "encoding");
+    std::vector<int> encoding;
+    for (int value; file >> value;) encoding.push_back(value);
+    FakeEnding ending;
+    ending.polls = polls;
+    ending.metrics = {{"loss", source_.Value(source_.Describe(encoding))}, {"accuracy", 0.5}};
+    return ending;
+  }
+
+  // One life of a controller, with everything new but the files.
+  SearchEnd Run(const FakeOptions& fake, study::ControllerOptions options, Bomb& bomb,
+                const std::string& proposer_name = "bayes", const std::function<bool()>& stop = {}) {
+    study::Store store = Open();
+    const auto proposer = search::MakeProposer(
+        proposer_name, source_, {.dimensions = source_.dimensions(), .seed = 3, .initial = 3, .draws = 50});
+    TickingExecutor executor(MakeFakeExecutor(fake), bomb);
+    study::ControllerHooks hooks = Hooks(bomb);
+    hooks.stop = stop;
+    return RunController(store, *proposer, executor, options, hooks);
+  }
+  SearchEnd Run(const FakeOptions& fake) {
+    Bomb none;
+    return Run(fake, Options(), none);
+  }
+
+  std::vector<std::vector<int>> Encodings() const {
+    std::vector<std::vector<int>> encodings;
+    for (const TrialRecord& trial : Open().Trials()) encodings.push_back(trial.encoding);
+    return encodings;
+  }
+
+  void ExpectAllComplete(size_t count) const {
+    const std::vector<TrialRecord> trials = Open().Trials();
+    EXPECT_EQ(trials.size(), count);
+    for (size_t i = 0; i < trials.size(); ++i) {
+      EXPECT_EQ(trials[i].number, static_cast<int64_t>(i));
+      EXPECT_EQ(trials[i].state, TrialState::kComplete) << trials[i].reason;
+    }
+  }
+
+  void Reset() {
+    fs::remove_all(root_);
+    MakeFolder(root_);
+    finished_.clear();
+  }
+
+  search::SyntheticSource source_{5, 3};
+  std::multiset<int64_t> finished_;
+  const fs::path root_ = TestFolder();
+};
+
+TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
+  study::ControllerOptions options = Options();
+  options.latency_budget_us = 120;
+  Bomb none;
+  const auto script = [&](int64_t trial, int) {
+    study::AppendMetrics(options.trials_folder / study::TrialFolderName(trial), {.step = 1, .values = {{"loss", 0.75}}});
+    return Train(trial, 2);
+  };
+  EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  EXPECT_EQ(finished_.size(), 10u);
+  for (const TrialRecord& trial : Open().Trials()) {
+    const search::Candidate candidate = source_.Describe(trial.encoding);
+    EXPECT_DOUBLE_EQ(*trial.value, source_.Value(candidate) + 0.5 * candidate.latency_us / 1000);
+    EXPECT_EQ(trial.metrics.at("params"), 5);
+    EXPECT_EQ(trial.metrics.at("accuracy"), 0.5);
+    EXPECT_DOUBLE_EQ(trial.constraints.at("latency_us"), candidate.latency_us - 120);
+    EXPECT_EQ(trial.starts, 1);
+    EXPECT_GE(trial.end, trial.begin);
+  }
+  EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone) << "nothing left to do";
+  EXPECT_EQ(finished_.size(), 10u);
+}
+
+// With one slot the told history is the same at every ask, so the proposals
+// must be, too.
+TEST_F(Controller, KilledAnywhereItContinuesWithTheSameProposals) {
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending = Train(trial, 2);
+                           ending.continue_me = trial % 3 == 1 && start == 1;
+                           return ending;
+                         }};
+  study::ControllerOptions options = Options();
+  options.trials = 6;
+  Bomb counter;
+  Run(fake, options, counter);
+  ExpectAllComplete(6);
+  const std::vector<std::vector<int>> uninterrupted = Encodings();
+
+  for (int at = 0; at < counter.calls(); ++at) {
+    Reset();
+    Bomb bomb(at), none;
+    EXPECT_THROW(Run(fake, options, bomb), Killed) << "kill at call " << at;
+    EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+    ExpectAllComplete(6);
+    EXPECT_EQ(Encodings(), uninterrupted) << "kill at call " << at;
+    EXPECT_EQ(finished_, (std::multiset<int64_t>{0, 1, 2, 3, 4, 5})) << "kill at call " << at;
+  }
+}
+
+// Again and again, with several trials in flight and crashing ones among them.
+TEST_F(Controller, KilledManyTimesEveryTrialEndsOnce) {
+  const FakeOptions fake{.slots = 3, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending = Train(trial, 1 + static_cast<int>(trial % 3));
+                           ending.crash = trial % 4 == 2 && start == 1;
+                           ending.continue_me = trial % 4 == 3 && start == 1;
+                           return ending;
+                         }};
+  study::ControllerOptions options = Options();
+  options.trials = 8;
+  options.max_starts = 1000;  // the scripted first crash repeats in every life
+  int kills = 0;
+  for (int life = 0; life < 300; ++life) {
+    Bomb bomb(7 + 3 * life);
+    try {
+      EXPECT_EQ(Run(fake, options, bomb, "random"), SearchEnd::kTrialsDone);
+      break;
+    } catch (const Killed&) {
+      ++kills;
+    }
+  }
+  EXPECT_GT(kills, 3);
+  ExpectAllComplete(8);
+  EXPECT_EQ(finished_.size(), 8u);
+}
+
+// The real thing: SIGKILL to the process, at any moment and so also within SQLite and the writing of files.
+TEST_F(Controller, SurvivesSigkill) {
+  const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
+  study::ControllerOptions options = Options();
+  options.trials = 12;
+  int killed = 0;
+  for (int life = 1; life < 200; ++life) {
+    const pid_t child = fork();
+    if (child == 0) {
+      Bomb none;
+      _exit(Run(fake, options, none, "random") == SearchEnd::kTrialsDone ? 0 : 1);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(1000 + 200 * life));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+    ++killed;
+  }
+  EXPECT_GT(killed, 2);
+  ExpectAllComplete(12);
+  std::set<std::vector<int>> distinct;
+  for (const std::vector<int>& encoding : Encodings()) EXPECT_TRUE(distinct.insert(encoding).second);
+}
+
+TEST_F(Controller, GivesUpOnATrialButNotOnTheStudy) {
+  const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) {
+                           FakeEnding ending = Train(trial);
+                           ending.crash = trial == 4;
+                           if (trial == 5) ending.error = "loss is NaN at step 7";
+                           if (trial == 6) ending.metrics = {{"accuracy", 1}};
+                           if (trial == 7) ending.metrics["loss"] = std::nan("");
+                           return ending;
+                         }};
+  EXPECT_EQ(Run(fake), SearchEnd::kTrialsDone);
+  const std::vector<TrialRecord> trials = Open().Trials();
+  ASSERT_EQ(trials.size(), 10u);
+  for (size_t i : {4, 5, 6, 7}) {
+    EXPECT_EQ(trials[i].state, TrialState::kFail);
+    EXPECT_FALSE(trials[i].value);
+  }
+  EXPECT_EQ(trials[4].starts, 3);
+  EXPECT_EQ(trials[4].crashes, 3);
+  EXPECT_THAT(trials[4].reason, HasSubstr("died 3 times, last: scripted crash"));
+  EXPECT_EQ(trials[5].reason, "loss is NaN at step 7");
+  EXPECT_EQ(trials[5].starts, 1) << "a trial that failed by itself is not repeated";
+  EXPECT_THAT(trials[6].reason, HasSubstr("no metric 'loss'"));
+  EXPECT_THAT(trials[7].reason, HasSubstr("nan"));
+  const auto events = Open().Events();
+  EXPECT_EQ(std::ranges::count_if(events, [](const auto& e) { return e.second.starts_with("trial 4 restarted"); }), 2);
+}
+
+TEST_F(Controller, EndsAStudyInWhichEverythingFails) {
+  const FakeOptions fake{.slots = 2, .script = [](int64_t, int) {
+                           FakeEnding ending;
+                           ending.error = "no such data set";
+                           return ending;
+                         }};
+  try {
+    Run(fake);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no such data set"));
+    EXPECT_THAT(error.what(), HasSubstr("log.txt"));
+  }
+  EXPECT_LE(Open().Trials().size(), 7u) << "not the whole budget";
+}
+
+TEST_F(Controller, ADamagedResultIsPutAsideAndTheTrialRepeated) {
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending = Train(trial);
+                           const fs::path folder = root_ / "trials" / study::TrialFolderName(trial);
+                           if (start == 1 && trial == 1) {
+                             WriteFileAtomically(folder / "result.json", "{\"format\": \"lathe-res");
+                             ending.crash = true;  // so that the fake writes none over it
+                           }
+                           if (start == 1 && trial == 2) {
+                             study::WriteResult(folder, {.number = 99, .ok = true, .error = "", .metrics = {{"loss", 1}}});
+                             ending.crash = true;
+                           }
+                           return ending;
+                         }};
+  EXPECT_EQ(Run(fake), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  EXPECT_EQ(Open().Trials()[1].starts, 2);
+  EXPECT_EQ(Open().Trials()[2].starts, 2);
+  EXPECT_TRUE(fs::exists(root_ / "trials/000001/result.damaged.json"));
+  EXPECT_TRUE(fs::exists(root_ / "trials/000002/result.damaged.json"));
+}
+
+TEST_F(Controller, AResultThatComesLateIsTakenInsteadOfARestart) {
+  study::ControllerOptions options = Options();
+  options.trials = 5;
+  Bomb none;
+  // Trial 3 crashes in a first life that ends at once; the result arrives in between.
+  bool crashed = false;
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int) {
+                           FakeEnding ending = Train(trial);
+                           ending.crash = trial == 3;
+                           crashed |= ending.crash;
+                           return ending;
+                         }};
+  EXPECT_EQ(Run(fake, options, none, "random", [&] { return crashed; }), SearchEnd::kStopped);
+  study::WriteResult(root_ / "trials/000003", {.number = 3, .ok = true, .error = "", .metrics = {{"loss", 1}}});
+  EXPECT_EQ(Run(fake, options, none, "random"), SearchEnd::kTrialsDone);
+  ExpectAllComplete(5);
+  EXPECT_EQ(Open().Trials()[3].starts, 1);
+}
+
+TEST_F(Controller, FilesOfAnEarlierStudyAreNotTakenForResults) {
+  study::WriteResult(root_ / "trials/000002", {.number = 2, .ok = true, .error = "", .metrics = {{"loss", -100}}});
+  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kTrialsDone);
+  EXPECT_GT(Open().Trials()[2].metrics.at("loss"), -100);
+  EXPECT_TRUE(fs::exists(root_ / "trials/000002.stale-1/result.json"));
+}
+
+TEST_F(Controller, StopLetsTrialsSaveAndContinueLater) {
+  int polls = 0;
+  const FakeOptions slow{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 1000000); }};
+  Bomb none;
+  EXPECT_EQ(Run(slow, Options(), none, "bayes", [&] { return ++polls > 5; }), SearchEnd::kStopped);
+  for (const TrialRecord& trial : Open().Trials()) EXPECT_EQ(trial.state, TrialState::kRunning);
+  EXPECT_THAT(finished_, IsEmpty());
+  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  EXPECT_EQ(Open().Trials()[0].starts, 2);
+  EXPECT_EQ(Open().Trials()[0].crashes, 0) << "a restart of the controller is nobody's fault";
+}
+
+TEST_F(Controller, TimeCountsOverRestarts) {
+  study::ControllerOptions options = Options();
+  options.max_seconds = 1000;
+  options.trials = 3;
+  Bomb none;
+  const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }};
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+  {
+    study::Store store = Open();
+    EXPECT_GT(std::stod(store.Value("search_seconds").value()), 0);
+    store.SetValue("search_seconds", "999.9999");
+  }
+  options.trials = 1000;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTimeUp);
+  EXPECT_LT(Open().Trials().size(), 100u);
+}
+
+TEST_F(Controller, EndsWhenTheSubspaceIsExhausted) {
+  source_ = search::SyntheticSource(2, 2);
+  EXPECT_EQ(Run({.slots = 3, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kExhausted);
+  ExpectAllComplete(4);
+}
+
+}  // namespace
+}  // namespace lathe::executor

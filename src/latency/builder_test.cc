@@ -1,0 +1,281 @@
+#include "latency/builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/backends/fake/fake_engine.h"
+#include "latency/cover.h"
+#include "latency/stats.h"
+#include "latency/tiny_networks_testing.h"
+#include "net/graph.h"
+
+namespace lathe::latency {
+namespace {
+
+// What real engines do to the fake one's times.
+struct Faults {
+  double drift_per_second = 0;       // the machine gets slower all the time
+  double overhead_us = 0;            // per inference, in no layer
+  double profiler_us_per_layer = 0;  // added to the end-to-end time where the profiler is on
+  double lost_us_per_node = 0;       // of each layer's profiled time
+  double pause_seconds = 0;          // that a timing takes
+};
+
+class FaultyModel : public engine::CompiledModel {
+ public:
+  using Clock = std::chrono::steady_clock;
+  FaultyModel(std::unique_ptr<CompiledModel> model, const net::Network& network,
+              const Faults& faults, bool profile, Clock::time_point start)
+      : model_(std::move(model)),
+        network_(network),
+        faults_(faults),
+        profile_(profile),
+        start_(start) {}
+
+  std::vector<float> Run(std::span<const float> images, int count) override {
+    return model_->Run(images, count);
+  }
+
+  engine::Timing Time(const engine::TimingOptions& options) override {
+    Pause();
+    engine::Timing timing = model_->Time(options);
+    const auto layers = static_cast<double>(network_.layers.size());
+    const double extra =
+        faults_.overhead_us + (profile_ ? faults_.profiler_us_per_layer * layers : 0);
+    for (double* us : {&timing.median_us, &timing.p10_us, &timing.p90_us})
+      *us = (*us + extra) * Speed();
+    return timing;
+  }
+
+  std::vector<engine::LayerTime> Profile(const engine::TimingOptions& options) override {
+    Pause();
+    std::vector<engine::LayerTime> times = model_->Profile(options);
+    for (engine::LayerTime& time : times) {
+      const auto nodes = net::LowerLayer(network_.layers[time.layer], 0, 0, net::Node::kImage);
+      const auto adds = std::ranges::count(nodes, net::NodeKind::kAdd, &net::Node::kind);
+      const double lost = faults_.lost_us_per_node * static_cast<double>(nodes.size() - adds);
+      time.median_us = (time.median_us - lost) * Speed();
+    }
+    return times;
+  }
+
+ private:
+  void Pause() const {
+    std::this_thread::sleep_for(std::chrono::duration<double>(faults_.pause_seconds));
+  }
+  double Speed() const {
+    return 1 +
+           faults_.drift_per_second * std::chrono::duration<double>(Clock::now() - start_).count();
+  }
+
+  std::unique_ptr<CompiledModel> model_;
+  net::Network network_;
+  Faults faults_;
+  bool profile_;
+  Clock::time_point start_;
+};
+
+class FaultyEngine : public engine::Engine {
+ public:
+  explicit FaultyEngine(const Faults& faults, double noise = 0.02)
+      : engine_(engine::MakeFakeEngine({.target = {}, .noise = noise, .seed = 3})),
+        faults_(faults) {}
+
+  engine::Fingerprint Target() const override { return engine_->Target(); }
+  std::unique_ptr<engine::CompiledModel> Compile(const net::Network& network,
+                                                 const net::Weights& weights,
+                                                 const engine::CompileOptions& options) override {
+    ++compiled;
+    auto model = engine_->Compile(network, weights, options);
+    return std::make_unique<FaultyModel>(std::move(model), network, faults_, options.profile,
+                                         start_);
+  }
+  std::unique_ptr<engine::CompiledModel> Load(const std::string& path) override {
+    return engine_->Load(path);
+  }
+
+  int compiled = 0;
+
+ private:
+  std::unique_ptr<engine::Engine> engine_;
+  Faults faults_;
+  FaultyModel::Clock::time_point start_ = FaultyModel::Clock::now();
+};
+
+std::vector<net::Network> FreshNetworks(int count) {
+  std::vector<net::Network> networks;
+  for (int i = 0; i < count; ++i) networks.push_back(TinyNetwork(1'000'000 + i));
+  return networks;
+}
+
+// Relative errors of the LUT's entries against the fake engine's exact times.
+std::vector<double> EntryErrors(const Lut& lut) {
+  std::vector<double> errors;
+  for (const auto& [key, entry] : lut.entries) {
+    errors.push_back(entry.latency_us / engine::FakeLayerLatencyUs(entry.layer) - 1);
+  }
+  return errors;
+}
+
+std::vector<double> Absolute(std::vector<double> values) {
+  for (double& value : values) value = std::abs(value);
+  return values;
+}
+
+class BuildLutTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = std::filesystem::path(testing::TempDir()) /
+            ("build_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
+             ".json");
+    std::filesystem::remove(path_);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+  std::filesystem::path path_;
+};
+
+TEST_F(BuildLutTest, RecoversLayerLatenciesAndStopsWhenAllAreKnown) {
+  FaultyEngine engine({.overhead_us = 15});
+  BuildProgress last;
+  const Lut lut = BuildLut(engine, TinyNetwork,
+                           {.seconds = 60, .on_progress = [&](const auto& p) { last = p; }});
+  EXPECT_LT(last.seconds, 30) << "did not stop early";
+  EXPECT_EQ(last.keys_measured, last.keys_wanted);
+  EXPECT_GT(lut.entries.size(), 100u);
+  for (const auto& [key, entry] : lut.entries) EXPECT_GE(entry.samples, 3) << key;
+  EXPECT_LT(Quantile(Absolute(EntryErrors(lut)), 0.95), 0.05);
+  EXPECT_NEAR(lut.overhead_us, 15, 3);
+  ASSERT_TRUE(lut.band);
+  EXPECT_EQ(lut.band->networks, 12);
+  EXPECT_LT(lut.band->mape, 0.02);
+  EXPECT_EQ(lut.target, engine.Target());
+}
+
+TEST_F(BuildLutTest, TakesOutDrift) {
+  // About 20 % slower at the end; the LUT must be as good as on a steady machine, at the speed of
+  // its reference.
+  FaultyEngine engine({.drift_per_second = 0.1, .pause_seconds = 0.004}, 0.005);
+  const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 2, .samples_per_key = 1000});
+  EXPECT_GT(lut.noise_floor, 0.05);
+  std::vector<double> errors = EntryErrors(lut);
+  const double speed = Median(errors);
+  for (double& error : errors) error = (1 + error) / (1 + speed) - 1;
+  EXPECT_LT(Quantile(Absolute(errors), 0.9), 0.02);
+  ASSERT_TRUE(lut.band);
+  EXPECT_LT(lut.band->mape, 0.02);
+  EXPECT_LT(std::abs(lut.band->bias), 0.015);
+}
+
+TEST_F(BuildLutTest, PredictsWhatUsersGetFromAProfilerThatLies) {
+  FaultyEngine engine({.overhead_us = 10, .profiler_us_per_layer = 1, .lost_us_per_node = 0.3});
+  const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 60});
+  const CheckResult check = CheckLut(engine, lut, FreshNetworks(40));
+  EXPECT_LT(check.band.mape, 0.02);
+  EXPECT_LT(std::abs(check.band.bias), 0.01);
+}
+
+TEST_F(BuildLutTest, ResumesWithoutLosingAnything) {
+  FaultyEngine engine({});
+  int networks = 0;
+  BuildOptions options{.seconds = 60, .seed = 7, .file = path_};
+  options.on_progress = [&](const BuildProgress&) {
+    if (++networks == 9) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(BuildLut(engine, TinyNetwork, options), std::runtime_error);
+  const Lut stopped = ReadLut(path_);
+  ASSERT_GT(stopped.entries.size(), 10u);
+  ASSERT_TRUE(stopped.reference);
+
+  options.on_progress = nullptr;
+  const Lut resumed = BuildLut(engine, TinyNetwork, options);
+  EXPECT_GT(resumed.entries.size(), stopped.entries.size());
+  for (const auto& [key, entry] : stopped.entries) {
+    ASSERT_TRUE(resumed.entries.contains(key));
+    EXPECT_GE(resumed.entries.at(key).samples, std::max(entry.samples, 3));
+  }
+  EXPECT_EQ(resumed.reference->latency_us, stopped.reference->latency_us);
+  EXPECT_LT(Quantile(Absolute(EntryErrors(resumed)), 0.95), 0.05);
+
+  // Nothing is left to measure: the reference, some held-out networks, and the same entries.
+  engine.compiled = 0;
+  const Lut again = BuildLut(engine, TinyNetwork, options);
+  EXPECT_EQ(engine.compiled, 1 + options.check_networks);
+  for (const auto& [key, entry] : resumed.entries)
+    EXPECT_EQ(again.entries.at(key).latency_us, entry.latency_us);
+}
+
+TEST_F(BuildLutTest, RefusesTheFileOfAnotherTarget) {
+  FaultyEngine engine({});
+  Lut lut;
+  lut.target = engine.Target();
+  lut.target.device_name = "another device";
+  WriteLut(path_, lut);
+  EXPECT_THAT([&] { BuildLut(engine, TinyNetwork, {.seconds = 1, .file = path_}); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("device_name is 'another device'")));
+}
+
+TEST_F(BuildLutTest, KeepsToItsBudget) {
+  FaultyEngine engine({.pause_seconds = 0.01});
+  const auto start = std::chrono::steady_clock::now();
+  const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 1});
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(time.count(), 1.6);
+  EXPECT_GT(time.count(), 0.7);
+  ASSERT_TRUE(lut.band);
+  EXPECT_GE(lut.band->networks, 4);
+}
+
+TEST(CheckLut, ReportsWhatTheLutGetsWrong) {
+  FaultyEngine engine({}, 0.002);
+  Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 60});
+  lut.reference->latency_us *= 0.9;  // the machine was faster then
+  const CheckResult slower = CheckLut(engine, lut, FreshNetworks(20));
+  EXPECT_NEAR(slower.slowdown, 1 / 0.9, 0.01);
+  EXPECT_NEAR(slower.band.bias, 1 / 0.9 - 1, 0.01);
+  EXPECT_EQ(slower.rows.size(), 20u);
+  EXPECT_EQ(slower.rows[0].name, "tiny");
+  lut.reference.reset();
+  const CheckResult check = CheckLut(engine, lut, FreshNetworks(20));
+  EXPECT_EQ(check.slowdown, 1);
+  EXPECT_LT(check.band.mape, 0.01);
+  EXPECT_GT(check.band.spearman, 0.99);
+}
+
+TEST(Cover, ShowsEveryKeyOftenEnoughAndRepeatsItself) {
+  Cover cover(TinyNetwork, 1, 2), twin(TinyNetwork, 1, 2);
+  std::map<LayerKey, int> samples;
+  int networks = 0;
+  while (const auto network = cover.Next()) {
+    ASSERT_EQ(*network, *twin.Next());
+    for (const net::Layer& layer : network->layers) {
+      ++samples[KeyOf(layer)];
+      cover.AddSamples(KeyOf(layer), 1);
+      twin.AddSamples(KeyOf(layer), 1);
+    }
+    ASSERT_LT(++networks, 2000);
+  }
+  EXPECT_EQ(static_cast<size_t>(cover.keys_wanted()), samples.size());
+  for (const auto& [key, count] : samples) EXPECT_GE(count, 2) << key;
+
+  // Drawn at random, the same number of networks leaves more keys short.
+  std::map<LayerKey, int> random;
+  for (int i = 0; i < networks; ++i) {
+    for (const net::Layer& layer : TinyNetwork(SubSeed(9, "random", i)).layers)
+      ++random[KeyOf(layer)];
+  }
+  int enough = 0;
+  for (const auto& [key, count] : random) enough += count >= 2 ? 1 : 0;
+  EXPECT_LT(enough, static_cast<int>(samples.size()));
+}
+
+}  // namespace
+}  // namespace lathe::latency

@@ -1,0 +1,34 @@
+// Network + weights -> an ONNX model: batch norm folded into the convolutions, node and output
+// names equal to net/graph.h's (profiles map back to layers by them), checked by ONNX's own
+// checker.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "net/graph.h"
+#include "net/weights.h"
+
+namespace lathe::onnx {
+
+struct ExportOptions {
+  int batch = 1;   // 0: dynamic ("N")
+  int opset = 14;  // 11 to 17; from 14 on hard-swish is one node
+  std::map<std::string, std::string> metadata =
+      {};  // metadata_props, e.g. {"lathe.latency_us": "312"}
+};
+
+// Serialised ModelProto; input "image" {batch, c, h, w}, output "logits" {batch, classes}. Throws
+// kInput when weights do not fit the network, kInternal when the checker refuses the result. The
+// metadata also gets "lathe.network", the network as JSON.
+std::string ToOnnx(const net::Network& network, const net::Weights& weights,
+                   const ExportOptions& options = {});
+// The same, written atomically.
+void ExportOnnx(const std::filesystem::path& path, const net::Network& network,
+                const net::Weights& weights, const ExportOptions& options = {});
+
+// The metadata_props of any ONNX file. Throws kInput when it is missing or not ONNX.
+std::map<std::string, std::string> ReadMetadata(const std::filesystem::path& path);
+
+}  // namespace lathe::onnx

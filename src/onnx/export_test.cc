@@ -1,0 +1,220 @@
+#include "onnx/export.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <onnx/onnx_pb.h>
+#include <onnx/shape_inference/implementation.h>
+
+#include <chrono>
+#include <cstring>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "net/network_file.h"
+#include "net/zoo.h"
+
+namespace lathe::onnx {
+namespace {
+
+namespace pb = ::onnx;
+using ::testing::HasSubstr;
+
+pb::ModelProto Parse(const std::string& bytes) {
+  pb::ModelProto model;
+  EXPECT_TRUE(model.ParseFromString(bytes));
+  return model;
+}
+
+std::vector<float> Values(const pb::ModelProto& model, const std::string& name) {
+  for (const pb::TensorProto& tensor : model.graph().initializer()) {
+    if (tensor.name() != name) continue;
+    std::vector<float> values(tensor.raw_data().size() / sizeof(float));
+    std::memcpy(values.data(), tensor.raw_data().data(), tensor.raw_data().size());
+    return values;
+  }
+  ADD_FAILURE() << "no initializer " << name;
+  return {};
+}
+
+std::vector<std::string> Ops(const pb::ModelProto& model) {
+  std::vector<std::string> ops;
+  for (const pb::NodeProto& node : model.graph().node()) {
+    ops.push_back(node.name() + ":" + node.op_type());
+  }
+  return ops;
+}
+
+// One convolution with norm and `act`, and a tail.
+net::Network Small(net::Activation act) {
+  net::Network network;
+  network.name = "small";
+  network.input = {2, 5, 5};
+  network.layers.push_back({.op = net::Op::kConv,
+                            .in = network.input,
+                            .out_channels = 3,
+                            .stride = 2,
+                            .act = act,
+                            .padding = net::Padding::kSame});
+  network.layers.push_back(
+      {.op = net::Op::kTail, .in = network.layers[0].out(), .out_channels = 4, .mid_channels = 6});
+  return network;
+}
+
+net::Weights WeightsOf(const net::Network& network) {
+  return net::RandomWeights(net::Lower(network), 1);
+}
+
+std::string Message(const std::function<void()>& body, ErrorKind kind) {
+  try {
+    body();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), kind);
+    return e.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+// Quick to make, which matters for large networks.
+net::Weights ZeroWeights(const net::Graph& graph) {
+  net::Weights weights;
+  for (const net::TensorSpec& spec : net::Tensors(graph)) {
+    size_t size = 1;
+    for (const int64_t n : spec.shape) size *= static_cast<size_t>(n);
+    weights.tensors[spec.name] = {spec.shape, std::vector<float>(size)};
+  }
+  return weights;
+}
+
+// The checker runs inside ToOnnx; strict shape inference here also proves that all shapes fit.
+class EveryZooNetwork : public testing::TestWithParam<std::string_view> {};
+
+TEST_P(EveryZooNetwork, PassesCheckerAndShapeInference) {
+  const net::Network network = net::ZooNetwork(GetParam(), {.resolution = 32, .classes = 10});
+  const net::Graph graph = net::Lower(network);
+  pb::ModelProto model = Parse(ToOnnx(network, ZeroWeights(graph), {.batch = 2}));
+  const std::string before = model.graph().output(0).SerializeAsString();
+  pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), {true, 1, false});
+  EXPECT_EQ(model.graph().output(0).SerializeAsString(), before);
+
+  // Every graph node is there by its name, with the shape that the graph gives it.
+  std::map<std::string, const pb::ValueInfoProto*> inferred;
+  for (const auto& value : model.graph().value_info()) inferred[value.name()] = &value;
+  for (const net::Node& node : graph.nodes) {
+    if (&node == &graph.nodes.back()) continue;  // the output, compared above
+    ASSERT_TRUE(inferred.contains(node.name)) << node.name;
+    std::vector<int64_t> dims;
+    for (const auto& dim : inferred[node.name]->type().tensor_type().shape().dim()) {
+      dims.push_back(dim.dim_value());
+    }
+    std::vector<int64_t> expected = {2, node.out.c, node.out.h, node.out.w};
+    if (node.kind == net::NodeKind::kLinear) expected = {2, node.out.c};
+    EXPECT_EQ(dims, expected) << node.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryZooNetwork, testing::ValuesIn([] {
+                           std::vector<std::string_view> names;
+                           for (const net::ZooEntry& entry : net::Zoo()) {
+                             names.push_back(entry.name);
+                           }
+                           return names;
+                         }()),
+                         [](const auto& each) { return std::string(each.param); });
+
+TEST(Export, NamesFollowTheGraph) {
+  const net::Network network = Small(net::Activation::kSwish);
+  const pb::ModelProto model = Parse(ToOnnx(network, WeightsOf(network)));
+  EXPECT_THAT(Ops(model), testing::ElementsAre(
+                              "l00.conv:Conv", "l00.conv.sigmoid:Sigmoid", "l00.conv.mul:Mul",
+                              "l01.conv:Conv", "l01.conv.relu:Relu", "l01.pool:GlobalAveragePool",
+                              "l01.classifier.flatten:Flatten", "l01.classifier:Gemm"));
+  for (const pb::NodeProto& node : model.graph().node()) {
+    EXPECT_EQ(node.output(0), node.name() == "l01.classifier" ? "logits" : node.name());
+  }
+}
+
+TEST(Export, HardSwishIsOneNodeFromOpset14On) {
+  const net::Network network = Small(net::Activation::kHardSwish);
+  const net::Weights weights = WeightsOf(network);
+  EXPECT_THAT(Ops(Parse(ToOnnx(network, weights, {.opset = 14}))),
+              testing::Contains("l00.conv.hard_swish:HardSwish"));
+  const pb::ModelProto model = Parse(ToOnnx(network, weights, {.opset = 13}));
+  EXPECT_THAT(Ops(model),
+              testing::IsSupersetOf({"l00.conv.hard_sigmoid:HardSigmoid", "l00.conv.mul:Mul"}));
+  EXPECT_FLOAT_EQ(model.graph().node(1).attribute(0).f(), 1.0f / 6);
+  EXPECT_FLOAT_EQ(model.graph().node(1).attribute(1).f(), 0.5f);
+}
+
+TEST(Export, SamePaddingIsExplicit) {
+  net::Network network = Small(net::Activation::kRelu6);
+  network = net::WithInput(network, {2, 6, 6});
+  const pb::ModelProto model = Parse(ToOnnx(network, WeightsOf(network)));
+  for (const pb::AttributeProto& attribute : model.graph().node(0).attribute()) {
+    if (attribute.name() != "pads") continue;
+    EXPECT_THAT(attribute.ints(), testing::ElementsAre(0, 0, 1, 1));  // 6 px, k 3, s 2: one below
+    return;
+  }
+  FAIL() << "no pads";
+}
+
+TEST(Export, FoldsBatchNorm) {
+  const net::Network network = Small(net::Activation::kRelu);
+  net::Weights weights = WeightsOf(network);
+  weights.tensors["l00.conv.bn.weight"].values = {2, 1, 1};
+  weights.tensors["l00.conv.bn.bias"].values = {5, 0, -1};
+  weights.tensors["l00.conv.bn.mean"].values = {3, 0, 0.5};
+  weights.tensors["l00.conv.bn.var"].values = {4 - 1e-3f, 1 - 1e-3f, 0.25f - 1e-3f};
+  const pb::ModelProto model = Parse(ToOnnx(network, weights));
+  // gamma / sqrt(var + eps) is 1, 1, 2; the bias is beta - mean times that.
+  EXPECT_THAT(Values(model, "l00.conv.bias"),
+              testing::Pointwise(testing::FloatNear(1e-5f), {2.0f, 0.0f, -2.0f}));
+  std::vector<float> expected = weights.at("l00.conv.weight").values;
+  for (size_t i = 36; i < 54; ++i) expected[i] *= 2;
+  EXPECT_THAT(Values(model, "l00.conv.weight"),
+              testing::Pointwise(testing::FloatNear(1e-5f), expected));
+}
+
+TEST(Export, DynamicBatchAndMetadata) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const fs::path path = fs::path(testing::TempDir()) / "small.onnx";
+  ExportOnnx(path, network, WeightsOf(network),
+             {.batch = 0, .metadata = {{"lathe.latency_us", "312"}}});
+  const pb::ModelProto model = Parse(ReadFile(path));
+  EXPECT_EQ(model.graph().input(0).type().tensor_type().shape().dim(0).dim_param(), "N");
+  EXPECT_EQ(model.graph().output(0).type().tensor_type().shape().dim(0).dim_param(), "N");
+  const std::map<std::string, std::string> metadata = ReadMetadata(path);
+  EXPECT_EQ(metadata.at("lathe.latency_us"), "312");
+  EXPECT_EQ(net::ParseNetwork(metadata.at("lathe.network"), "metadata"), network);
+}
+
+TEST(Export, RefusesWhatDoesNotFit) {
+  const net::Network network = Small(net::Activation::kRelu);
+  net::Weights weights = WeightsOf(network);
+  EXPECT_THAT(Message([&] { ToOnnx(network, weights, {.opset = 9}); }, ErrorKind::kInput),
+              HasSubstr("opset 9"));
+  EXPECT_THAT(Message([&] { ToOnnx(network, weights, {.batch = -1}); }, ErrorKind::kInput),
+              HasSubstr("batch -1"));
+  weights.tensors.erase("l01.conv.weight");
+  EXPECT_THAT(Message([&] { ToOnnx(network, weights); }, ErrorKind::kInput),
+              HasSubstr("l01.conv.weight"));
+  const fs::path path = fs::path(testing::TempDir()) / "not.onnx";
+  WriteFileAtomically(path, "this is no protobuf");
+  EXPECT_THAT(Message([&] { ReadMetadata(path); }, ErrorKind::kInput), HasSubstr("not.onnx"));
+}
+
+TEST(Export, LargeNetworksAreQuick) {
+  const net::Network network = net::ZooNetwork("gpunet_2");  // 26 M parameters
+  const net::Weights weights = ZeroWeights(net::Lower(network));
+  const auto start = std::chrono::steady_clock::now();
+  const std::string bytes = ToOnnx(network, weights);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  RecordProperty("seconds", std::to_string(seconds));
+  EXPECT_GT(bytes.size(), 90u << 20);
+  EXPECT_LT(seconds, 5);
+}
+
+}  // namespace
+}  // namespace lathe::onnx

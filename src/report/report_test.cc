@@ -1,0 +1,76 @@
+#include "report/report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <regex>
+
+namespace lathe::report {
+namespace {
+
+constexpr char kHostile[] = "</script><script>alert(1)</script>";
+
+ReportData Example() {
+  ReportData data;
+  data.title = kHostile;
+  data.latency_budget_us = 250;
+  data.genes = {"resolution", "stage2.kernel"};
+  data.trials = {{.number = 0, .state = "COMPLETE", .latency_us = 210, .accuracy = 0.88, .value = 0.4, .encoding = {28, 3}},
+                 {.number = 1, .state = "FAIL", .latency_us = 190, .note = kHostile, .encoding = {28, 5}},
+                 {.number = 2, .state = "COMPLETE", .latency_us = 180, .accuracy = 0.90, .value = 0.3, .encoding = {28, 5}}};
+  data.networks = {{.name = "finalist 01",
+                    .finalist = true,
+                    .accuracy = 0.9234,
+                    .lut_us = 222,
+                    .measured_us = 231.4,
+                    .path = "finalists/01",
+                    .layers = {"conv 1x28x28 -> 16, k3 s1, relu"},
+                    .curve = {0.8, 0.9}},
+                   {.name = kHostile, .accuracy = 0.9, .measured_us = 240}};
+  data.edges_us = {100, 200};
+  data.bucket_counts = {1, 2, 3};
+  data.provenance = {{"Seed", kHostile}};
+  return data;
+}
+
+nlohmann::json EmbeddedData(const std::string& html) {
+  const std::string open = "<script type=\"application/json\" id=\"data\">";
+  const size_t from = html.find(open) + open.size();
+  return nlohmann::json::parse(html.substr(from, html.find("</script>", from) - from));
+}
+
+TEST(RenderReport, HostileNamesStayText) {
+  const std::string html = RenderReport(Example());
+  EXPECT_EQ(html.find("<script>alert"), std::string::npos);
+  const nlohmann::json data = EmbeddedData(html);
+  EXPECT_EQ(data["trials"][1]["note"], kHostile);
+  EXPECT_EQ(data["networks"][1]["name"], kHostile);
+}
+
+TEST(RenderReport, ShowsTheNumbers) {
+  const std::string html = RenderReport(Example());
+  for (const char* part : {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "conv 1x28x28"}) {
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(RenderReport, FrontHoldsOnlyUnbeatenTrials) {
+  const nlohmann::json data = EmbeddedData(RenderReport(Example()));
+  EXPECT_EQ(data["front"], nlohmann::json({2}));  // faster and better than trial 0; trial 1 failed
+}
+
+TEST(RenderReport, AsksForNothingFromOutside) {
+  const std::string html = RenderReport(Example());
+  EXPECT_FALSE(std::regex_search(html.substr(0, html.find("application/json")), std::regex("(src|href)=\"(https?:)?//")));
+  EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
+}
+
+TEST(RenderReport, EmptyStudyAndBrokenUtf8AreFine) {
+  ReportData data;
+  data.title = "bad \xff utf-8";
+  data.trials.push_back({.state = "RUNNING", .note = "\xc3"});
+  EXPECT_EQ(EmbeddedData(RenderReport(data))["trials"].size(), 1u);
+}
+
+}  // namespace
+}  // namespace lathe::report

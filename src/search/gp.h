@@ -1,0 +1,60 @@
+// Gaussian process regression with a Matern-5/2 kernel and one length scale per group of input columns (Rasmussen and
+// Williams 2006, chapters 2 and 5). Zero prior mean: standardise the targets. Immutable; deterministic; thread-safe.
+#pragma once
+
+#include <Eigen/Core>
+#include <vector>
+
+namespace lathe::search {
+
+// Logarithms, since all of them are positive and vary over orders of magnitude.
+struct GpHyperparameters {
+  Eigen::VectorXd log_length;  // per group
+  double log_signal = 0;       // of the signal's variance
+  double log_noise = 0;        // of the noise's variance
+
+  // {log_length..., log_signal, log_noise}
+  Eigen::VectorXd Pack() const;
+  static GpHyperparameters Unpack(const Eigen::VectorXd& packed);
+};
+
+// Rows are points. `groups` gives the group of each column.
+struct GpInputs {
+  Eigen::MatrixXd rows;
+  std::vector<int> groups;
+};
+
+// Columns of `targets` are independent outputs (fantasies) over the same inputs; they share the variance.
+class GaussianProcess {
+ public:
+  GaussianProcess(const GpInputs& inputs, const Eigen::MatrixXd& targets,
+                  const GpHyperparameters& hyperparameters);
+
+  struct Posterior {
+    Eigen::MatrixXd mean;      // points x outputs
+    Eigen::VectorXd variance;  // of the noise-free function
+  };
+  Posterior Predict(const Eigen::MatrixXd& points) const;
+  // Posterior covariance between points, without noise.
+  Eigen::MatrixXd Covariance(const Eigen::MatrixXd& points) const;
+  // Posterior mean at the inputs themselves.
+  Eigen::MatrixXd MeanAtInputs() const;
+
+ private:
+  Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
+  Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled_a, const Eigen::MatrixXd& scaled_b) const;
+
+  double signal_, noise_;
+  Eigen::RowVectorXd inverse_length_;  // per column
+  Eigen::MatrixXd scaled_, targets_;
+  Eigen::MatrixXd cholesky_;  // lower
+  Eigen::MatrixXd alpha_;     // K^-1 targets
+};
+
+// signal * (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r), in place, from squared scaled distances.
+void Matern52InPlace(Eigen::Ref<Eigen::MatrixXd> squared_distances, double signal);
+
+// Lower Cholesky factor. Adds the smallest jitter (relative to the mean diagonal) that makes it succeed.
+Eigen::MatrixXd StableCholesky(const Eigen::MatrixXd& covariance);
+
+}  // namespace lathe::search

@@ -1,0 +1,122 @@
+#include "search/gp.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "search/gp_fit.h"
+#include "search/lbfgs.h"
+
+namespace lathe::search {
+namespace {
+
+// Known answers from scikit-learn 1.9.1: GaussianProcessRegressor(ConstantKernel(1.7) * Matern([0.4, 0.4, 1.3], nu=2.5) +
+// WhiteKernel(0.05), optimizer=None, alpha=0), fitted to these five points.
+GpInputs FivePoints() {
+  GpInputs inputs{.rows = Eigen::MatrixXd(5, 3), .groups = {0, 0, 1}};
+  inputs.rows << 0.1, 0.2, 0.5, 0.9, 0.4, 0.1, 0.3, 0.8, 0.7, 0.6, 0.6, 0.2, 0.05, 0.95, 0.9;
+  return inputs;
+}
+
+Eigen::VectorXd FiveTargets() { return Eigen::VectorXd{{0.5, -1.2, 0.8, -0.3, 1.1}}; }
+
+GpHyperparameters Fixed() {
+  return {.log_length = Eigen::VectorXd{{std::log(0.4), std::log(1.3)}},
+          .log_signal = std::log(1.7),
+          .log_noise = std::log(0.05)};
+}
+
+TEST(GaussianProcess, PosteriorMatchesScikitLearn) {
+  const GaussianProcess process(FivePoints(), FiveTargets(), Fixed());
+  Eigen::MatrixXd points(2, 3);
+  points << 0.2, 0.3, 0.4, 0.8, 0.9, 0.6;
+  const GaussianProcess::Posterior posterior = process.Predict(points);
+  EXPECT_NEAR(posterior.mean(0, 0), 0.43842246521738, 1e-10);
+  EXPECT_NEAR(posterior.mean(1, 0), -0.17136111037054, 1e-10);
+  EXPECT_NEAR(posterior.variance[0], 0.29125029179298, 1e-10);
+  EXPECT_NEAR(posterior.variance[1], 1.15754450443526, 1e-10);
+  const Eigen::MatrixXd covariance = process.Covariance(points);
+  EXPECT_NEAR(covariance(0, 1), -0.08247310330787, 1e-10);
+  EXPECT_NEAR(covariance(1, 1), 1.15754450443526, 1e-10);
+}
+
+TEST(GaussianProcess, MeanAtInputsIsThePrediction) {
+  const GpInputs inputs = FivePoints();
+  const GaussianProcess process(inputs, FiveTargets(), Fixed());
+  EXPECT_TRUE(process.MeanAtInputs().isApprox(process.Predict(inputs.rows).mean, 1e-9));
+}
+
+TEST(MarginalLikelihood, ValueAndGradientMatchScikitLearn) {
+  const MarginalLikelihood likelihood(FivePoints(), FiveTargets());
+  Eigen::VectorXd gradient;
+  EXPECT_NEAR(likelihood(Fixed().Pack(), &gradient), -6.1583863803446, 1e-10);
+  // The first two length scales of scikit-learn's kernel are one group here.
+  EXPECT_NEAR(gradient[0], 0.81242304223787 + 0.59595765788287, 1e-9);
+  EXPECT_NEAR(gradient[1], 0.09483536305658, 1e-9);
+  EXPECT_NEAR(gradient[2], -1.51256000841756, 1e-9);
+  EXPECT_NEAR(gradient[3], -0.10669971224549, 1e-9);
+}
+
+TEST(MarginalLikelihood, GradientMatchesFiniteDifferences) {
+  Random random(3);
+  GpInputs inputs{.rows = Eigen::MatrixXd(20, 6), .groups = {0, 1, 1, 2, 3, 4}};
+  for (double& value : inputs.rows.reshaped()) value = random.Uniform();
+  inputs.rows.row(7) = inputs.rows.row(4);  // the same point twice
+  Eigen::VectorXd targets(20);
+  for (double& value : targets) value = random.Normal();
+  const MarginalLikelihood likelihood(inputs, targets);
+  for (int round = 0; round < 5; ++round) {
+    Eigen::VectorXd at(7), gradient;
+    for (double& value : at) value = random.Normal() - 0.5;
+    likelihood(at, &gradient);
+    for (Eigen::Index i = 0; i < at.size(); ++i) {
+      constexpr double kStep = 1e-5;
+      Eigen::VectorXd up = at, down = at;
+      up[i] += kStep;
+      down[i] -= kStep;
+      const double difference = (likelihood(up, nullptr) - likelihood(down, nullptr)) / (2 * kStep);
+      EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
+    }
+  }
+}
+
+TEST(FitHyperparameters, FindsWhichInputMatters) {
+  Random random(5);
+  GpInputs inputs{.rows = Eigen::MatrixXd(60, 3), .groups = {0, 1, 2}};
+  for (double& value : inputs.rows.reshaped()) value = random.Uniform();
+  Eigen::VectorXd targets(60);
+  for (Eigen::Index i = 0; i < 60; ++i) {
+    targets[i] = 1.4 * std::sin(6 * inputs.rows(i, 1)) + 0.1 * random.Normal();
+  }
+  const GpPrior prior{.mean = Eigen::VectorXd{{1, 1, 1, 0, -4}},
+                      .deviation = Eigen::VectorXd{{1.7, 1.7, 1.7, 1, 1}}};
+  const GpHyperparameters fit = FitHyperparameters(inputs, targets, prior);
+  EXPECT_LT(fit.log_length[1] + 1, fit.log_length[0]);
+  EXPECT_LT(fit.log_length[1] + 1, fit.log_length[2]);
+  EXPECT_NEAR(fit.log_noise, std::log(0.01), 0.8);
+}
+
+TEST(MinimiseLbfgs, SolvesRosenbrock) {
+  const auto rosenbrock = [](const Eigen::VectorXd& x, Eigen::VectorXd& gradient) {
+    const double a = 1 - x[0], b = x[1] - x[0] * x[0];
+    gradient[0] = -2 * a - 400 * x[0] * b;
+    gradient[1] = 200 * b;
+    return a * a + 100 * b * b;
+  };
+  const LbfgsResult result = MinimiseLbfgs(rosenbrock, Eigen::VectorXd{{-1.2, 1.0}},
+                                           {.iterations = 200, .gradient_tolerance = 1e-8});
+  EXPECT_NEAR(result.point[0], 1, 1e-6);
+  EXPECT_NEAR(result.point[1], 1, 1e-6);
+}
+
+TEST(StableCholesky, AddsJitterToASingularMatrix) {
+  const Eigen::MatrixXd singular = Eigen::MatrixXd::Ones(30, 30);
+  const Eigen::MatrixXd lower = StableCholesky(singular);
+  EXPECT_TRUE((lower * lower.transpose()).isApprox(singular, 1e-3));
+  EXPECT_THROW(StableCholesky(-singular), Error);
+}
+
+}  // namespace
+}  // namespace lathe::search

@@ -1,0 +1,169 @@
+#include "search/proposer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "base/error.h"
+#include "search/synthetic_testing.h"
+
+namespace lathe::search {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(ParetoFront, KeepsWhatNothingBeats) {
+  EXPECT_THAT(ParetoFront({3, 1, 2, 4}, {0.8, 0.5, 0.7, 0.75}), ElementsAre(1, 2, 0));
+  EXPECT_THAT(ParetoFront({}, {}), IsEmpty());
+  EXPECT_THAT(ParetoFront({1, 1, 2}, {0.5, 0.6, 0.6}), ElementsAre(1)) << "equal in one, worse in the other";
+  EXPECT_THAT(ParetoFront({1, 1}, {0.5, 0.5}), ElementsAre(0, 1)) << "equal points do not beat each other";
+  EXPECT_THAT(ParetoFront({1, kNan, 2}, {kNan, 0.9, 0.6}), ElementsAre(2));
+  EXPECT_THROW(ParetoFront({1}, {}), Error);
+}
+
+TEST(ParetoFront, MatchesTheDefinition) {
+  Random random(9);
+  std::vector<double> cost, value;
+  for (int i = 0; i < 300; ++i) {
+    cost.push_back(static_cast<double>(random.Below(20)));
+    value.push_back(static_cast<double>(random.Below(20)));
+  }
+  std::set<size_t> expected;
+  for (size_t i = 0; i < cost.size(); ++i) {
+    bool beaten = false;
+    for (size_t j = 0; j < cost.size(); ++j) {
+      beaten |= cost[j] <= cost[i] && value[j] >= value[i] && (cost[j] < cost[i] || value[j] > value[i]);
+    }
+    if (!beaten) expected.insert(i);
+  }
+  const std::vector<size_t> front = ParetoFront(cost, value);
+  EXPECT_EQ(std::set<size_t>(front.begin(), front.end()), expected);
+  for (size_t i = 1; i < front.size(); ++i) EXPECT_LE(cost[front[i - 1]], cost[front[i]]);
+}
+
+TEST(Objective, AddsWeightedLatency) {
+  EXPECT_DOUBLE_EQ((Objective{.alpha = 0.5, .beta = 2})(1.25, 3000), 1.25 + 0.5 * 9);
+  EXPECT_DOUBLE_EQ((Objective{.alpha = 0, .beta = 2})(1.25, 3000), 1.25);
+}
+
+TEST(MakeProposer, NamesTheNearest) {
+  SyntheticSource source(2, 2);
+  try {
+    MakeProposer("bayse", source, {.dimensions = source.dimensions()});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInput);
+    EXPECT_THAT(error.what(), HasSubstr("did you mean 'bayes'?"));
+    EXPECT_THAT(error.what(), HasSubstr("random"));
+  }
+}
+
+// What every proposer must keep, whatever it is made of.
+class AnyProposer : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::unique_ptr<Proposer> Make(SyntheticSource& source, uint64_t seed = 1) const {
+    return MakeProposer(GetParam(), source,
+                        {.dimensions = source.dimensions(), .seed = seed, .initial = 4, .draws = 100});
+  }
+};
+
+TEST_P(AnyProposer, NeverRepeatsAndEndsWhenNothingIsLeft) {
+  SyntheticSource source(3, 2);
+  const auto proposer = Make(source);
+  std::set<std::vector<int>> asked;
+  for (int64_t trial = 0; trial < 8; ++trial) {
+    const std::optional<Candidate> candidate = proposer->Ask(trial);
+    ASSERT_TRUE(candidate);
+    EXPECT_TRUE(asked.insert(candidate->encoding).second) << "trial " << trial;
+    if (trial % 2 == 0) proposer->Tell(trial, source.Value(*candidate));
+  }
+  EXPECT_FALSE(proposer->Ask(8));
+  EXPECT_FALSE(proposer->Ask(8)) << "an ask without an answer leaves no trace";
+}
+
+TEST_P(AnyProposer, RestoredTrialsAreNotProposedAgain) {
+  SyntheticSource source(3, 2);
+  Random random(1);
+  const auto proposer = Make(source);
+  std::set<std::vector<int>> known;
+  int64_t trial = 0;
+  while (known.size() < 7) {
+    const Candidate candidate = source.Draw(1, random).front();
+    if (known.insert(candidate.encoding).second) proposer->Restore(trial++, candidate);
+  }
+  const std::optional<Candidate> last = proposer->Ask(trial);
+  ASSERT_TRUE(last);
+  EXPECT_FALSE(known.contains(last->encoding));
+  EXPECT_FALSE(proposer->Ask(trial + 1));
+}
+
+// Three pending at a time, one failing, told out of order; then everything restored into a new one.
+TEST_P(AnyProposer, ARestoredHistoryProposesTheSame) {
+  SyntheticSource source(6, 4, 1);
+  const auto proposer = Make(source, 7);
+  std::vector<Candidate> asked;
+  std::vector<std::optional<Outcome>> told;
+  const auto tell = [&](int64_t trial, Outcome outcome) {
+    proposer->Tell(trial, outcome);
+    told[static_cast<size_t>(trial)] = outcome;
+  };
+  for (int64_t trial = 0; trial < 24; ++trial) {
+    asked.push_back(*proposer->Ask(trial));
+    told.emplace_back();
+    const int64_t other = trial % 3 == 2 ? trial - 2 : trial % 3 == 1 ? trial : trial - 1;
+    if (trial < 3 || told[static_cast<size_t>(other)]) continue;
+    tell(other, other == 10 ? Outcome{} : Outcome{source.Value(asked[static_cast<size_t>(other)])});
+  }
+  const auto restored = Make(source, 7);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    restored->Restore(static_cast<int64_t>(i), asked[i]);
+    if (told[i]) restored->Tell(static_cast<int64_t>(i), *told[i]);
+  }
+  for (int64_t trial = 24; trial < 27; ++trial) {
+    EXPECT_EQ(proposer->Ask(trial)->encoding, restored->Ask(trial)->encoding);
+  }
+  EXPECT_NE(Make(source, 8)->Ask(0)->encoding, asked.front().encoding) << "the seed matters";
+}
+
+TEST_P(AnyProposer, SurvivesFailuresNanAndConstants) {
+  SyntheticSource source(5, 3);
+  for (const Outcome& outcome :
+       {Outcome{}, Outcome{kNan}, Outcome{std::numeric_limits<double>::infinity()}, Outcome{0.25}, Outcome{1e300}}) {
+    const auto proposer = Make(source);
+    for (int64_t trial = 0; trial < 12; ++trial) {
+      ASSERT_TRUE(proposer->Ask(trial));
+      proposer->Tell(trial, outcome);
+    }
+  }
+}
+
+TEST_P(AnyProposer, WorksOnASpaceOfOneCandidate) {
+  SyntheticSource source(3, 1);
+  const auto proposer = Make(source);
+  EXPECT_TRUE(proposer->Ask(0));
+  proposer->Tell(0, 1.0);
+  EXPECT_FALSE(proposer->Ask(1));
+}
+
+TEST_P(AnyProposer, MisuseIsAnError) {
+  SyntheticSource source(3, 2);
+  const auto proposer = Make(source);
+  const std::optional<Candidate> candidate = proposer->Ask(0);
+  EXPECT_THROW(proposer->Tell(1, 1.0), Error);
+  EXPECT_THROW(proposer->Restore(0, *candidate), Error);
+  proposer->Tell(0, 1.0);
+  EXPECT_THROW(proposer->Tell(0, 1.0), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Proposers, AnyProposer, ::testing::ValuesIn(ProposerNames()),
+                         [](const auto& param) { return param.param; });
+
+}  // namespace
+}  // namespace lathe::search

@@ -1,0 +1,156 @@
+#include "study/config.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/file.h"
+#include "study/config_writer.h"
+#include "study/recipe_file.h"
+
+namespace lathe::study {
+namespace {
+
+constexpr double kMaxMs = 1e6;
+
+// Paths are relative to the file that names them.
+fs::path Resolve(const fs::path& path, const fs::path& file) {
+  if (path.empty() || path.is_absolute()) return path;
+  return (fs::absolute(file).parent_path() / path).lexically_normal();
+}
+
+int ToInt(const Config& table, std::string_view key, int64_t fallback, int64_t min, int64_t max) {
+  return static_cast<int>(table.Int(key, {.fallback = fallback, .min = min, .max = max}));
+}
+
+void ReadStudy(const Config& table, StudyConfig& config) {
+  config.name = table.String("name");
+  const bool bad = config.name.empty() || config.name.front() == '.' || config.name.find('/') != std::string::npos ||
+                   std::ranges::any_of(config.name, [](unsigned char c) { return c < 0x20; });
+  if (bad) table.Fail("name", "must be usable as a folder's name");
+  config.seed = static_cast<uint64_t>(table.Int("seed", {.fallback = 1, .min = 0}));
+  table.Finish();
+}
+
+// "stage2.kernel" = [3], or as a table of its own: stage2.kernel = [3].
+void ReadRestrictions(const Config& table, const std::string& prefix, StudyConfig& config) {
+  for (const std::string& key : table.Keys()) {
+    if (table.HasTable(key)) {
+      ReadRestrictions(table.Table(key), prefix + key + ".", config);
+      continue;
+    }
+    const std::vector<int64_t> allowed = table.Ints(key, {.fallback = {}, .min = -1'000'000, .max = 1'000'000});
+    if (allowed.empty()) table.Fail(key, "allows nothing; leave it out to allow everything");
+    config.restrict[prefix + key] = std::vector<int>(allowed.begin(), allowed.end());
+  }
+}
+
+void ReadSpace(const Config& table, StudyConfig& config) {
+  config.space_file = Resolve(table.String("file"), config.source);
+  ReadRestrictions(table.Table("restrict"), "", config);
+  table.Finish();
+}
+
+void ReadTarget(const Config& table, StudyConfig& config) {
+  static constexpr std::array kPrecisions = {engine::Precision::kF32, engine::Precision::kBf16, engine::Precision::kF16,
+                                             engine::Precision::kInt8};
+  std::vector<std::string_view> names;
+  for (const engine::Precision precision : kPrecisions) names.push_back(engine::Name(precision));
+
+  TargetConfig& target = config.target;
+  target.engine = table.String("engine", target.engine);
+  target.options.device = table.String("device", target.options.device);
+  target.options.threads = ToInt(table, "threads", 1, 1, 4096);
+  target.options.batch = ToInt(table, "batch", 1, 1, 65536);
+  const std::string precision = table.Choice("precision", names, std::string(names.front()));
+  target.options.precision = kPrecisions[static_cast<size_t>(std::ranges::find(names, precision) - names.begin())];
+  target.latency_us = 1000 * table.Real("latency_ms", {.fallback = {}, .min = 1e-6, .max = kMaxMs});
+  target.accuracy = table.Real("accuracy", {.fallback = 0, .min = 0, .max = 1});
+  table.Finish();
+}
+
+void ReadLatency(const Config& table, StudyConfig& config) {
+  config.lut_seconds = table.Real("build_seconds", {.fallback = config.lut_seconds, .min = 0.1, .max = 1e6});
+  config.lut_file = Resolve(table.String("file", ""), config.source);
+  table.Finish();
+}
+
+void ReadStage1(const Config& table, StudyConfig& config) {
+  const double budget_us = config.target.latency_us;
+  config.stage1_points = table.Int("points", {.fallback = config.stage1_points, .min = 1, .max = int64_t{1} << 28});
+  if (table.Has("edges_ms")) {
+    for (double edge_ms : table.Reals("edges_ms", {.fallback = {}, .min = 1e-6, .max = kMaxMs})) {
+      if (!config.edges_us.empty() && 1000 * edge_ms <= config.edges_us.back()) {
+        table.Fail("edges_ms", "must ascend");
+      }
+      config.edges_us.push_back(1000 * edge_ms);
+    }
+  } else {
+    config.edges_us = {0.25 * budget_us, 0.5 * budget_us, 0.75 * budget_us, budget_us};
+  }
+  config.subspace_low_us = 0.5 * budget_us;
+  config.subspace_high_us = budget_us;
+  if (table.Has("subspace_ms")) {
+    const std::vector<double> bounds = table.Reals("subspace_ms", {.fallback = {}, .min = 0, .max = kMaxMs});
+    if (bounds.size() != 2 || bounds[0] >= bounds[1]) {
+      table.Fail("subspace_ms", "must be two latencies, the lower one first: [0.5, 1.0]");
+    }
+    config.subspace_low_us = 1000 * bounds[0];
+    config.subspace_high_us = 1000 * bounds[1];
+  }
+  table.Finish();
+}
+
+void ReadSearch(const Config& table, StudyConfig& config) {
+  const std::vector<std::string> names = search::ProposerNames();
+  const std::vector<std::string_view> choices(names.begin(), names.end());
+  config.proposer = table.Choice("proposer", choices, config.proposer);
+  config.trials = ToInt(table, "trials", config.trials, 1, 1'000'000);
+  config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
+  config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
+  config.objective.alpha = table.Real("alpha", {.fallback = config.objective.alpha, .min = 0, .max = 1e6});
+  config.objective.beta = table.Real("beta", {.fallback = config.objective.beta, .min = 0, .max = 10});
+  table.Finish();
+}
+
+void ReadFinalists(const Config& table, StudyConfig& config) {
+  const Config merged = WithRecipe(table, config.source);
+  config.finalists = ToInt(merged, "count", config.finalists, 1, 1000);
+  config.finalist_recipe = train::ReadRecipe(merged);
+}
+
+void ReadExecutor(const Config& table, StudyConfig& config) {
+  static constexpr std::array<std::string_view, 1> kKinds = {"local"};
+  config.executor = table.Choice("kind", kKinds, config.executor);
+  config.slots = ToInt(table, "slots", config.slots, 0, 100'000);
+  config.threads_per_slot = ToInt(table, "threads_per_slot", config.threads_per_slot, 1, 4096);
+  table.Finish();
+}
+
+}  // namespace
+
+StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrides) {
+  const ConfigFile file = ConfigFile::LoadToml(path, overrides);
+  const Config root = file.root();
+  CheckFormat(root, "lathe-study");
+  StudyConfig config;
+  config.source = path;
+  ReadStudy(root.Table("study"), config);
+  config.data = data::ReadDataConfig(root.Table("data"));
+  config.data.path = Resolve(config.data.path, path);
+  ReadSpace(root.Table("space"), config);
+  ReadTarget(root.Table("target"), config);
+  ReadLatency(root.Table("latency"), config);
+  ReadStage1(root.Table("stage1"), config);
+  ReadSearch(root.Table("search"), config);
+  config.trial_recipe = train::ReadRecipe(WithRecipe(root.Table("trial"), path));
+  ReadFinalists(root.Table("finalists"), config);
+  const Config baselines = root.Table("baselines");
+  config.baselines = baselines.Strings("networks");
+  baselines.Finish();
+  ReadExecutor(root.Table("executor"), config);
+  root.Finish();
+  config.resolved_toml = ToToml(config);
+  return config;
+}
+
+}  // namespace lathe::study

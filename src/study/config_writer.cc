@@ -1,0 +1,92 @@
+#include "study/config_writer.h"
+
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+
+namespace lathe::study {
+namespace {
+
+class Writer {
+ public:
+  void Header(std::string_view table) { text_ += fmt::format("\n[{}]\n", table); }
+  void Raw(const std::string& text) { text_ += text; }
+  template <typename T>
+  void Key(std::string_view key, const T& value) {
+    text_ += fmt::format("{} = {}\n", key, value);
+  }
+  void Text(std::string_view key, const std::string& value) { Key(key, Quoted(value)); }
+  void Ms(std::string_view key, const std::vector<double>& values_us) {
+    std::vector<double> values_ms;
+    for (double value_us : values_us) values_ms.push_back(value_us / 1000);
+    Key(key, fmt::format("[{}]", fmt::join(values_ms, ", ")));
+  }
+  // A JSON string is a TOML string.
+  static std::string Quoted(const std::string& value) {
+    return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  std::string Take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+}  // namespace
+
+std::string ToToml(const StudyConfig& config) {
+  Writer writer;
+  writer.Raw(fmt::format("# Resolved from {}; defaults and recipes spelled out.\n",
+                         Writer::Quoted(fs::absolute(config.source).string())));
+  writer.Text("format", "lathe-study");
+  writer.Key("version", 1);
+  writer.Header("study");
+  writer.Text("name", config.name);
+  writer.Key("seed", config.seed);
+  writer.Raw("\n" + data::ToToml(config.data));
+  writer.Header("space");
+  writer.Text("file", config.space_file.string());
+  if (!config.restrict.empty()) {
+    writer.Header("space.restrict");
+    for (const auto& [gene, choices] : config.restrict) {
+      writer.Key(Writer::Quoted(gene), fmt::format("[{}]", fmt::join(choices, ", ")));
+    }
+  }
+  writer.Header("target");
+  writer.Text("engine", config.target.engine);
+  writer.Text("device", config.target.options.device);
+  writer.Key("threads", config.target.options.threads);
+  writer.Key("batch", config.target.options.batch);
+  writer.Text("precision", std::string(engine::Name(config.target.options.precision)));
+  writer.Key("latency_ms", config.target.latency_us / 1000);
+  writer.Key("accuracy", config.target.accuracy);
+  writer.Header("latency");
+  writer.Key("build_seconds", config.lut_seconds);
+  if (!config.lut_file.empty()) writer.Text("file", config.lut_file.string());
+  writer.Header("stage1");
+  writer.Key("points", config.stage1_points);
+  writer.Ms("edges_ms", config.edges_us);
+  writer.Ms("subspace_ms", {config.subspace_low_us, config.subspace_high_us});
+  writer.Header("search");
+  writer.Text("proposer", config.proposer);
+  writer.Key("trials", config.trials);
+  writer.Key("max_minutes", config.max_seconds / 60);
+  writer.Key("max_retries", config.max_retries);
+  writer.Key("alpha", config.objective.alpha);
+  writer.Key("beta", config.objective.beta);
+  writer.Header("trial");
+  writer.Raw(train::ToToml(config.trial_recipe));
+  writer.Header("finalists");
+  writer.Key("count", config.finalists);
+  writer.Raw(train::ToToml(config.finalist_recipe));
+  writer.Header("baselines");
+  writer.Key("networks", nlohmann::json(config.baselines).dump());
+  writer.Header("executor");
+  writer.Text("kind", config.executor);
+  writer.Key("slots", config.slots);
+  writer.Key("threads_per_slot", config.threads_per_slot);
+  return writer.Take();
+}
+
+}  // namespace lathe::study

@@ -1,0 +1,317 @@
+#include "study/controller.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace lathe::study {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kHopelessFailures = 5;                // all of the first trials
+constexpr std::chrono::seconds kSaveTimeEvery{5};
+constexpr std::chrono::seconds kStopPatience{30};   // executors kill what does not end by itself before that
+constexpr char kSearchSeconds[] = "search_seconds";
+
+// A trial that is neither complete nor failed.
+struct Open {
+  TrialRecord record;
+  fs::path folder;
+  bool running = false;               // submitted, not yet back
+  uintmax_t metrics_size = 0;         // of metrics.jsonl when it was last copied
+  std::set<int> steps;                // copied to the store
+};
+
+class Controller {
+ public:
+  Controller(Store& store, search::Proposer& proposer, Executor& executor, const ControllerOptions& options,
+             const ControllerHooks& hooks)
+      : store_(store), proposer_(proposer), executor_(executor), options_(options), hooks_(hooks) {}
+
+  SearchEnd Run() {
+    Restore();
+    while (true) {
+      if (StopWanted()) return Stop();
+      SubmitWaiting();
+      const std::optional<SearchEnd> end = Propose();
+      if (end && open_.empty()) {
+        SaveTime();
+        return *end;
+      }
+      for (const JobEnd& job : executor_.Poll()) HandleEnd(job);
+      CopyMetrics();
+      if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
+      if (hooks_.on_progress) hooks_.on_progress(completed_ + failed_, Running());
+      if (!open_.empty()) std::this_thread::sleep_for(options_.poll_interval);
+    }
+  }
+
+ private:
+  void Restore() {
+    if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds)) seconds_before_ = std::stod(*seconds);
+    for (const TrialRecord& trial : store_.Trials()) {
+      proposer_.Restore(trial.number, hooks_.candidate(trial.encoding));
+      if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
+        Track(trial);
+        continue;
+      }
+      proposer_.Tell(trial.number, trial.state == TrialState::kComplete ? trial.value : std::nullopt);
+      ++(trial.state == TrialState::kFail ? failed_ : completed_);
+    }
+    // Only now: what a result leads to may need the whole history.
+    for (int64_t number : std::exchange(waiting_, {})) {
+      if (open_.at(number).record.starts == 0 || !Collect(number)) waiting_.push_back(number);
+    }
+  }
+
+  void Track(const TrialRecord& trial) {
+    waiting_.push_back(trial.number);
+    Open& open = open_[trial.number];
+    open.record = trial;
+    open.folder = options_.trials_folder / TrialFolderName(trial.number);
+  }
+
+  void SubmitWaiting() {
+    while (!waiting_.empty() && executor_.FreeSlots() > 0) {
+      const int64_t number = waiting_.front();
+      waiting_.pop_front();
+      if (open_.at(number).record.starts == 0 || !Collect(number)) Start(open_.at(number));
+    }
+  }
+
+  // Each step is durable before the next, so a killed controller finds the trial again wherever it was.
+  void Start(Open& trial) {
+    if (trial.record.starts == 0) MoveStaleFolder(trial.folder);
+    hooks_.prepare(trial.record, trial.folder);
+    store_.SetRunning(trial.record.number);
+    ++trial.record.starts;
+    executor_.Submit(trial.record.number, trial.folder);
+    trial.running = true;
+  }
+
+  // A trial that never ran cannot have results: they are of an earlier study in the same place.
+  void MoveStaleFolder(const fs::path& folder) {
+    if (!fs::exists(folder / "result.json") && !fs::exists(folder / "checkpoint") &&
+        !fs::exists(folder / "metrics.jsonl")) {
+      return;
+    }
+    fs::path aside;
+    for (int i = 1; aside.empty() || fs::exists(aside); ++i) aside = folder.string() + fmt::format(".stale-{}", i);
+    fs::rename(folder, aside);
+    store_.LogEvent(fmt::format("{} was there before its trial; moved to {}", folder.string(), aside.string()));
+  }
+
+  // Fills the free slots with new trials. Returns why there will be no more, once that is so.
+  std::optional<SearchEnd> Propose() {
+    if (exhausted_) return SearchEnd::kExhausted;
+    while (true) {
+      if (store_.next_number() >= options_.trials) return SearchEnd::kTrialsDone;
+      if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
+      if (!waiting_.empty() || executor_.FreeSlots() <= 0 || StopWanted()) return std::nullopt;
+      const int64_t number = store_.next_number();
+      const std::optional<search::Candidate> candidate = proposer_.Ask(number);
+      if (!candidate) {
+        exhausted_ = true;
+        return SearchEnd::kExhausted;
+      }
+      TrialRecord trial;
+      trial.number = number;
+      trial.encoding = candidate->encoding;
+      trial.latency_us = candidate->latency_us;
+      if (hooks_.costs) trial.metrics = hooks_.costs(candidate->encoding);
+      if (options_.latency_budget_us > 0) {
+        trial.constraints["latency_us"] = candidate->latency_us - options_.latency_budget_us;
+      }
+      store_.Create(trial);
+      Track(trial);
+      SubmitWaiting();
+    }
+  }
+
+  void HandleEnd(const JobEnd& job) {
+    const auto found = open_.find(job.trial);
+    if (found == open_.end() || !found->second.running) {
+      spdlog::debug("trial {} ended again; its result is known", job.trial);
+      return;
+    }
+    found->second.running = false;
+    if (Collect(job.trial)) return;
+    if (job.continue_me) {
+      waiting_.push_back(job.trial);
+      return;
+    }
+    Crash(found->second, job.reason.empty() ? "ended without a result" : job.reason);
+  }
+
+  // Takes the result of a trial if it is there. False: there is none, and nothing was done.
+  bool Collect(int64_t number) {
+    Open& trial = open_.at(number);
+    std::optional<TrialResult> result;
+    try {
+      result = ReadResult(trial.folder, number);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kInput) throw;
+      fs::rename(trial.folder / "result.json", trial.folder / "result.damaged.json");
+      Crash(trial, error.what());
+      return true;
+    }
+    if (!result) return false;
+    trial.record.metrics.merge(std::map(result->metrics));
+    const auto metric = result->metrics.find(options_.metric);
+    if (!result->ok) {
+      Fail(trial, result->error.empty() ? "failed without saying why" : result->error);
+    } else if (metric == result->metrics.end()) {
+      Fail(trial, fmt::format("its result has no metric '{}'", options_.metric));
+    } else {
+      const double value = options_.objective(metric->second, trial.record.latency_us);
+      if (std::isfinite(value)) {
+        trial.record.value = value;
+        Finish(trial, TrialState::kComplete);
+      } else {
+        Fail(trial, fmt::format("its {} is {}", options_.metric, metric->second));
+      }
+    }
+    return true;
+  }
+
+  void Crash(Open& trial, const std::string& reason) {
+    TrialRecord& record = trial.record;
+    store_.AddCrash(record.number, reason);
+    record.reason = reason;
+    if (++record.crashes >= options_.max_starts) {
+      Fail(trial, record.crashes > 1 ? fmt::format("died {} times, last: {}", record.crashes, reason) : reason);
+      return;
+    }
+    const std::string event = fmt::format("trial {} restarted: {}", record.number, reason);
+    spdlog::warn("{}", event);
+    store_.LogEvent(event);
+    waiting_.push_back(record.number);
+  }
+
+  void Fail(Open& trial, const std::string& reason) {
+    const fs::path log = trial.folder / "log.txt";
+    trial.record.reason = reason;
+    store_.LogEvent(fmt::format("trial {} failed: {}", trial.record.number, reason));
+    Finish(trial, TrialState::kFail);  // `trial` is gone after this
+    if (completed_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
+      throw Error(ErrorKind::kInternal,
+                  "all {} trials so far failed, so the search stops; the last one: {}. See {}, correct it and continue",
+                  failed_, reason, log.string());
+    }
+  }
+
+  void Finish(Open& trial, TrialState state) {
+    CopyMetricsOf(trial);
+    trial.record.state = state;
+    trial.record.end =
+        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    store_.Finish(trial.record);
+    const TrialRecord record = std::move(trial.record);
+    open_.erase(record.number);
+    ++(state == TrialState::kFail ? failed_ : completed_);
+    proposer_.Tell(record.number, record.value);
+    if (hooks_.on_finished) hooks_.on_finished(record);
+  }
+
+  void CopyMetrics() {
+    for (auto& [number, trial] : open_) {
+      if (trial.running) CopyMetricsOf(trial);
+    }
+  }
+
+  void CopyMetricsOf(Open& trial) {
+    std::error_code missing;
+    const uintmax_t size = fs::file_size(trial.folder / "metrics.jsonl", missing);
+    if (missing || size == trial.metrics_size) return;
+    trial.metrics_size = size;
+    for (const MetricLine& line : ReadMetrics(trial.folder)) {
+      const auto metric = line.values.find(options_.metric);
+      if (metric == line.values.end() || !trial.steps.insert(line.step).second) continue;
+      store_.AddIntermediate(trial.record.number, line.step, metric->second);
+    }
+  }
+
+  // Running trials save and end; they stay RUNNING in the store and go on next time.
+  SearchEnd Stop() {
+    for (auto& [number, trial] : open_) {
+      if (trial.running) executor_.Cancel(number);
+    }
+    const Clock::time_point deadline = Clock::now() + kStopPatience;
+    while (Running() > 0 && Clock::now() < deadline) {
+      for (const JobEnd& job : executor_.Poll()) {
+        const auto found = open_.find(job.trial);
+        if (found == open_.end()) continue;
+        found->second.running = false;
+        Collect(job.trial);  // it may have finished just before
+      }
+      if (Running() > 0) std::this_thread::sleep_for(options_.poll_interval);
+    }
+    SaveTime();
+    return SearchEnd::kStopped;
+  }
+
+  bool StopWanted() const { return hooks_.stop && hooks_.stop(); }
+
+  int Running() const {
+    return static_cast<int>(std::ranges::count_if(open_, [](const auto& entry) { return entry.second.running; }));
+  }
+
+  double Seconds() const {
+    return seconds_before_ + std::chrono::duration<double>(Clock::now() - started_).count();
+  }
+
+  void SaveTime() {
+    store_.SetValue(kSearchSeconds, fmt::format("{:.3f}", Seconds()));
+    saved_ = Clock::now();
+  }
+
+  Store& store_;
+  search::Proposer& proposer_;
+  Executor& executor_;
+  const ControllerOptions& options_;
+  const ControllerHooks& hooks_;
+  std::map<int64_t, Open> open_;
+  std::deque<int64_t> waiting_;  // open trials to be started
+  int completed_ = 0, failed_ = 0;
+  bool exhausted_ = false;
+  double seconds_before_ = 0;    // of earlier runs
+  const Clock::time_point started_ = Clock::now();
+  Clock::time_point saved_ = started_;
+};
+
+}  // namespace
+
+SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor, const ControllerOptions& options,
+                        const ControllerHooks& hooks) {
+  return Controller(store, proposer, executor, options, hooks).Run();
+}
+
+std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }
+
+std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us, double accuracy) {
+  const auto accuracy_of = [](const TrialRecord& trial) {
+    const auto found = trial.metrics.find("accuracy");
+    return found == trial.metrics.end() || std::isnan(found->second) ? 0.0 : found->second;
+  };
+  std::vector<TrialRecord> ranked;
+  for (const TrialRecord& trial : trials) {
+    if (trial.state == TrialState::kComplete && trial.latency_us <= latency_budget_us && accuracy_of(trial) >= accuracy) {
+      ranked.push_back(trial);
+    }
+  }
+  std::ranges::stable_sort(ranked, [&](const TrialRecord& a, const TrialRecord& b) {
+    return accuracy_of(a) != accuracy_of(b) ? accuracy_of(a) > accuracy_of(b) : a.latency_us < b.latency_us;
+  });
+  return ranked;
+}
+
+}  // namespace lathe::study

@@ -1,0 +1,233 @@
+#include "study/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace lathe::study {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+const std::vector<Parameter> kParameters = {{"resolution", {224, 256, 288}, true},
+                                            {"stage1.activation", {0, 2}, false},
+                                            {"stage1.layers", {1, 2, 4}, true},
+                                            {"stage1.kernel", {3}, true}};
+
+class StoreFile : public ::testing::Test {
+ protected:
+  StoreFile() { MakeFolder(folder_); }
+  ~StoreFile() override { fs::remove_all(folder_); }
+
+  Store Open() const { return Store(path_, "demo", kParameters); }
+
+  static TrialRecord Trial(int64_t number, std::vector<int> encoding = {256, 2, 4, 3}) {
+    TrialRecord trial;
+    trial.number = number;
+    trial.encoding = std::move(encoding);
+    trial.latency_us = 123.456;
+    trial.metrics = {{"params", 1000}};
+    trial.constraints = {{"latency_us", -3.5}};
+    return trial;
+  }
+
+  template <typename Function>
+  static std::string Message(Function function, ErrorKind kind = ErrorKind::kInput) {
+    try {
+      function();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      return error.what();
+    }
+    return "";
+  }
+
+  // One value by SQL, as another program would see it.
+  std::string Query(const std::string& sql) const {
+    sqlite3* database = nullptr;
+    sqlite3_open(path_.c_str(), &database);
+    std::string value;
+    const auto keep = [](void* out, int, char** values, char**) {
+      *static_cast<std::string*>(out) += values[0] == nullptr ? "NULL" : values[0];
+      return 0;
+    };
+    EXPECT_EQ(sqlite3_exec(database, sql.c_str(), keep, &value, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+    sqlite3_close(database);
+    return value;
+  }
+
+  const fs::path folder_ = fs::temp_directory_path() / fmt::format("lathe-store-test-{}", getpid());
+  const fs::path path_ = folder_ / "study.db";
+};
+
+TEST_F(StoreFile, ALifeOfATrial) {
+  {
+    Store store = Open();
+    EXPECT_EQ(store.next_number(), 0);
+    store.Create(Trial(0));
+    EXPECT_EQ(store.next_number(), 1);
+    EXPECT_EQ(store.Trials().front().state, TrialState::kWaiting);
+    store.SetRunning(0);
+    store.AddCrash(0, "killed by signal 9 (SIGKILL)");
+    store.SetRunning(0);
+    store.AddIntermediate(0, 1, 0.75);
+    store.AddIntermediate(0, 1, 0.5);
+    TrialRecord trial = store.Trials().front();
+    EXPECT_EQ(trial.state, TrialState::kRunning);
+    EXPECT_EQ(trial.reason, "killed by signal 9 (SIGKILL)");
+    trial.state = TrialState::kComplete;
+    trial.value = 1.0 / 3;
+    trial.reason.clear();
+    trial.metrics["accuracy"] = 0.875;
+    store.Finish(trial);
+  }
+  const Store store = Store::OpenReadOnly(path_);
+  EXPECT_EQ(store.study_name(), "demo");
+  EXPECT_EQ(store.parameters().size(), kParameters.size());
+  EXPECT_EQ(store.parameters()[2].choices, kParameters[2].choices);
+  ASSERT_EQ(store.Trials().size(), 1u);
+  const TrialRecord trial = store.Trials().front();
+  EXPECT_EQ(trial.number, 0);
+  EXPECT_EQ(trial.state, TrialState::kComplete);
+  EXPECT_THAT(trial.encoding, ElementsAre(256, 2, 4, 3));
+  EXPECT_EQ(trial.latency_us, 123.456);
+  EXPECT_EQ(trial.value, 1.0 / 3) << "bit for bit, or a restored search differs";
+  EXPECT_THAT(trial.metrics, ElementsAre(Pair("accuracy", 0.875), Pair("params", 1000)));
+  EXPECT_THAT(trial.constraints, ElementsAre(Pair("latency_us", -3.5)));
+  EXPECT_EQ(trial.starts, 2);
+  EXPECT_EQ(trial.crashes, 1);
+  EXPECT_GT(trial.begin, 1.7e9);
+  EXPECT_GE(trial.end, trial.begin);
+}
+
+TEST_F(StoreFile, SpeaksOptunasLanguage) {
+  Store store = Open();
+  store.Create(Trial(0));
+  store.SetRunning(0);
+  store.AddIntermediate(0, 3, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(Query("SELECT direction FROM study_directions"), "MINIMIZE");
+  EXPECT_EQ(Query("SELECT state FROM trials"), "RUNNING");
+  EXPECT_EQ(Query("SELECT datetime_start LIKE '____-__-__ __:__:__.______' FROM trials"), "1");
+  EXPECT_EQ(Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = 'resolution'"),
+            R"(256.0{"name":"IntDistribution","attributes":{"log":false,"step":32,"low":224,"high":288}})");
+  EXPECT_EQ(Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = 'stage1.layers'"),
+            R"(2.0{"name":"CategoricalDistribution","attributes":{"choices":[1,2,4]}})")
+      << "no range has these steps";
+  EXPECT_EQ(Query("SELECT intermediate_value_type FROM trial_intermediate_values"), "INF_POS");
+  EXPECT_EQ(Query("SELECT key || value_json FROM trial_system_attributes"), "constraints:latency_us-3.5");
+}
+
+TEST_F(StoreFile, FinishingTwiceIsAnError) {
+  Store store = Open();
+  store.Create(Trial(0));
+  TrialRecord trial = Trial(0);
+  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal), HasSubstr("cannot be finished"));
+  trial.state = TrialState::kComplete;
+  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal), HasSubstr("without a finite value"));
+  trial.state = TrialState::kFail;
+  trial.reason = "no luck";
+  store.Finish(trial);
+  const std::string again = Message([&] { store.Finish(trial); }, ErrorKind::kInternal);
+  EXPECT_THAT(again, HasSubstr("finished already"));
+  EXPECT_THAT(Message([&] { store.SetRunning(0); }, ErrorKind::kInternal), HasSubstr("finished already"));
+  EXPECT_THAT(Message([&] { store.SetRunning(1); }, ErrorKind::kInternal), HasSubstr("no trial 1"));
+  EXPECT_THAT(Message([&] { store.Create(Trial(5)); }, ErrorKind::kInternal), HasSubstr("next is 1"));
+  EXPECT_THAT(Message([&] { store.Create(Trial(1, {256, 1, 4, 3})); }, ErrorKind::kInternal), HasSubstr("stage1.activation"));
+  EXPECT_EQ(store.Trials().size(), 1u) << "nothing of what was refused stays";
+  EXPECT_EQ(store.Trials().front().reason, "no luck");
+}
+
+TEST_F(StoreFile, EventsAndValues) {
+  Store store = Open();
+  store.LogEvent("first");
+  store.LogEvent("second");
+  ASSERT_EQ(store.Events().size(), 2u);
+  EXPECT_EQ(store.Events()[1].second, "second");
+  EXPECT_FALSE(store.Value("stage"));
+  store.SetValue("stage", "search");
+  store.SetValue("stage", "rank");
+  EXPECT_EQ(store.Value("stage"), "rank");
+}
+
+TEST_F(StoreFile, RefusesWhatDoesNotFit) {
+  Open();
+  EXPECT_THAT(Message([&] { Store(path_, "other", kParameters); }), HasSubstr("holds the study 'demo', not 'other'"));
+  std::vector<Parameter> changed = kParameters;
+  changed[0].choices.pop_back();
+  EXPECT_THAT(Message([&] { Store(path_, "demo", changed); }),
+              HasSubstr("'resolution' has the choices {224, 256} instead of {224, 256, 288}"));
+  changed = kParameters;
+  changed.pop_back();
+  EXPECT_THAT(Message([&] { Store(path_, "demo", changed); }), HasSubstr("'stage1.kernel' is gone"));
+  Query("UPDATE alembic_version SET version_num = 'v9.9.9.a'");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("Optuna tables"));
+  Query("UPDATE lathe_info SET version = 99");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("newer Lathe"));
+}
+
+TEST_F(StoreFile, RefusesWhatIsNoStudy) {
+  EXPECT_THAT(Message([&] { Store::OpenReadOnly(path_); }), HasSubstr("no such file"));
+  EXPECT_FALSE(fs::exists(path_)) << "looking must not create";
+  WriteFileAtomically(path_, "This is a text file, long enough to be looked at as a database header; it is none, of course.");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("no SQLite file"));
+  fs::remove(path_);
+  Query("CREATE TABLE unrelated (x)");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("no study of Lathe's"));
+  EXPECT_THAT(Message([&] { Store::OpenReadOnly(path_); }), HasSubstr("no study of Lathe's"));
+}
+
+TEST_F(StoreFile, ReportsDamage) {
+  Open().Create(Trial(0));
+  std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096);
+  file << std::string(fs::file_size(path_) - 4096, '\xa5');
+  file.close();
+  EXPECT_THAT(Message([&] { Open().Trials(); }), HasSubstr("damaged"));
+}
+
+TEST_F(StoreFile, ReadOnlyStaysReadOnly) {
+  Open().Create(Trial(0));
+  Store store = Store::OpenReadOnly(path_);
+  EXPECT_THAT(Message([&] { store.SetValue("a", "b"); }, ErrorKind::kIo), HasSubstr("cannot use the database"));
+}
+
+// A full disk, as far as SQLite can tell: files may not grow.
+TEST_F(StoreFile, AFullDiskLosesNothing) {
+  Store store = Open();
+  store.Create(Trial(0));
+  const auto size = static_cast<rlim_t>(fs::file_size(path_));
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit{};
+  getrlimit(RLIMIT_FSIZE, &old_limit);
+  const rlimit limit{size, old_limit.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  const std::string message = Message([&] { store.SetValue("large", std::string(100'000, 'x')); }, ErrorKind::kIo);
+  setrlimit(RLIMIT_FSIZE, &old_limit);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_THAT(message, HasSubstr("study.db"));
+  EXPECT_FALSE(store.Value("large"));
+  store.SetRunning(0);
+  EXPECT_EQ(store.Trials().front().state, TrialState::kRunning) << "it goes on once there is room";
+}
+
+TEST_F(StoreFile, ReadsWhileTheControllerWrites) {
+  Store writer = Open();
+  const Store reader = Store::OpenReadOnly(path_);
+  writer.Create(Trial(0));
+  EXPECT_EQ(reader.Trials().size(), 1u);
+  writer.SetRunning(0);
+  EXPECT_EQ(reader.Trials().front().state, TrialState::kRunning);
+}
+
+}  // namespace
+}  // namespace lathe::study

@@ -1,0 +1,70 @@
+#include "train/evaluate.h"
+
+#include <algorithm>
+
+#include "train/torch_guard.h"
+#include "train/trainer.h"
+
+namespace lathe::train {
+
+at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape) {
+  const at::Tensor images = at::from_blob(const_cast<float*>(nhwc), {count, shape.h, shape.w, shape.c}, at::kFloat);
+  return images.permute({0, 3, 1, 2}).to(ComputeDevice());
+}
+
+Score Evaluate(Module& module, data::Loader& loader, net::Shape shape) {
+  const c10::InferenceMode inference;
+  data::Batch batch;
+  double loss = 0;
+  int64_t correct = 0, images = 0;
+  loader.StartEpoch(0);
+  while (loader.Next(batch)) {
+    const at::Tensor logits = module.Forward(ImagesOf(batch.images.data(), batch.count, shape));
+    const at::Tensor labels = at::from_blob(batch.labels.data(), {batch.count}, at::kLong).to(logits.device());
+    loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
+    correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
+    images += batch.count;
+  }
+  return {loss / static_cast<double>(images), static_cast<double>(correct) / static_cast<double>(images)};
+}
+
+struct TrainedModel::Impl {
+  Impl(const net::Network& source, const net::Weights& weights) : network(source), module(net::Lower(source)) {
+    module.Load(weights);
+  }
+  net::Network network;
+  Module module;
+};
+
+TrainedModel::TrainedModel(const net::Network& network, const net::Weights& weights, int threads) {
+  GuardTorch([&] {
+    SetTorchThreads(threads);
+    impl_ = std::make_unique<Impl>(network, weights);
+  });
+}
+
+TrainedModel::~TrainedModel() = default;
+
+std::vector<float> TrainedModel::Logits(std::span<const float> images, int count) {
+  const net::Shape shape = impl_->network.input;
+  const int64_t size = int64_t{shape.c} * shape.h * shape.w;
+  if (std::ssize(images) != size * count) {
+    throw Error(ErrorKind::kInternal, "{} images of {} x {} x {} need {} values, not {}", count, shape.h, shape.w, shape.c,
+                size * count, images.size());
+  }
+  return GuardTorch([&] {
+    const c10::InferenceMode inference;
+    constexpr int kBatch = 256;  // bounds the memory
+    std::vector<float> result;
+    for (int begin = 0; begin < count; begin += kBatch) {
+      const int part = std::min(kBatch, count - begin);
+      const at::Tensor input = ImagesOf(images.data() + begin * size, part, shape);
+      const at::Tensor logits = impl_->module.Forward(input).to(at::kCPU).contiguous();
+      const auto* values = logits.const_data_ptr<float>();
+      result.insert(result.end(), values, values + logits.numel());
+    }
+    return result;
+  });
+}
+
+}  // namespace lathe::train

@@ -1,0 +1,173 @@
+#include "train/module.h"
+
+#include <torch/cuda.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lathe::train {
+namespace {
+
+constexpr double kNormMomentum = 0.1;
+
+at::Tensor Activate(net::Activation act, const at::Tensor& x) {
+  switch (act) {
+    case net::Activation::kNone: return x;
+    case net::Activation::kRelu: return at::relu(x);
+    case net::Activation::kRelu6: return at::hardtanh(x, 0, 6);
+    case net::Activation::kSwish: return at::silu(x);
+    case net::Activation::kHardSwish: return at::hardswish(x);
+    case net::Activation::kSigmoid: return at::sigmoid(x);
+    case net::Activation::kHardSigmoid: return at::hardsigmoid(x);
+  }
+  return x;
+}
+
+int64_t Size(const net::TensorSpec& spec) {
+  int64_t size = 1;
+  for (const int64_t length : spec.shape) size *= length;
+  return size;
+}
+
+// A random choice of which of `shape` to keep, scaled so that the expectation stays.
+at::Tensor KeepMask(at::IntArrayRef shape, double drop, const at::Tensor& like, const at::Generator& generator) {
+  const at::Tensor mask = at::empty(shape, at::kFloat).bernoulli_(1 - drop, generator).div_(1 - drop);
+  return mask.to(like.options());
+}
+
+}  // namespace
+
+at::Device ComputeDevice() {
+#ifdef LATHE_CUDA
+  if (torch::cuda::is_available()) return at::kCUDA;
+#endif
+  return at::kCPU;
+}
+
+Module::Module(const net::Graph& graph) : graph_(graph) {
+  for (net::TensorSpec& spec : net::Tensors(graph_)) parts_.push_back({std::move(spec)});
+  const auto place = [&](int64_t begin, const auto& belongs) {
+    for (Part& part : parts_) {
+      if (!belongs(part.spec)) continue;
+      part.offset = begin;
+      begin += Size(part.spec);
+    }
+    return begin;
+  };
+  decayed_ = place(0, [](const net::TensorSpec& spec) { return spec.shape.size() > 1; });
+  trainable_ = place(decayed_, [](const net::TensorSpec& spec) { return spec.trainable && spec.shape.size() == 1; });
+  const int64_t size = place(trainable_, [](const net::TensorSpec& spec) { return !spec.trainable; });
+  const auto options = at::TensorOptions(at::kFloat).device(ComputeDevice());
+  state_ = at::zeros({size}, options);
+  gradient_ = at::zeros({trainable_}, options);
+
+  auto part = parts_.begin();  // net::Tensors() goes through the nodes in order
+  const auto next = [&] {
+    at::Tensor view = View(state_, *part).detach();
+    if (part->spec.trainable) {
+      view.requires_grad_(true);
+      view.mutable_grad() = View(gradient_, *part);
+    }
+    ++part;
+    return view;
+  };
+  for (const net::Node& node : graph_.nodes) {
+    NodeState& state = nodes_.emplace_back();
+    if (node.kind == net::NodeKind::kConv || node.kind == net::NodeKind::kLinear) state.weight = next();
+    if (node.bias) state.bias = next();
+    if (!node.batch_norm) continue;
+    state.gamma = next();
+    state.beta = next();
+    state.mean = next();
+    state.var = next();
+  }
+  const int last_block = std::max(1, graph_.nodes.back().layer - 1);
+  for (const net::Node& node : graph_.nodes) depth_.push_back(static_cast<double>(node.layer) / last_block);
+}
+
+// Convolution weights lie in memory as {out, k, k, in}: channels-last, like the images.
+at::Tensor Module::View(const at::Tensor& flat, const Part& part) const {
+  const std::vector<int64_t>& shape = part.spec.shape;
+  const at::Tensor values = flat.narrow(0, part.offset, Size(part.spec));
+  if (shape.size() < 4) return values.view(shape);
+  return values.view({shape[0], shape[2], shape[3], shape[1]}).permute({0, 3, 1, 2});
+}
+
+at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::Tensor input) const {
+  at::Tensor weight = state.weight, bias = state.bias;
+  if (input.scalar_type() != at::kFloat) {
+    weight = weight.to(input.scalar_type());
+    if (bias.defined()) bias = bias.to(input.scalar_type());
+  }
+  int64_t padding = node.pad_begin;
+  if (node.pad_begin != node.pad_end) {
+    input = at::constant_pad_nd(input, {node.pad_begin, node.pad_end, node.pad_begin, node.pad_end});
+    padding = 0;
+  }
+  return at::conv2d(input, weight, bias, node.stride, padding, 1, node.groups);
+}
+
+at::Tensor Module::Norm(const net::Node& node, const NodeState& state, const at::Tensor& input, bool training) const {
+  const at::Tensor output = at::batch_norm(input, state.gamma, state.beta, state.mean, state.var, training, kNormMomentum,
+                                           node.bn_eps, false);
+  return Activate(node.act, output);
+}
+
+at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training) {
+  std::vector<at::Tensor> outputs(graph_.nodes.size());
+  const at::Tensor input = training != nullptr && training->bf16 ? images.to(at::kBFloat16) : images;
+  const auto get = [&](int index) { return index == net::Node::kImage ? input : outputs[static_cast<size_t>(index)]; };
+  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    const net::Node& node = graph_.nodes[i];
+    const NodeState& state = nodes_[i];
+    const at::Tensor x = get(node.inputs[0]);
+    at::Tensor& out = outputs[i];
+    switch (node.kind) {
+      case net::NodeKind::kConv:
+        out = Convolve(node, state, x);
+        out = node.batch_norm ? Norm(node, state, out, training != nullptr) : Activate(node.act, out);
+        break;
+      case net::NodeKind::kPool: out = x.mean({2, 3}, true); break;
+      case net::NodeKind::kScale: out = x * get(node.inputs[1]); break;
+      case net::NodeKind::kAdd: {
+        at::Tensor path = x;
+        const double drop = training != nullptr ? training->drop_connect * std::min(1.0, depth_[i]) : 0;
+        if (drop > 0) path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, training->generator);
+        out = path + get(node.inputs[1]);
+        break;
+      }
+      case net::NodeKind::kLinear: {
+        at::Tensor features = x.flatten(1).to(at::kFloat);
+        const bool classifier = i + 1 == graph_.nodes.size();
+        if (classifier && training != nullptr && training->dropout > 0) {
+          features = features * KeepMask(features.sizes(), training->dropout, features, training->generator);
+        }
+        out = Activate(node.act, at::linear(features, state.weight, state.bias));
+        break;
+      }
+    }
+  }
+  return outputs.back();
+}
+
+void Module::Load(const net::Weights& weights) {
+  net::CheckWeights(graph_, weights);
+  const at::NoGradGuard no_grad;
+  for (const Part& part : parts_) {
+    const std::vector<float>& values = weights.at(part.spec.name).values;
+    View(state_, part).copy_(at::from_blob(const_cast<float*>(values.data()), part.spec.shape, at::kFloat));
+  }
+}
+
+net::Weights Module::Export(const at::Tensor& state) const {
+  net::Weights weights;
+  for (const Part& part : parts_) {
+    const at::Tensor values = View(state, part).to(at::kCPU).contiguous();
+    const auto* data = values.const_data_ptr<float>();
+    weights.tensors[part.spec.name] = {part.spec.shape, std::vector<float>(data, data + values.numel())};
+  }
+  return weights;
+}
+
+}  // namespace lathe::train

@@ -1,0 +1,67 @@
+// A network as torch operations: executes net/graph.h node by node in channels-last layout, forwards here, backwards by
+// autograd. All state lies in one flat vector, so that optimizers, averages and checkpoints are single operations on it.
+// The only torch header of this module's folder besides optimizer.h; private to it. One thread at a time.
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "net/graph.h"
+#include "net/weights.h"
+
+namespace lathe::train {
+
+// Where a training runs: the first NVIDIA GPU if Lathe is built for it and there is one, else the CPU.
+at::Device ComputeDevice();
+
+struct TrainingPass {
+  double dropout = 0;       // before the classifier
+  double drop_connect = 0;  // at the last block
+  bool bf16 = false;        // convolutions and what lies between them
+  at::Generator generator;  // of the CPU: the same numbers on every device
+};
+
+class Module {
+ public:
+  explicit Module(const net::Graph& graph);
+
+  // Images {n, c, h, w}, channels-last; returns logits {n, classes}, float. With `training`, norms use and update batch
+  // statistics and the gradient can be taken.
+  at::Tensor Forward(const at::Tensor& images, const TrainingPass* training = nullptr);
+
+  // Parameters that decay, then the others, then the norms' running statistics.
+  const at::Tensor& state() const { return state_; }
+  int64_t decayed() const { return decayed_; }
+  int64_t trainable() const { return trainable_; }
+  // The gradient of state()[0, trainable), summed up by backward(); zero it first.
+  at::Tensor& gradient() { return gradient_; }
+
+  void Load(const net::Weights& weights);
+  // Of any vector laid out as state().
+  net::Weights Export(const at::Tensor& state) const;
+
+ private:
+  struct Part {  // one tensor of net::Tensors()
+    net::TensorSpec spec;
+    int64_t offset = 0;
+  };
+  struct NodeState {
+    at::Tensor weight, bias, gamma, beta, mean, var;  // views into state_; the first four are leaves
+  };
+
+  at::Tensor View(const at::Tensor& flat, const Part& part) const;
+  at::Tensor Convolve(const net::Node& node, const NodeState& node_state, at::Tensor input) const;
+  at::Tensor Norm(const net::Node& node, const NodeState& node_state, const at::Tensor& input, bool training) const;
+
+  net::Graph graph_;
+  std::vector<Part> parts_;
+  std::vector<NodeState> nodes_;
+  std::vector<double> depth_;  // of every node's layer: 0 first, 1 last before the tail
+  int64_t decayed_ = 0, trainable_ = 0;
+  at::Tensor state_, gradient_;
+};
+
+}  // namespace lathe::train

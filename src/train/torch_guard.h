@@ -1,0 +1,33 @@
+// The wall between torch's exceptions and threads and the rest of Lathe. Private to this module.
+#pragma once
+
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <mutex>
+#include <utility>
+
+#include "base/error.h"
+
+namespace lathe::train {
+
+// Runs `action`; what torch throws becomes an Error of one line.
+template <typename Action>
+auto GuardTorch(Action&& action) {
+  try {
+    return std::forward<Action>(action)();
+  } catch (const c10::Error& error) {
+    throw Error(ErrorKind::kInternal, "torch failed: {}", error.what_without_backtrace());
+  }
+}
+
+inline void SetTorchThreads(int threads) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    at::set_num_interop_threads(1);
+    at::globalContext().setFlushDenormal(true);  // vanishing gradients are as slow as they are useless
+  });
+  if (at::get_num_threads() != threads) at::set_num_threads(threads);
+}
+
+}  // namespace lathe::train

@@ -1,0 +1,97 @@
+"""What the end-to-end tests share: running build/lathe, a small study, and skipping loudly.
+
+Each test is a script called with the path of the program: `python3 tests/x_test.py build/lathe`. Exit code 77 means skipped.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LATHE = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else ROOT / "build/lathe").resolve())
+
+TINY_STUDY = """
+[study]
+name = "tiny"
+seed = 3
+
+[data]
+kind = "fashion-mnist"
+validation = 1000
+
+[space]
+file = "{root}/configs/spaces/small-images.toml"
+
+[space.restrict]
+resolution = [28]
+
+[target]
+engine = "openvino"
+latency_ms = 2.0
+
+[latency]
+build_seconds = 6
+
+[stage1]
+points = 512
+edges_ms = [0.1, 0.2, 0.4]
+subspace_ms = [0.02, 2.0]
+
+[search]
+trials = {trials}
+max_retries = 20
+
+[trial]
+recipe = "quick"
+epochs = 1
+images_per_epoch = {images}
+
+[finalists]
+count = 1
+recipe = "quick"
+epochs = 1
+images_per_epoch = {images}
+
+[baselines]
+networks = ["mobilenet_v3_small"]
+
+[executor]
+slots = 2
+threads_per_slot = 1
+"""
+
+
+def run(*arguments, timeout=300, env=None, check=None):
+    """Runs lathe; returns the finished process with text output. With `check`, the exit code must be that."""
+    result = subprocess.run([LATHE, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=ROOT,
+                            env={**os.environ, **(env or {})})
+    if check is not None and result.returncode != check:
+        raise AssertionError(f"lathe {' '.join(map(str, arguments))}: exit code {result.returncode}, expected {check}\n"
+                             f"{result.stdout[-2000:]}{result.stderr[-4000:]}")
+    return result
+
+
+def run_json(*arguments, **options):
+    return json.loads(run(*arguments, "--json", check=0, **options).stdout)
+
+
+class TestCase(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="lathe-test-")
+        self.addCleanup(self._folder.cleanup)
+        self.folder = pathlib.Path(self._folder.name)
+
+    def study(self, trials=4, images=512):
+        file = self.folder / "study.toml"
+        file.write_text(TINY_STUDY.format(root=ROOT, trials=trials, images=images))
+        return file
+
+
+def main():
+    unittest.main(argv=[sys.argv[0]] + [a for a in sys.argv[2:]], verbosity=2)

@@ -1,0 +1,73 @@
+"""study.db as Optuna sees it: `optuna_test.py LATHE [STUDY_FOLDER]`; without a folder, a small search makes one."""
+
+import pathlib
+import shutil
+import sqlite3
+import sys
+import unittest
+
+import lathe_testing as testing
+
+try:
+    import optuna
+except ImportError:
+    optuna = None
+
+FOLDER = sys.argv[2] if len(sys.argv) > 2 else ""
+
+
+def schema(path):
+    """Table -> columns with type and nullability, without Lathe's own tables."""
+    with sqlite3.connect(path) as database:
+        tables = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
+        return {table: [row[1:4] for row in database.execute(f"pragma table_info({table})")]
+                for table in sorted(tables) if not table.startswith("lathe_")}
+
+
+@unittest.skipIf(optuna is None, "SKIPPED: optuna is not installed (pip install optuna)")
+class OptunaTest(testing.TestCase):
+    def setUp(self):
+        super().setUp()
+        out = pathlib.Path(FOLDER)
+        if not FOLDER:
+            out = self.folder / "out"
+            testing.run("search", self.study(trials=3, images=256), "--dir", out, check=0)
+        self.trials = testing.run_json("study", "trials", out)
+        self.name = testing.run_json("study", "status", out)["study"]
+        self.database = self.folder / "study.db"
+        shutil.copy(out / "study.db", self.database)  # Optuna may write
+        self.url = f"sqlite:///{self.database}"
+
+    def test_same_trials(self):
+        study = optuna.load_study(study_name=self.name, storage=self.url)
+        self.assertEqual([t.number for t in study.trials], [t["number"] for t in self.trials])
+        for theirs, ours in zip(study.trials, self.trials):
+            self.assertEqual(theirs.state.name, ours["state"])
+            self.assertEqual(theirs.params, ours["params"])
+            self.assertEqual(theirs.value, ours.get("value"))
+            self.assertEqual(theirs.user_attrs["latency_us"], ours["latency_us"])
+            if theirs.state.is_finished():
+                self.assertGreaterEqual(theirs.duration.total_seconds(), 0)
+            for name, value in ours["metrics"].items():
+                self.assertEqual(theirs.user_attrs[name], value)
+        complete = [t for t in self.trials if t["state"] == "COMPLETE"]
+        if complete:
+            self.assertEqual(study.best_value, min(t["value"] for t in complete))
+
+    def test_same_schema(self):
+        fresh = self.folder / "optuna.db"
+        optuna.create_study(storage=f"sqlite:///{fresh}")
+        self.assertEqual(schema(self.database), schema(fresh))
+        with sqlite3.connect(self.database) as ours, sqlite3.connect(fresh) as theirs:
+            for query in ("select version_num from alembic_version", "select schema_version from version_info"):
+                self.assertEqual(ours.execute(query).fetchall(), theirs.execute(query).fetchall())
+
+    def test_optuna_can_go_on(self):
+        study = optuna.load_study(study_name=self.name, storage=self.url)
+        first = study.trials[0]
+        study.add_trial(optuna.trial.create_trial(value=1.0, params=first.params, distributions=first.distributions))
+        self.assertEqual(len(optuna.load_study(study_name=self.name, storage=self.url).trials), len(self.trials) + 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]], verbosity=2)
