@@ -18,6 +18,14 @@ std::string_view Name(Precision precision) {
   throw Error(ErrorKind::kInternal, "unknown precision {}", static_cast<int>(precision));
 }
 
+Precision ParsePrecision(std::string_view name) {
+  for (const Precision precision :
+       {Precision::kF32, Precision::kBf16, Precision::kF16, Precision::kInt8}) {
+    if (name == Name(precision)) return precision;
+  }
+  throw Error(ErrorKind::kInput, "unknown precision '{}'; known: f32, bf16, f16, int8", name);
+}
+
 std::map<std::string, std::string> Fingerprint::Fields() const {
   return {{"engine", engine},
           {"engine_version", engine_version},

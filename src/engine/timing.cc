@@ -1,6 +1,7 @@
 #include "engine/timing.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -67,11 +68,32 @@ LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resol
 }
 
 int LayerOfNode(std::string_view name) {
-  if (!name.starts_with('l')) return -1;
-  int layer = -1;
-  const auto [end, error] = std::from_chars(name.data() + 1, name.data() + name.size(), layer);
-  const bool complete = error == std::errc() && end != name.data() + name.size() && *end == '.';
-  return complete && layer >= 0 ? layer : -1;
+  const char* const end = name.data() + name.size();
+  for (size_t i = name.find('l'); i != std::string_view::npos; i = name.find('l', i + 1)) {
+    if (i > 0 && std::isalnum(static_cast<unsigned char>(name[i - 1]))) continue;
+    int layer = -1;
+    const auto [rest, error] = std::from_chars(name.data() + i + 1, end, layer);
+    if (error == std::errc() && layer >= 0 && rest != end && *rest == '.') return layer;
+  }
+  return -1;
+}
+
+std::vector<int> AssignLayers(const std::vector<std::string>& names) {
+  std::vector<int> layers;
+  for (const std::string& name : names) layers.push_back(LayerOfNode(name));
+  int next = -1;
+  for (size_t i = layers.size(); i-- > 0;) {
+    if (layers[i] >= 0) next = layers[i];
+    layers[i] = next;
+  }
+  if (next < 0) {
+    throw Error(ErrorKind::kInternal, "the profile of {} nodes names no layer of the network",
+                names.size());
+  }
+  for (size_t i = 1; i < layers.size(); ++i) {
+    if (layers[i] < 0) layers[i] = layers[i - 1];
+  }
+  return layers;
 }
 
 int BatchCount(std::span<const float> images, int count, size_t image_size, int batch) {

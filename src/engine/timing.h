@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,8 +26,14 @@ Timing Summarise(std::vector<double> samples_us);
 // % off.
 LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us = 0);
 
-// Index of the layer that a node called "lNN.part" belongs to (net/graph.h); -1 for other names.
+// Index of the layer in the first "lNN." of a node's name (net/graph.h); engines add their own
+// words around it. -1: none.
 int LayerOfNode(std::string_view name);
+
+// Layer of each node, in order of execution. Nodes of no layer (the conversion of the input, say)
+// count for the next node that has one, at the end for the last that had. Throws kInternal when no
+// node has a layer.
+std::vector<int> AssignLayers(const std::vector<std::string>& names);
 
 // The smallest number of batches that hold `count` images; throws kInput unless `images` is `count`
 // images of `image_size` floats.

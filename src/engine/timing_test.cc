@@ -58,9 +58,18 @@ TEST(Timing, SpreadIsRelative) {
 TEST(Timing, LayerOfNodeReadsThePrefix) {
   EXPECT_EQ(LayerOfNode("l03.expand"), 3);
   EXPECT_EQ(LayerOfNode("l112.se.reduce.mul"), 112);
-  for (const char* other : {"", "l", "l.", "l3", "logits", "image", "lx.conv", "x03.conv"}) {
+  EXPECT_EQ(LayerOfNode("PWN(l07.conv.mul)"), 7);
+  EXPECT_EQ(LayerOfNode("Reformatting CopyNode for Input Tensor 0 to l05.conv + l05.conv.relu"), 5);
+  for (const char* other :
+       {"", "l", "l.", "l3", "logits", "image", "lx.conv", "x03.conv", "model03.conv", "l-1.x"}) {
     EXPECT_EQ(LayerOfNode(other), -1) << other;
   }
+}
+
+TEST(Timing, NamelessNodesCountForANeighbour) {
+  EXPECT_THAT(AssignLayers({"image_copy", "l00.conv", "Convert_7", "l02.expand", "logits"}),
+              testing::ElementsAre(0, 0, 2, 2, 2));
+  EXPECT_THROW(AssignLayers({"a", "b"}), Error);
 }
 
 TEST(Timing, BatchCountChecksSizes) {

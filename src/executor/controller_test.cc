@@ -1,5 +1,5 @@
-// The controller against a scripted executor: every trial counted exactly once, whatever crashes, and whenever the controller
-// itself is killed.
+// The controller against a scripted executor: every trial counted exactly once, whatever crashes,
+// and whenever the controller itself is killed.
 #include "study/controller.h"
 
 #include <gmock/gmock.h>
@@ -45,7 +45,8 @@ class Bomb {
 
 class TickingExecutor : public study::Executor {
  public:
-  TickingExecutor(std::unique_ptr<study::Executor> inner, Bomb& bomb) : inner_(std::move(inner)), bomb_(bomb) {}
+  TickingExecutor(std::unique_ptr<study::Executor> inner, Bomb& bomb)
+      : inner_(std::move(inner)), bomb_(bomb) {}
   int FreeSlots() override { return inner_->FreeSlots(); }
   void Submit(int64_t trial, const fs::path& folder) override {
     bomb_.Tick();
@@ -69,7 +70,8 @@ class TickingExecutor : public study::Executor {
 fs::path TestFolder() {
   const fs::path memory = "/dev/shm";
   const bool usable = access(memory.c_str(), W_OK) == 0;
-  return (usable ? memory : fs::temp_directory_path()) / fmt::format("lathe-controller-test-{}", getpid());
+  return (usable ? memory : fs::temp_directory_path()) /
+         fmt::format("lathe-controller-test-{}", getpid());
 }
 
 class Controller : public ::testing::Test {
@@ -105,8 +107,12 @@ class Controller : public ::testing::Test {
       WriteFileAtomically(folder / "encoding", encoding);
       bomb.Tick();
     };
-    hooks.candidate = [this](const std::vector<int>& encoding) { return source_.Describe(encoding); };
-    hooks.costs = [](const std::vector<int>&) { return std::map<std::string, double>{{"params", 5}}; };
+    hooks.candidate = [this](const std::vector<int>& encoding) {
+      return source_.Describe(encoding);
+    };
+    hooks.costs = [](const std::vector<int>&) {
+      return std::map<std::string, double>{{"params", 5}};
+    };
     hooks.on_finished = [&](const TrialRecord& trial) {
       finished_.insert(trial.number);
       bomb.Tick();
@@ -128,10 +134,12 @@ class Controller : public ::testing::Test {
 
   // One life of a controller, with everything new but the files.
   SearchEnd Run(const FakeOptions& fake, study::ControllerOptions options, Bomb& bomb,
-                const std::string& proposer_name = "bayes", const std::function<bool()>& stop = {}) {
+                const std::string& proposer_name = "bayes",
+                const std::function<bool()>& stop = {}) {
     study::Store store = Open();
     const auto proposer = search::MakeProposer(
-        proposer_name, source_, {.dimensions = source_.dimensions(), .seed = 3, .initial = 3, .draws = 50});
+        proposer_name, source_,
+        {.dimensions = source_.dimensions(), .seed = 3, .initial = 3, .draws = 50});
     TickingExecutor executor(MakeFakeExecutor(fake), bomb);
     study::ControllerHooks hooks = Hooks(bomb);
     hooks.stop = stop;
@@ -173,7 +181,8 @@ TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
   options.latency_budget_us = 120;
   Bomb none;
   const auto script = [&](int64_t trial, int) {
-    study::AppendMetrics(options.trials_folder / study::TrialFolderName(trial), {.step = 1, .values = {{"loss", 0.75}}});
+    study::AppendMetrics(options.trials_folder / study::TrialFolderName(trial),
+                         {.step = 1, .values = {{"loss", 0.75}}});
     return Train(trial, 2);
   };
   EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone);
@@ -188,7 +197,8 @@ TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
     EXPECT_EQ(trial.starts, 1);
     EXPECT_GE(trial.end, trial.begin);
   }
-  EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone) << "nothing left to do";
+  EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone)
+      << "nothing left to do";
   EXPECT_EQ(finished_.size(), 10u);
 }
 
@@ -244,7 +254,8 @@ TEST_F(Controller, KilledManyTimesEveryTrialEndsOnce) {
   EXPECT_EQ(finished_.size(), 8u);
 }
 
-// The real thing: SIGKILL to the process, at any moment and so also within SQLite and the writing of files.
+// The real thing: SIGKILL to the process, at any moment and so also within SQLite and the writing
+// of files.
 TEST_F(Controller, SurvivesSigkill) {
   const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
   study::ControllerOptions options = Options();
@@ -269,7 +280,8 @@ TEST_F(Controller, SurvivesSigkill) {
   EXPECT_GT(killed, 2);
   ExpectAllComplete(12);
   std::set<std::vector<int>> distinct;
-  for (const std::vector<int>& encoding : Encodings()) EXPECT_TRUE(distinct.insert(encoding).second);
+  for (const std::vector<int>& encoding : Encodings())
+    EXPECT_TRUE(distinct.insert(encoding).second);
 }
 
 TEST_F(Controller, GivesUpOnATrialButNotOnTheStudy) {
@@ -296,7 +308,9 @@ TEST_F(Controller, GivesUpOnATrialButNotOnTheStudy) {
   EXPECT_THAT(trials[6].reason, HasSubstr("no metric 'loss'"));
   EXPECT_THAT(trials[7].reason, HasSubstr("nan"));
   const auto events = Open().Events();
-  EXPECT_EQ(std::ranges::count_if(events, [](const auto& e) { return e.second.starts_with("trial 4 restarted"); }), 2);
+  EXPECT_EQ(std::ranges::count_if(
+                events, [](const auto& e) { return e.second.starts_with("trial 4 restarted"); }),
+            2);
 }
 
 TEST_F(Controller, EndsAStudyInWhichEverythingFails) {
@@ -316,19 +330,21 @@ TEST_F(Controller, EndsAStudyInWhichEverythingFails) {
 }
 
 TEST_F(Controller, ADamagedResultIsPutAsideAndTheTrialRepeated) {
-  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
-                           FakeEnding ending = Train(trial);
-                           const fs::path folder = root_ / "trials" / study::TrialFolderName(trial);
-                           if (start == 1 && trial == 1) {
-                             WriteFileAtomically(folder / "result.json", "{\"format\": \"lathe-res");
-                             ending.crash = true;  // so that the fake writes none over it
-                           }
-                           if (start == 1 && trial == 2) {
-                             study::WriteResult(folder, {.number = 99, .ok = true, .error = "", .metrics = {{"loss", 1}}});
-                             ending.crash = true;
-                           }
-                           return ending;
-                         }};
+  const FakeOptions fake{
+      .slots = 1, .script = [&](int64_t trial, int start) {
+        FakeEnding ending = Train(trial);
+        const fs::path folder = root_ / "trials" / study::TrialFolderName(trial);
+        if (start == 1 && trial == 1) {
+          WriteFileAtomically(folder / "result.json", "{\"format\": \"lathe-res");
+          ending.crash = true;  // so that the fake writes none over it
+        }
+        if (start == 1 && trial == 2) {
+          study::WriteResult(folder,
+                             {.number = 99, .ok = true, .error = "", .metrics = {{"loss", 1}}});
+          ending.crash = true;
+        }
+        return ending;
+      }};
   EXPECT_EQ(Run(fake), SearchEnd::kTrialsDone);
   ExpectAllComplete(10);
   EXPECT_EQ(Open().Trials()[1].starts, 2);
@@ -350,27 +366,32 @@ TEST_F(Controller, AResultThatComesLateIsTakenInsteadOfARestart) {
                            return ending;
                          }};
   EXPECT_EQ(Run(fake, options, none, "random", [&] { return crashed; }), SearchEnd::kStopped);
-  study::WriteResult(root_ / "trials/000003", {.number = 3, .ok = true, .error = "", .metrics = {{"loss", 1}}});
+  study::WriteResult(root_ / "trials/000003",
+                     {.number = 3, .ok = true, .error = "", .metrics = {{"loss", 1}}});
   EXPECT_EQ(Run(fake, options, none, "random"), SearchEnd::kTrialsDone);
   ExpectAllComplete(5);
   EXPECT_EQ(Open().Trials()[3].starts, 1);
 }
 
 TEST_F(Controller, FilesOfAnEarlierStudyAreNotTakenForResults) {
-  study::WriteResult(root_ / "trials/000002", {.number = 2, .ok = true, .error = "", .metrics = {{"loss", -100}}});
-  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kTrialsDone);
+  study::WriteResult(root_ / "trials/000002",
+                     {.number = 2, .ok = true, .error = "", .metrics = {{"loss", -100}}});
+  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}),
+            SearchEnd::kTrialsDone);
   EXPECT_GT(Open().Trials()[2].metrics.at("loss"), -100);
   EXPECT_TRUE(fs::exists(root_ / "trials/000002.stale-1/result.json"));
 }
 
 TEST_F(Controller, StopLetsTrialsSaveAndContinueLater) {
   int polls = 0;
-  const FakeOptions slow{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 1000000); }};
+  const FakeOptions slow{.slots = 2,
+                         .script = [&](int64_t trial, int) { return Train(trial, 1000000); }};
   Bomb none;
   EXPECT_EQ(Run(slow, Options(), none, "bayes", [&] { return ++polls > 5; }), SearchEnd::kStopped);
   for (const TrialRecord& trial : Open().Trials()) EXPECT_EQ(trial.state, TrialState::kRunning);
   EXPECT_THAT(finished_, IsEmpty());
-  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kTrialsDone);
+  EXPECT_EQ(Run({.slots = 2, .script = [&](int64_t trial, int) { return Train(trial); }}),
+            SearchEnd::kTrialsDone);
   ExpectAllComplete(10);
   EXPECT_EQ(Open().Trials()[0].starts, 2);
   EXPECT_EQ(Open().Trials()[0].crashes, 0) << "a restart of the controller is nobody's fault";
@@ -395,7 +416,8 @@ TEST_F(Controller, TimeCountsOverRestarts) {
 
 TEST_F(Controller, EndsWhenTheSubspaceIsExhausted) {
   source_ = search::SyntheticSource(2, 2);
-  EXPECT_EQ(Run({.slots = 3, .script = [&](int64_t trial, int) { return Train(trial); }}), SearchEnd::kExhausted);
+  EXPECT_EQ(Run({.slots = 3, .script = [&](int64_t trial, int) { return Train(trial); }}),
+            SearchEnd::kExhausted);
   ExpectAllComplete(4);
 }
 

@@ -15,8 +15,10 @@ class FakeExecutor : public study::Executor {
   int FreeSlots() override { return options_.slots - static_cast<int>(jobs_.size()); }
 
   void Submit(int64_t trial, const std::filesystem::path& folder) override {
-    if (FreeSlots() <= 0) throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
-    if (jobs_.contains(trial)) throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
+    if (FreeSlots() <= 0)
+      throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
+    if (jobs_.contains(trial))
+      throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
     jobs_[trial] = {.folder = folder, .ending = options_.script(trial, ++starts_[trial])};
   }
 

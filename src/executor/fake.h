@@ -1,4 +1,5 @@
-// An executor without processes, for tests of the controller: trials end after a number of polls, as a script decides.
+// An executor without processes, for tests of the controller: trials end after a number of polls,
+// as a script decides.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,11 @@
 namespace lathe::executor {
 
 struct FakeEnding {
-  int polls = 1;             // Poll() calls until it ends
-  bool crash = false;        // end without a result
+  int polls = 1;       // Poll() calls until it ends
+  bool crash = false;  // end without a result
   bool continue_me = false;
   std::map<std::string, double> metrics = {};
-  std::string error = {};    // not empty: a result that says the trial failed by itself
+  std::string error = {};  // not empty: a result that says the trial failed by itself
 };
 struct FakeOptions {
   int slots = 4;

@@ -18,7 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-double SecondsSince(Clock::time_point time) { return std::chrono::duration<double>(Clock::now() - time).count(); }
+double SecondsSince(Clock::time_point time) {
+  return std::chrono::duration<double>(Clock::now() - time).count();
+}
 
 // Seconds since the file changed last; nullopt while there is none.
 std::optional<double> Age(const fs::path& path) {
@@ -42,11 +44,12 @@ class LocalExecutor : public study::Executor {
   explicit LocalExecutor(const LocalOptions& options) : options_(options) {
     const std::vector<int> cpus = AvailableCpus();
     const auto threads = static_cast<size_t>(std::max(1, options.threads_per_slot));
-    const size_t slots =
-        options.slots > 0 ? static_cast<size_t>(options.slots) : std::max<size_t>(1, cpus.size() / threads);
+    const size_t slots = options.slots > 0 ? static_cast<size_t>(options.slots)
+                                           : std::max<size_t>(1, cpus.size() / threads);
     slots_.resize(slots);
     if (slots * threads > cpus.size()) {
-      spdlog::warn("{} slots of {} threads share {} CPUs: trials will slow each other down", slots, threads, cpus.size());
+      spdlog::warn("{} slots of {} threads share {} CPUs: trials will slow each other down", slots,
+                   threads, cpus.size());
       return;  // no affinity: the system spreads them better
     }
     for (size_t i = 0; i < slots; ++i) {
@@ -67,12 +70,16 @@ class LocalExecutor : public study::Executor {
     }
   }
 
-  int FreeSlots() override { return static_cast<int>(std::ranges::count(slots_, false, &Slot::busy)); }
+  int FreeSlots() override {
+    return static_cast<int>(std::ranges::count(slots_, false, &Slot::busy));
+  }
 
   void Submit(int64_t trial, const fs::path& folder) override {
     const auto slot = std::ranges::find(slots_, false, &Slot::busy);
-    if (slot == slots_.end()) throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
-    if (jobs_.contains(trial)) throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
+    if (slot == slots_.end())
+      throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
+    if (jobs_.contains(trial))
+      throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
     ProcessOptions process;
     process.argv = options_.command;
     process.argv.push_back(folder.string());
@@ -139,7 +146,8 @@ class LocalExecutor : public study::Executor {
     const bool has_result = fs::exists(job.folder / "result.json", ignored);
     end.crashed = job.hangs || exit.code != study::kTrialDone || !has_result;
     if (job.hangs) {
-      end.reason = fmt::format("no sign of life for {:g} seconds, so it was killed", options_.hang_seconds);
+      end.reason =
+          fmt::format("no sign of life for {:g} seconds, so it was killed", options_.hang_seconds);
     } else if (end.crashed) {
       end.reason = exit.Describe() + (exit.code == study::kTrialDone ? " without a result" : "");
     }
@@ -154,7 +162,8 @@ class LocalExecutor : public study::Executor {
 }  // namespace
 
 std::unique_ptr<study::Executor> MakeLocalExecutor(const LocalOptions& options) {
-  if (options.command.empty()) throw Error(ErrorKind::kInternal, "the local executor needs a command");
+  if (options.command.empty())
+    throw Error(ErrorKind::kInternal, "the local executor needs a command");
   return std::make_unique<LocalExecutor>(options);
 }
 

@@ -45,7 +45,8 @@ class Local : public ::testing::Test {
     return ends;
   }
   static void WaitForFile(const fs::path& path) {
-    for (int i = 0; i < 2000 && !fs::exists(path); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (int i = 0; i < 2000 && !fs::exists(path); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     ASSERT_TRUE(fs::exists(path));
   }
 
@@ -53,8 +54,9 @@ class Local : public ::testing::Test {
 };
 
 TEST_F(Local, RunsInTheFolderWithLogThreadsAndCpus) {
-  const auto executor = Make("echo out; echo err >&2; echo $OMP_NUM_THREADS; nproc; echo {} > $0/result.json",
-                             {.slots = 1, .threads_per_slot = 1, .command = {}});
+  const auto executor =
+      Make("echo out; echo err >&2; echo $OMP_NUM_THREADS; nproc; echo {} > $0/result.json",
+           {.slots = 1, .threads_per_slot = 1, .command = {}});
   EXPECT_EQ(executor->FreeSlots(), 1);
   executor->Submit(7, Folder(7));
   EXPECT_EQ(executor->FreeSlots(), 0);
@@ -67,7 +69,8 @@ TEST_F(Local, RunsInTheFolderWithLogThreadsAndCpus) {
 }
 
 TEST_F(Local, EndingsAreToldApart) {
-  const auto executor = Make("case $0 in *1) exit 75;; *2) exit 3;; *3) kill -9 $$;; *4) exit 0;; esac", {.slots = 4});
+  const auto executor = Make(
+      "case $0 in *1) exit 75;; *2) exit 3;; *3) kill -9 $$;; *4) exit 0;; esac", {.slots = 4});
   for (int64_t trial = 1; trial <= 4; ++trial) executor->Submit(trial, Folder(trial));
   std::map<int64_t, study::JobEnd> ends;
   for (const study::JobEnd& end : Wait(*executor, 4)) ends[end.trial] = end;
@@ -81,7 +84,8 @@ TEST_F(Local, EndingsAreToldApart) {
 }
 
 TEST_F(Local, CancelLetsATrialSave) {
-  const auto executor = Make("trap 'echo saved > $0/saved; exit 75' TERM; touch $0/up; while :; do sleep 0.01; done");
+  const auto executor =
+      Make("trap 'echo saved > $0/saved; exit 75' TERM; touch $0/up; while :; do sleep 0.01; done");
   executor->Submit(1, Folder(1));
   WaitForFile(Folder(1) / "up");
   EXPECT_TRUE(executor->Poll().empty());
@@ -92,8 +96,9 @@ TEST_F(Local, CancelLetsATrialSave) {
 }
 
 TEST_F(Local, CancelKillsWhatDoesNotListenWithItsChildren) {
-  const auto executor = Make("trap '' TERM; sleep 1000 & echo $! > $0/child; touch $0/up; while :; do sleep 0.01; done",
-                             {.slots = 1, .command = {}, .stop_seconds = 0.1});
+  const auto executor = Make(
+      "trap '' TERM; sleep 1000 & echo $! > $0/child; touch $0/up; while :; do sleep 0.01; done",
+      {.slots = 1, .command = {}, .stop_seconds = 0.1});
   executor->Submit(1, Folder(1));
   WaitForFile(Folder(1) / "up");
   const pid_t child = std::stoi(ReadFile(Folder(1) / "child"));
@@ -107,14 +112,16 @@ TEST_F(Local, CancelKillsWhatDoesNotListenWithItsChildren) {
     const std::string stat = ReadFile(fmt::format("/proc/{}/stat", child));
     return stat.find(") Z") != std::string::npos;
   };
-  for (int i = 0; i < 1000 && !gone(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (int i = 0; i < 1000 && !gone(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(gone());
 }
 
 TEST_F(Local, AHangIsACrashButSignsOfLifeArent) {
-  const auto executor = Make("case $0 in *1) sleep 1000;; *2) for i in 1 2 3 4 5 6 7 8; do echo > $0/progress.json; "
-                             "sleep 0.1; done; exit 75;; esac",
-                             {.slots = 2, .command = {}, .hang_seconds = 0.6});
+  const auto executor = Make(
+      "case $0 in *1) sleep 1000;; *2) for i in 1 2 3 4 5 6 7 8; do echo > $0/progress.json; "
+      "sleep 0.1; done; exit 75;; esac",
+      {.slots = 2, .command = {}, .hang_seconds = 0.6});
   executor->Submit(1, Folder(1));
   executor->Submit(2, Folder(2));
   std::map<int64_t, study::JobEnd> ends;
@@ -132,14 +139,16 @@ TEST_F(Local, SlotsHaveTheirOwnCpus) {
   executor->Submit(2, Folder(2));
   EXPECT_THROW(executor->Submit(3, Folder(3)), Error) << "no slot left";
   Wait(*executor, 2);
-  const std::string first = ReadFile(Folder(1) / "log.txt"), second = ReadFile(Folder(2) / "log.txt");
+  const std::string first = ReadFile(Folder(1) / "log.txt"),
+                    second = ReadFile(Folder(2) / "log.txt");
   EXPECT_THAT(first, HasSubstr(fmt::format("\t{}\n", cpus[0])));
   EXPECT_THAT(second, HasSubstr(fmt::format("\t{}\n", cpus[1])));
 }
 
 TEST_F(Local, DestructionEndsTrials) {
   {
-    const auto executor = Make("trap 'touch $0/saved; exit 75' TERM; touch $0/up; while :; do sleep 0.01; done");
+    const auto executor =
+        Make("trap 'touch $0/saved; exit 75' TERM; touch $0/up; while :; do sleep 0.01; done");
     executor->Submit(1, Folder(1));
     WaitForFile(Folder(1) / "up");
   }
@@ -153,7 +162,8 @@ TEST_F(Local, AMissingProgramIsAnError) {
 }
 
 TEST_F(Local, ByDefaultOneSlotPerCpu) {
-  EXPECT_EQ(MakeLocalExecutor({.command = {"true"}})->FreeSlots(), static_cast<int>(AvailableCpus().size()));
+  EXPECT_EQ(MakeLocalExecutor({.command = {"true"}})->FreeSlots(),
+            static_cast<int>(AvailableCpus().size()));
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ class Builder {
   }
 
   void MeasureLayers() {
-    while (clock_.Seconds() < (1 - kCheckShare) * options_.seconds || networks_ < kFewestNetworks) {
+    while (clock_.Seconds() < options_.seconds - CheckSeconds() || networks_ < kFewestNetworks) {
       const std::optional<net::Network> network = cover_.Next();
       if (!network) break;
       clock_.Tick(kReferenceSeconds);
@@ -114,6 +114,14 @@ class Builder {
       }
     }
     clock_.Tick();
+  }
+
+  // To keep for the held-out networks: one takes about as long as a covering network, but no more
+  // than their share.
+  double CheckSeconds() const {
+    const double share = kCheckShare * options_.seconds;
+    if (networks_ < kFewestNetworks) return share;
+    return std::min(share, options_.check_networks * clock_.Seconds() / networks_);
   }
 
   void Measure(const net::Network& network) {
@@ -151,10 +159,10 @@ class Builder {
     if (networks_ < kPlainFirst || networks_ % kPlainEvery == 0) {
       const auto plain = CompileForTiming(engine_, network, false);
       const engine::Timing timing = TimeTotal(*plain);
-      profiler_us_per_node_.push_back((profiled.median_us - timing.median_us) / nodes);
-      return timing.median_us;
+      profiler_us_per_node_.push_back((UndisturbedUs(profiled) - UndisturbedUs(timing)) / nodes);
+      return UndisturbedUs(timing);
     }
-    return profiled.median_us - Median(profiler_us_per_node_) * nodes;
+    return UndisturbedUs(profiled) - Median(profiler_us_per_node_) * nodes;
   }
 
   void MeasureHeldOut() {
@@ -165,7 +173,7 @@ class Builder {
       clock_.Tick();
       const double start = clock_.Seconds();
       const engine::Timing timing = model->Time(EndToEndTiming());
-      held_out_.push_back({network, 0.5 * (start + clock_.Seconds()), timing.median_us});
+      held_out_.push_back({network, 0.5 * (start + clock_.Seconds()), UndisturbedUs(timing)});
       ++networks_;
       Report();
     }

@@ -60,6 +60,10 @@ inline engine::TimingOptions EndToEndTiming() {
   return {.warmup = 5, .min_runs = 15, .min_seconds = 0.06};
 }
 
+// The latency a timing stands for: its median, unless much of it lies far above the 10th
+// percentile, as when other programs take the processor away in most of the runs.
+double UndisturbedUs(const engine::Timing& timing);
+
 // Compiles a network with weights as good as any other for timing.
 std::unique_ptr<engine::CompiledModel> CompileForTiming(engine::Engine& engine,
                                                         const net::Network& network, bool profile);

@@ -40,7 +40,7 @@ class Measurements {
     int samples = 0;  // in rows_
   };
   struct Row {
-    double seconds, total_us, noise;  // noise: relative standard deviation of total_us
+    double seconds, total_us, noise;             // noise: relative standard deviation of total_us
     std::vector<std::pair<int, double>> layers;  // key, us
   };
   // layer = scale * profiled + per_node * nodes; network = overhead + sum of layers

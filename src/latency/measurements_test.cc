@@ -21,7 +21,8 @@ double TrueUs(const net::Layer& layer) { return 1 + 3e-5 * WorkTerms(WorkOf(laye
 // A network as a profiler with the given view of a layer shows it, timed end to end without error.
 Measurement Measure(uint64_t draw, double overhead_us,
                     const std::function<double(const net::Layer&)>& profiled_us) {
-  Measurement measurement{.total_us = overhead_us, .layers = TinyNetwork(draw).layers, .layer_us = {}};
+  Measurement measurement{
+      .total_us = overhead_us, .layers = TinyNetwork(draw).layers, .layer_us = {}};
   for (const net::Layer& layer : measurement.layers) {
     measurement.total_us += TrueUs(layer);
     measurement.layer_us.push_back(profiled_us(layer));
@@ -50,7 +51,8 @@ TEST(Measurements, LearnsWhatTheProfilerAddsAndLoses) {
 }
 
 TEST(Measurements, WallClockCorrectsWhatTheProfilerRounds) {
-  // Each key is off by up to 0.4 us, always the same way, as with a clock that counts whole microseconds.
+  // Each key is off by up to 0.4 us, always the same way, as with a clock that counts whole
+  // microseconds.
   std::map<LayerKey, double> error_us;
   Random random(1);
   const auto profiled_us = [&](const net::Layer& layer) {

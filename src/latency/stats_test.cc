@@ -58,5 +58,11 @@ TEST(Drift, OneDisturbedTimingChangesNothing) {
   for (double at = 0; at < 8; at += 0.5) EXPECT_DOUBLE_EQ(drift.Scale(at), 1) << at;
 }
 
+TEST(UndisturbedUs, IsTheMedianUnlessMostRunsWereDisturbed) {
+  EXPECT_EQ(UndisturbedUs({.median_us = 105, .p10_us = 100, .p90_us = 400, .runs = 50}), 105);
+  EXPECT_NEAR(UndisturbedUs({.median_us = 300, .p10_us = 100, .p90_us = 400, .runs = 50}), 108,
+              1e-9);
+}
+
 }  // namespace
 }  // namespace lathe::latency

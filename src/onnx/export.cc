@@ -251,6 +251,14 @@ pb::ModelProto BuildModel(const net::Network& network, const net::Graph& graph,
   return model;
 }
 
+pb::ModelProto Parse(const std::filesystem::path& path) {
+  pb::ModelProto model;
+  if (!model.ParseFromString(ReadFile(path)) || !model.has_graph()) {
+    throw Error(ErrorKind::kInput, "{}: not an ONNX model", path.string());
+  }
+  return model;
+}
+
 }  // namespace
 
 std::string ToOnnx(const net::Network& network, const net::Weights& weights,
@@ -287,15 +295,21 @@ void ExportOnnx(const std::filesystem::path& path, const net::Network& network,
 }
 
 std::map<std::string, std::string> ReadMetadata(const std::filesystem::path& path) {
-  pb::ModelProto model;
-  if (!model.ParseFromString(ReadFile(path)) || !model.has_graph()) {
-    throw Error(ErrorKind::kInput, "{}: not an ONNX model", path.string());
-  }
+  const pb::ModelProto model = Parse(path);
   std::map<std::string, std::string> metadata;
   for (const pb::StringStringEntryProto& entry : model.metadata_props()) {
     metadata.emplace(entry.key(), entry.value());
   }
   return metadata;
+}
+
+int ReadBatch(const std::filesystem::path& path) {
+  const pb::ModelProto model = Parse(path);
+  if (model.graph().input_size() == 0) {
+    throw Error(ErrorKind::kInput, "{}: this ONNX model has no input", path.string());
+  }
+  const auto& shape = model.graph().input(0).type().tensor_type().shape();
+  return shape.dim_size() > 0 ? static_cast<int>(shape.dim(0).dim_value()) : 0;
 }
 
 }  // namespace lathe::onnx

@@ -28,7 +28,10 @@ std::string ToOnnx(const net::Network& network, const net::Weights& weights,
 void ExportOnnx(const std::filesystem::path& path, const net::Network& network,
                 const net::Weights& weights, const ExportOptions& options = {});
 
-// The metadata_props of any ONNX file. Throws kInput when it is missing or not ONNX.
+// The metadata_props of any ONNX file. Like the next one, throws kInput when it is missing or not
+// ONNX.
 std::map<std::string, std::string> ReadMetadata(const std::filesystem::path& path);
+// The batch that its first input is made for; 0: dynamic.
+int ReadBatch(const std::filesystem::path& path);
 
 }  // namespace lathe::onnx

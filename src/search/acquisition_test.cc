@@ -35,7 +35,8 @@ TEST(LogExpectedImprovement, WithoutUncertainty) {
 }
 
 TEST(LogExpectedImprovement, ScalesWithTheObjective) {
-  EXPECT_NEAR(LogExpectedImprovement(20, 30, 10), LogExpectedImprovement(2, 3, 1) + std::log(10), 1e-12);
+  EXPECT_NEAR(LogExpectedImprovement(20, 30, 10), LogExpectedImprovement(2, 3, 1) + std::log(10),
+              1e-12);
 }
 
 }  // namespace

@@ -12,9 +12,9 @@ namespace lathe::search {
 namespace {
 
 constexpr size_t kMinObservations = 3;  // for a model at all
-constexpr size_t kFitPoints = 192;      // hyperparameters need no more: the cost grows with the cube
+constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost grows with the cube
 constexpr int kInitialDraws = 256;
-constexpr size_t kClimbs = 3;           // from the best draws, and as many from the best observations
+constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best observations
 constexpr int kClimbSteps = 5;
 
 struct Scored {
@@ -33,7 +33,8 @@ class BayesProposer : public Proposer {
     };
     Random random = stream("ask");
     const Observations observations = Observed();
-    const bool initial = history_.entries().size() < static_cast<size_t>(std::max(0, options_.initial));
+    const bool initial =
+        history_.entries().size() < static_cast<size_t>(std::max(0, options_.initial));
     std::optional<Candidate> candidate =
         initial || observations.values.size() < kMinObservations
             ? SpaceFilling(random)
@@ -43,7 +44,9 @@ class BayesProposer : public Proposer {
     return candidate;
   }
   void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
-  void Restore(int64_t trial, const Candidate& candidate) override { history_.Add(trial, candidate); }
+  void Restore(int64_t trial, const Candidate& candidate) override {
+    history_.Add(trial, candidate);
+  }
 
  private:
   Observations Observed() const {
@@ -80,19 +83,20 @@ class BayesProposer : public Proposer {
     return std::move(draws[static_cast<size_t>(best)]);
   }
 
-  // The fit over the first observations by trial number, renewed each time there are 15 % more: a function of what was told
-  // alone, not of when it was asked for.
+  // The fit over the first observations by trial number, renewed each time there are 15 % more: a
+  // function of what was told alone, not of when it was asked for.
   const Fit& FitFor(const Observations& observations) {
     size_t count = kMinObservations;
-    for (size_t next = count; next <= observations.values.size(); next = std::max(next + 1, next * 23 / 20)) {
+    for (size_t next = count; next <= observations.values.size();
+         next = std::max(next + 1, next * 23 / 20)) {
       count = next;
     }
     Observations first = observations;
     first.candidates.resize(count);
     first.values.resize(count);
     if (!fit_ || fit_candidates_ != first.candidates) {
-      fit_ = LearnFit(InputMap(options_.dimensions, first.candidates.front()->features.size()), first,
-                      kFitPoints, Random(SubSeed(options_.seed, "fit", count)));
+      fit_ = LearnFit(InputMap(options_.dimensions, first.candidates.front()->features.size()),
+                      first, kFitPoints, Random(SubSeed(options_.seed, "fit", count)));
       fit_candidates_ = first.candidates;
     }
     return *fit_;
@@ -118,7 +122,8 @@ class BayesProposer : public Proposer {
       goodness.push_back(-observations.values[i]);
     }
     for (Scored& start : Best(observed, goodness)) {
-      starts.push_back({.candidate = std::move(start.candidate)});  // known already: any neighbour is better
+      starts.push_back(
+          {.candidate = std::move(start.candidate)});  // known already: any neighbour is better
     }
     std::set<std::vector<int>> scored;
     for (Scored& start : starts) {
@@ -129,7 +134,8 @@ class BayesProposer : public Proposer {
   }
 
   // The kClimbs highest of them, best first.
-  static std::vector<Scored> Best(const std::vector<Candidate>& candidates, const std::vector<double>& scores) {
+  static std::vector<Scored> Best(const std::vector<Candidate>& candidates,
+                                  const std::vector<double>& scores) {
     std::vector<size_t> order(candidates.size());
     std::iota(order.begin(), order.end(), size_t{0});
     const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(kClimbs, order.size()));
@@ -141,7 +147,8 @@ class BayesProposer : public Proposer {
     return best;
   }
 
-  // Steepest ascent over single gene changes. `scored` keeps climbs from scoring the same candidates again.
+  // Steepest ascent over single gene changes. `scored` keeps climbs from scoring the same
+  // candidates again.
   Scored Climb(const Surrogate& surrogate, Scored at, std::set<std::vector<int>>& scored) {
     for (int step = 0; step < kClimbSteps; ++step) {
       std::vector<Candidate> neighbours;
@@ -167,7 +174,8 @@ class BayesProposer : public Proposer {
 
 }  // namespace
 
-std::unique_ptr<Proposer> MakeBayesProposer(CandidateSource& source, const ProposerOptions& options) {
+std::unique_ptr<Proposer> MakeBayesProposer(CandidateSource& source,
+                                            const ProposerOptions& options) {
   return std::make_unique<BayesProposer>(source, options);
 }
 

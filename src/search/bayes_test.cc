@@ -45,12 +45,14 @@ int Distance(const Candidate& a, const Candidate& b) {
 TEST(Bayes, InitialTrialsFillTheSpace) {
   SyntheticSource source(8, 3);
   const auto spread = [&](const std::string& name) {
-    const auto proposer = MakeProposer(name, source, {.dimensions = source.dimensions(), .seed = 3});
+    const auto proposer =
+        MakeProposer(name, source, {.dimensions = source.dimensions(), .seed = 3});
     std::vector<Candidate> asked;
     int smallest = 8;
     for (int64_t trial = 0; trial < 10; ++trial) {
       asked.push_back(*proposer->Ask(trial));
-      for (size_t i = 0; i + 1 < asked.size(); ++i) smallest = std::min(smallest, Distance(asked[i], asked.back()));
+      for (size_t i = 0; i + 1 < asked.size(); ++i)
+        smallest = std::min(smallest, Distance(asked[i], asked.back()));
     }
     return smallest;
   };
@@ -71,12 +73,14 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   const Fit fit = LearnFit(InputMap(source.dimensions(), 1), observations, 100, Random(1));
   const Surrogate without(fit, observations, {}, Random(4));
   const std::vector<double> before = without.Score(others);
-  const size_t top = static_cast<size_t>(std::max_element(before.begin(), before.end()) - before.begin());
+  const size_t top =
+      static_cast<size_t>(std::max_element(before.begin(), before.end()) - before.begin());
   const Surrogate with(fit, observations, {&others[top]}, Random(4));
   const std::vector<double> after = with.Score(others);
   EXPECT_LT(after[top], before[top] - 1);
   const std::vector<Candidate> neighbours = source.Neighbours(others[top]);
-  const std::vector<double> near_before = without.Score(neighbours), near_after = with.Score(neighbours);
+  const std::vector<double> near_before = without.Score(neighbours),
+                            near_after = with.Score(neighbours);
   double change = 0;
   for (size_t i = 0; i < neighbours.size(); ++i) change += near_after[i] - near_before[i];
   EXPECT_LT(change, 0);
@@ -91,11 +95,13 @@ TEST(StandardiseTargets, PullsInOutliersOnTheBadSideOnly) {
   EXPECT_EQ(StandardiseTargets({2, 2, 2}).squaredNorm(), 0);
 }
 
-// 41 genes, as many as the GPUNet space has. Hyperparameters are learned on some asks only; both kinds must be quick.
+// 41 genes, as many as the GPUNet space has. Hyperparameters are learned on some asks only; both
+// kinds must be quick.
 TEST(Bayes, AsksQuicklyWithAThousandObservations) {
   SyntheticSource source(41, 4, 5);
   Random random(6);
-  const auto proposer = MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
+  const auto proposer =
+      MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
   int64_t trial = 0;
   for (const Candidate& candidate : source.Draw(1000, random)) {
     proposer->Restore(trial, candidate);

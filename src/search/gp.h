@@ -1,5 +1,6 @@
-// Gaussian process regression with a Matern-5/2 kernel and one length scale per group of input columns (Rasmussen and
-// Williams 2006, chapters 2 and 5). Zero prior mean: standardise the targets. Immutable; deterministic; thread-safe.
+// Gaussian process regression with a Matern-5/2 kernel and one length scale per group of input
+// columns (Rasmussen and Williams 2006, chapters 2 and 5). Zero prior mean: standardise the
+// targets. Immutable; deterministic; thread-safe.
 #pragma once
 
 #include <Eigen/Core>
@@ -24,7 +25,8 @@ struct GpInputs {
   std::vector<int> groups;
 };
 
-// Columns of `targets` are independent outputs (fantasies) over the same inputs; they share the variance.
+// Columns of `targets` are independent outputs (fantasies) over the same inputs; they share the
+// variance.
 class GaussianProcess {
  public:
   GaussianProcess(const GpInputs& inputs, const Eigen::MatrixXd& targets,
@@ -54,7 +56,8 @@ class GaussianProcess {
 // signal * (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r), in place, from squared scaled distances.
 void Matern52InPlace(Eigen::Ref<Eigen::MatrixXd> squared_distances, double signal);
 
-// Lower Cholesky factor. Adds the smallest jitter (relative to the mean diagonal) that makes it succeed.
+// Lower Cholesky factor. Adds the smallest jitter (relative to the mean diagonal) that makes it
+// succeed.
 Eigen::MatrixXd StableCholesky(const Eigen::MatrixXd& covariance);
 
 }  // namespace lathe::search

@@ -25,17 +25,20 @@ MarginalLikelihood::MarginalLikelihood(const GpInputs& inputs, const Eigen::Vect
     auto distances = pair_distances_.col(inputs.groups[static_cast<size_t>(column)]);
     Eigen::Index pair = 0;
     for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
-      distances.segment(pair, n - 1 - j).array() += (values.tail(n - 1 - j).array() - values[j]).square();
+      distances.segment(pair, n - 1 - j).array() +=
+          (values.tail(n - 1 - j).array() - values[j]).square();
     }
   }
 }
 
-double MarginalLikelihood::operator()(const Eigen::VectorXd& packed, Eigen::VectorXd* gradient) const {
+double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
+                                      Eigen::VectorXd* gradient) const {
   const GpHyperparameters hyperparameters = GpHyperparameters::Unpack(packed);
   const double signal = std::exp(hyperparameters.log_signal);
   const double noise = std::exp(hyperparameters.log_noise);
   const Eigen::VectorXd weights = (-2.0 * hyperparameters.log_length.array()).exp();
-  const Eigen::VectorXd root = (5.0 * (pair_distances_ * weights).array()).sqrt();  // sqrt(5) r per pair
+  const Eigen::VectorXd root =
+      (5.0 * (pair_distances_ * weights).array()).sqrt();  // sqrt(5) r per pair
   const Eigen::VectorXd decay = (-root.array()).exp() * signal;
 
   const Eigen::Index n = targets_.size();
@@ -65,9 +68,9 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed, Eigen::Vect
   for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
     const auto s = sensitivity.col(j).tail(n - 1 - j).array();
     by_signal += (s * covariance.col(j).tail(n - 1 - j).array()).sum();
-    by_distance.segment(pair, n - 1 - j) =
-        s * (5.0 / 3.0) * (1.0 + root.segment(pair, n - 1 - j).array()) *
-        decay.segment(pair, n - 1 - j).array();
+    by_distance.segment(pair, n - 1 - j) = s * (5.0 / 3.0) *
+                                           (1.0 + root.segment(pair, n - 1 - j).array()) *
+                                           decay.segment(pair, n - 1 - j).array();
   }
   gradient->resize(packed.size());
   gradient->head(weights.size()) =

@@ -1,5 +1,5 @@
-// Hyperparameters of the Gaussian process by maximum a posteriori: the log marginal likelihood plus log-normal priors,
-// maximised by L-BFGS with analytic gradients. Deterministic; thread-safe.
+// Hyperparameters of the Gaussian process by maximum a posteriori: the log marginal likelihood plus
+// log-normal priors, maximised by L-BFGS with analytic gradients. Deterministic; thread-safe.
 #pragma once
 
 #include <Eigen/Core>
@@ -17,13 +17,14 @@ class MarginalLikelihood {
  public:
   MarginalLikelihood(const GpInputs& inputs, const Eigen::VectorXd& targets);
 
-  // log p(targets | inputs, hyperparameters), Rasmussen and Williams (2.30), and its gradient by the packed hyperparameters
-  // (5.9) where `gradient` is not null.
+  // log p(targets | inputs, hyperparameters), Rasmussen and Williams (2.30), and its gradient by
+  // the packed hyperparameters (5.9) where `gradient` is not null.
   double operator()(const Eigen::VectorXd& packed, Eigen::VectorXd* gradient) const;
 
  private:
   Eigen::VectorXd targets_;
-  Eigen::MatrixXd pair_distances_;  // pairs i > j, column by column, x groups: squared distance within the group
+  Eigen::MatrixXd pair_distances_;  // pairs i > j, column by column, x groups: squared distance
+                                    // within the group
 };
 
 // Starts at the prior's mean and at one shorter-scaled point; keeps the better optimum.

@@ -12,8 +12,9 @@
 namespace lathe::search {
 namespace {
 
-// Known answers from scikit-learn 1.9.1: GaussianProcessRegressor(ConstantKernel(1.7) * Matern([0.4, 0.4, 1.3], nu=2.5) +
-// WhiteKernel(0.05), optimizer=None, alpha=0), fitted to these five points.
+// Known answers from scikit-learn 1.9.1: GaussianProcessRegressor(ConstantKernel(1.7) *
+// Matern([0.4, 0.4, 1.3], nu=2.5) + WhiteKernel(0.05), optimizer=None, alpha=0), fitted to these
+// five points.
 GpInputs FivePoints() {
   GpInputs inputs{.rows = Eigen::MatrixXd(5, 3), .groups = {0, 0, 1}};
   inputs.rows << 0.1, 0.2, 0.5, 0.9, 0.4, 0.1, 0.3, 0.8, 0.7, 0.6, 0.6, 0.2, 0.05, 0.95, 0.9;

@@ -16,7 +16,8 @@ void History::Add(int64_t trial, const Candidate& candidate) {
 void History::Tell(int64_t trial, const Outcome& outcome) {
   const auto found = entries_.find(trial);
   if (found == entries_.end()) {
-    throw Error(ErrorKind::kInternal, "told the outcome of trial {}, which was never proposed", trial);
+    throw Error(ErrorKind::kInternal, "told the outcome of trial {}, which was never proposed",
+                trial);
   }
   if (found->second.told) {
     throw Error(ErrorKind::kInternal, "told the outcome of trial {} twice", trial);
@@ -37,7 +38,8 @@ std::vector<Candidate> DrawDistinct(CandidateSource& source, const History& hist
   return distinct;
 }
 
-std::optional<Candidate> DrawUnknown(CandidateSource& source, const History& history, Random& random) {
+std::optional<Candidate> DrawUnknown(CandidateSource& source, const History& history,
+                                     Random& random) {
   for (int count = 8; count <= 4096; count *= 8) {
     std::vector<Candidate> unknown = DrawDistinct(source, history, count, random);
     if (!unknown.empty()) return std::move(unknown.front());

@@ -1,5 +1,5 @@
-// What a proposer was asked and told, by trial number: the order of calls leaves no trace, so that a history restored from the
-// store proposes the same as the one that lived through it.
+// What a proposer was asked and told, by trial number: the order of calls leaves no trace, so that
+// a history restored from the store proposes the same as the one that lived through it.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +34,10 @@ class History {
   std::set<std::vector<int>> known_;
 };
 
-// A draw nobody asked for yet; if many draws in a row are known, a neighbour of a known one; nullopt: none left.
-std::optional<Candidate> DrawUnknown(CandidateSource& source, const History& history, Random& random);
+// A draw nobody asked for yet; if many draws in a row are known, a neighbour of a known one;
+// nullopt: none left.
+std::optional<Candidate> DrawUnknown(CandidateSource& source, const History& history,
+                                     Random& random);
 
 // Up to `count` distinct draws nobody asked for yet, in the order drawn.
 std::vector<Candidate> DrawDistinct(CandidateSource& source, const History& history, int count,

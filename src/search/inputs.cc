@@ -9,7 +9,8 @@
 namespace lathe::search {
 namespace {
 
-// Standardised features get about the spread of a gene's rank, so that one prior on length scales suits both.
+// Standardised features get about the spread of a gene's rank, so that one prior on length scales
+// suits both.
 constexpr double kFeatureSpread = 0.3;
 
 }  // namespace
@@ -35,26 +36,29 @@ void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
       squares += (candidate->features[f] - mean) * (candidate->features[f] - mean);
     }
     const double deviation = std::sqrt(squares / static_cast<double>(candidates.size()));
-    features_[f] = {.mean = mean, .deviation = deviation > 1e-12 * std::abs(mean) ? deviation : 1.0};
+    features_[f] = {.mean = mean,
+                    .deviation = deviation > 1e-12 * std::abs(mean) ? deviation : 1.0};
   }
 }
 
 Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
-  if (candidate.encoding.size() != encoding_size_ || candidate.features.size() != features_.size()) {
-    throw Error(ErrorKind::kInternal,
-                "a candidate has {} genes and {} features instead of {} and {}",
-                candidate.encoding.size(), candidate.features.size(), encoding_size_, features_.size());
+  if (candidate.encoding.size() != encoding_size_ ||
+      candidate.features.size() != features_.size()) {
+    throw Error(
+        ErrorKind::kInternal, "a candidate has {} genes and {} features instead of {} and {}",
+        candidate.encoding.size(), candidate.features.size(), encoding_size_, features_.size());
   }
   for (double feature : candidate.features) {
-    if (!std::isfinite(feature)) throw Error(ErrorKind::kInternal, "a candidate has a feature of {}", feature);
+    if (!std::isfinite(feature))
+      throw Error(ErrorKind::kInternal, "a candidate has a feature of {}", feature);
   }
   Eigen::RowVectorXd point = Eigen::RowVectorXd::Zero(static_cast<Eigen::Index>(groups_.size()));
   Eigen::Index column = 0;
   for (const Gene& gene : genes_) {
     const auto count = static_cast<Eigen::Index>(gene.choices.size());
     // A value of an earlier, wider study reads as the next choice.
-    const auto found =
-        std::lower_bound(gene.choices.begin(), gene.choices.end(), candidate.encoding[gene.position]);
+    const auto found = std::lower_bound(gene.choices.begin(), gene.choices.end(),
+                                        candidate.encoding[gene.position]);
     const Eigen::Index rank = std::min<Eigen::Index>(found - gene.choices.begin(), count - 1);
     if (gene.ordinal) {
       point[column++] = static_cast<double>(rank) / static_cast<double>(count - 1);

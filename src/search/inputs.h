@@ -1,5 +1,5 @@
-// Candidates as points for the model: ordinal genes by rank in [0, 1], categorical genes one-hot, features standardised. Genes
-// with one choice are left out. A value; const after SetScale().
+// Candidates as points for the model: ordinal genes by rank in [0, 1], categorical genes one-hot,
+// features standardised. Genes with one choice are left out. A value; const after SetScale().
 #pragma once
 
 #include <Eigen/Core>
@@ -20,7 +20,9 @@ class InputMap {
   Eigen::RowVectorXd Point(const Candidate& candidate) const;
   GpInputs Inputs(const std::vector<const Candidate*>& candidates) const;
   int gene_groups() const { return static_cast<int>(genes_.size()); }
-  int feature_groups() const { return static_cast<int>(features_.size()); }  // numbered after the genes
+  int feature_groups() const {
+    return static_cast<int>(features_.size());
+  }  // numbered after the genes
 
  private:
   struct Gene {

@@ -30,8 +30,9 @@ Eigen::VectorXd Direction(const std::deque<Pair>& pairs, const Eigen::VectorXd& 
 
 }  // namespace
 
-LbfgsResult MinimiseLbfgs(const std::function<double(const Eigen::VectorXd&, Eigen::VectorXd&)>& function,
-                          const Eigen::VectorXd& start, const LbfgsOptions& options) {
+LbfgsResult MinimiseLbfgs(
+    const std::function<double(const Eigen::VectorXd&, Eigen::VectorXd&)>& function,
+    const Eigen::VectorXd& start, const LbfgsOptions& options) {
   constexpr size_t kMemory = 10;
   constexpr int kHalvings = 20;
   constexpr double kSufficientDecrease = 1e-4;

@@ -1,4 +1,5 @@
-// Minimises a smooth function by L-BFGS (Nocedal and Wright 2006, algorithm 7.4) with a backtracking line search.
+// Minimises a smooth function by L-BFGS (Nocedal and Wright 2006, algorithm 7.4) with a
+// backtracking line search.
 #pragma once
 
 #include <Eigen/Core>
@@ -17,7 +18,8 @@ struct LbfgsResult {
 };
 
 // `function` returns the value and fills the gradient. Never returns a point worse than `start`.
-LbfgsResult MinimiseLbfgs(const std::function<double(const Eigen::VectorXd&, Eigen::VectorXd&)>& function,
-                          const Eigen::VectorXd& start, const LbfgsOptions& options = {});
+LbfgsResult MinimiseLbfgs(
+    const std::function<double(const Eigen::VectorXd&, Eigen::VectorXd&)>& function,
+    const Eigen::VectorXd& start, const LbfgsOptions& options = {});
 
 }  // namespace lathe::search

@@ -1,6 +1,7 @@
-// Ask/tell: a proposer picks the next candidate, whoever runs it. It knows candidates only as integer vectors with features and
-// a latency known beforehand; no network, no torch. Deterministic: asks depend on the seed, the trial number and what was told
-// before, in that order, never on time or threads.
+// Ask/tell: a proposer picks the next candidate, whoever runs it. It knows candidates only as
+// integer vectors with features and a latency known beforehand; no network, no torch.
+// Deterministic: asks depend on the seed, the trial number and what was told before, in that order,
+// never on time or threads.
 #pragma once
 
 #include <cstdint>
@@ -16,33 +17,36 @@ namespace lathe::search {
 
 struct Candidate {
   std::vector<int> encoding;     // identity: equal encodings are the same candidate
-  std::vector<double> features;  // known without training: log MACs, log params, log latency, depth, ... ; same length for all
+  std::vector<double> features;  // known without training: log MACs, log params, log latency,
+                                 // depth, ... ; same length for all
   double latency_us = 0;
 };
 
 // How one position of the encoding is to be compared.
 struct Dimension {
   std::string name;
-  std::vector<int> choices;      // ascending
-  bool ordinal = true;           // false: categorical
+  std::vector<int> choices;  // ascending
+  bool ordinal = true;       // false: categorical
 };
 
 // Feasible candidates only: every draw and neighbour lies inside the sub-space.
 class CandidateSource {
  public:
   virtual ~CandidateSource() = default;
-  virtual std::vector<Candidate> Draw(int count, Random& random) = 0;         // may repeat; empty: none exist
+  virtual std::vector<Candidate> Draw(int count,
+                                      Random& random) = 0;  // may repeat; empty: none exist
   virtual std::vector<Candidate> Neighbours(const Candidate& candidate) = 0;  // one gene changed
 };
 
-// Result of a trial: the objective to minimise; nullopt: it failed and says nothing about the candidate.
+// Result of a trial: the objective to minimise; nullopt: it failed and says nothing about the
+// candidate.
 using Outcome = std::optional<double>;
 
 class Proposer {
  public:
   virtual ~Proposer() = default;
-  // The candidate of a new trial, which is pending until told. Never one already asked or restored in this study unless the
-  // sub-space is exhausted: then nullopt.
+  // The candidate of a new trial, which is pending until told. Never one already asked or restored
+  // in this study unless the sub-space is exhausted: then nullopt.
   virtual std::optional<Candidate> Ask(int64_t trial) = 0;
   // NaN and infinite values count as failed.
   virtual void Tell(int64_t trial, const Outcome& outcome) = 0;
@@ -53,12 +57,14 @@ class Proposer {
 struct ProposerOptions {
   std::vector<Dimension> dimensions;
   uint64_t seed = 1;
-  int initial = 12;             // bayes: space-filling trials before the model is used
-  int draws = 1500;             // bayes: acquisition is maximised over this many draws plus local moves
+  int initial = 12;  // bayes: space-filling trials before the model is used
+  int draws = 1500;  // bayes: acquisition is maximised over this many draws plus local moves
 };
 
-// "bayes" or "random"; throws kInput with the nearest name otherwise. `source` must outlive the proposer.
-std::unique_ptr<Proposer> MakeProposer(const std::string& name, CandidateSource& source, const ProposerOptions& options);
+// "bayes" or "random"; throws kInput with the nearest name otherwise. `source` must outlive the
+// proposer.
+std::unique_ptr<Proposer> MakeProposer(const std::string& name, CandidateSource& source,
+                                       const ProposerOptions& options);
 std::vector<std::string> ProposerNames();
 
 // loss = cross_entropy + alpha * latency_ms^beta (GPUNet post).
@@ -68,8 +74,8 @@ struct Objective {
   double operator()(double cross_entropy, double latency_us) const;
 };
 
-// Indices of the points that no other point equals in one and beats in the other, or beats in both (minimise `cost`, maximise
-// `value`), by ascending cost. Points with a NaN are left out.
+// Indices of the points that no other point equals in one and beats in the other, or beats in both
+// (minimise `cost`, maximise `value`), by ascending cost. Points with a NaN are left out.
 std::vector<size_t> ParetoFront(const std::vector<double>& cost, const std::vector<double>& value);
 
 }  // namespace lathe::search

@@ -22,8 +22,10 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 TEST(ParetoFront, KeepsWhatNothingBeats) {
   EXPECT_THAT(ParetoFront({3, 1, 2, 4}, {0.8, 0.5, 0.7, 0.75}), ElementsAre(1, 2, 0));
   EXPECT_THAT(ParetoFront({}, {}), IsEmpty());
-  EXPECT_THAT(ParetoFront({1, 1, 2}, {0.5, 0.6, 0.6}), ElementsAre(1)) << "equal in one, worse in the other";
-  EXPECT_THAT(ParetoFront({1, 1}, {0.5, 0.5}), ElementsAre(0, 1)) << "equal points do not beat each other";
+  EXPECT_THAT(ParetoFront({1, 1, 2}, {0.5, 0.6, 0.6}), ElementsAre(1))
+      << "equal in one, worse in the other";
+  EXPECT_THAT(ParetoFront({1, 1}, {0.5, 0.5}), ElementsAre(0, 1))
+      << "equal points do not beat each other";
   EXPECT_THAT(ParetoFront({1, kNan, 2}, {kNan, 0.9, 0.6}), ElementsAre(2));
   EXPECT_THROW(ParetoFront({1}, {}), Error);
 }
@@ -39,7 +41,8 @@ TEST(ParetoFront, MatchesTheDefinition) {
   for (size_t i = 0; i < cost.size(); ++i) {
     bool beaten = false;
     for (size_t j = 0; j < cost.size(); ++j) {
-      beaten |= cost[j] <= cost[i] && value[j] >= value[i] && (cost[j] < cost[i] || value[j] > value[i]);
+      beaten |=
+          cost[j] <= cost[i] && value[j] >= value[i] && (cost[j] < cost[i] || value[j] > value[i]);
     }
     if (!beaten) expected.insert(i);
   }
@@ -69,8 +72,9 @@ TEST(MakeProposer, NamesTheNearest) {
 class AnyProposer : public ::testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Proposer> Make(SyntheticSource& source, uint64_t seed = 1) const {
-    return MakeProposer(GetParam(), source,
-                        {.dimensions = source.dimensions(), .seed = seed, .initial = 4, .draws = 100});
+    return MakeProposer(
+        GetParam(), source,
+        {.dimensions = source.dimensions(), .seed = seed, .initial = 4, .draws = 100});
   }
 };
 
@@ -135,7 +139,8 @@ TEST_P(AnyProposer, ARestoredHistoryProposesTheSame) {
 TEST_P(AnyProposer, SurvivesFailuresNanAndConstants) {
   SyntheticSource source(5, 3);
   for (const Outcome& outcome :
-       {Outcome{}, Outcome{kNan}, Outcome{std::numeric_limits<double>::infinity()}, Outcome{0.25}, Outcome{1e300}}) {
+       {Outcome{}, Outcome{kNan}, Outcome{std::numeric_limits<double>::infinity()}, Outcome{0.25},
+        Outcome{1e300}}) {
     const auto proposer = Make(source);
     for (int64_t trial = 0; trial < 12; ++trial) {
       ASSERT_TRUE(proposer->Ask(trial));

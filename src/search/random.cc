@@ -17,7 +17,9 @@ class RandomProposer : public Proposer {
     return candidate;
   }
   void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
-  void Restore(int64_t trial, const Candidate& candidate) override { history_.Add(trial, candidate); }
+  void Restore(int64_t trial, const Candidate& candidate) override {
+    history_.Add(trial, candidate);
+  }
 
  private:
   CandidateSource& source_;
@@ -27,7 +29,8 @@ class RandomProposer : public Proposer {
 
 }  // namespace
 
-std::unique_ptr<Proposer> MakeRandomProposer(CandidateSource& source, const ProposerOptions& options) {
+std::unique_ptr<Proposer> MakeRandomProposer(CandidateSource& source,
+                                             const ProposerOptions& options) {
   return std::make_unique<RandomProposer>(source, options.seed);
 }
 

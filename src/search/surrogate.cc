@@ -12,13 +12,16 @@ namespace {
 
 constexpr int kFantasies = 8;
 
-// Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024, "Vanilla Bayesian Optimization
-// Performs Great in High Dimensions"). Genes and features count apart, so that the few features matter more at first.
+// Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
+// "Vanilla Bayesian Optimization Performs Great in High Dimensions"). Genes and features count
+// apart, so that the few features matter more at first.
 GpPrior PriorFor(const InputMap& map) {
   const int genes = map.gene_groups(), features = map.feature_groups();
   GpPrior prior{.mean = Eigen::VectorXd(genes + features + 2),
                 .deviation = Eigen::VectorXd::Constant(genes + features + 2, std::sqrt(3.0))};
-  const auto log_length = [](int count) { return std::sqrt(2.0) + 0.5 * std::log(std::max(1, count)); };
+  const auto log_length = [](int count) {
+    return std::sqrt(2.0) + 0.5 * std::log(std::max(1, count));
+  };
   prior.mean.head(genes).setConstant(log_length(genes));
   prior.mean.segment(genes, features).setConstant(log_length(features));
   prior.mean.tail(2) << 0.0, -4.0;
@@ -103,7 +106,8 @@ std::vector<double> Surrogate::Score(const std::vector<Candidate>& candidates) c
       logs[f] = LogExpectedImprovement(posterior.mean(i, f), deviation, best_[f]);
     }
     const double largest = logs.maxCoeff();
-    scores.push_back(std::isfinite(largest) ? largest + std::log((logs - largest).exp().mean()) : largest);
+    scores.push_back(std::isfinite(largest) ? largest + std::log((logs - largest).exp().mean())
+                                            : largest);
   }
   return scores;
 }

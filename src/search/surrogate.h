@@ -1,4 +1,5 @@
-// The model of one ask: what was told so far, pending trials as fantasies, and how promising any candidate is. Immutable.
+// The model of one ask: what was told so far, pending trials as fantasies, and how promising any
+// candidate is. Immutable.
 #pragma once
 
 #include <Eigen/Core>
@@ -28,11 +29,13 @@ Fit LearnFit(InputMap map, const Observations& observations, size_t max_points, 
 
 class Surrogate {
  public:
-  // Pending trials enter with outcomes drawn from the joint posterior, several times over (Snoek et al. 2012, section 3.2).
+  // Pending trials enter with outcomes drawn from the joint posterior, several times over (Snoek et
+  // al. 2012, section 3.2).
   Surrogate(const Fit& fit, const Observations& observations,
             const std::vector<const Candidate*>& pending, Random random);
 
-  // Log expected improvement over the best posterior mean, averaged over the fantasies; larger is better.
+  // Log expected improvement over the best posterior mean, averaged over the fantasies; larger is
+  // better.
   std::vector<double> Score(const std::vector<Candidate>& candidates) const;
 
  private:
@@ -41,7 +44,8 @@ class Surrogate {
   Eigen::VectorXd best_;  // per fantasy
 };
 
-// Zero mean and unit variance, after pulling in far too bad values (a training that diverged would flatten all the others).
+// Zero mean and unit variance, after pulling in far too bad values (a training that diverged would
+// flatten all the others).
 Eigen::VectorXd StandardiseTargets(const std::vector<double>& values);
 
 }  // namespace lathe::search

@@ -1,5 +1,5 @@
-// A small made-up space for tests of proposers: ordinal and categorical genes, one feature, and an objective with additive and
-// pairwise parts. Not for products.
+// A small made-up space for tests of proposers: ordinal and categorical genes, one feature, and an
+// objective with additive and pairwise parts. Not for products.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,8 @@ class SyntheticSource : public CandidateSource {
  public:
   SyntheticSource(int genes, int choices, int categorical = 0) {
     for (int i = 0; i < genes; ++i) {
-      Dimension dimension{.name = "gene" + std::to_string(i), .choices = {}, .ordinal = i >= categorical};
+      Dimension dimension{
+          .name = "gene" + std::to_string(i), .choices = {}, .ordinal = i >= categorical};
       for (int c = 0; c < choices; ++c) dimension.choices.push_back(c * (c + 1));  // uneven steps
       dimensions_.push_back(dimension);
     }
@@ -23,7 +24,8 @@ class SyntheticSource : public CandidateSource {
 
   Candidate Describe(const std::vector<int>& encoding) const {
     double sum = 0;
-    for (size_t i = 0; i < encoding.size(); ++i) sum += Rank(encoding, i) * (1 + 0.1 * static_cast<double>(i));
+    for (size_t i = 0; i < encoding.size(); ++i)
+      sum += Rank(encoding, i) * (1 + 0.1 * static_cast<double>(i));
     return {.encoding = encoding, .features = {std::log(1 + sum)}, .latency_us = 100 + 50 * sum};
   }
 
@@ -51,14 +53,16 @@ class SyntheticSource : public CandidateSource {
     return neighbours;
   }
 
-  // Smallest near the middle of each gene, with pairs of neighbouring genes that must agree; about 0 to 3.
+  // Smallest near the middle of each gene, with pairs of neighbouring genes that must agree; about
+  // 0 to 3.
   double Value(const Candidate& candidate) const {
     double value = 0;
     for (size_t i = 0; i < dimensions_.size(); ++i) {
       const double rank = Rank(candidate.encoding, i);
       const double best = 0.3 + 0.4 * static_cast<double>(i % 3) / 2;
       value += (rank - best) * (rank - best) / (1 + 0.5 * static_cast<double>(i));
-      if (i > 0) value += 0.3 * rank * (1 - Rank(candidate.encoding, i - 1)) * (i % 2 == 0 ? 1 : -0.5);
+      if (i > 0)
+        value += 0.3 * rank * (1 - Rank(candidate.encoding, i - 1)) * (i % 2 == 0 ? 1 : -0.5);
     }
     return value;
   }

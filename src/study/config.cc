@@ -24,7 +24,8 @@ int ToInt(const Config& table, std::string_view key, int64_t fallback, int64_t m
 
 void ReadStudy(const Config& table, StudyConfig& config) {
   config.name = table.String("name");
-  const bool bad = config.name.empty() || config.name.front() == '.' || config.name.find('/') != std::string::npos ||
+  const bool bad = config.name.empty() || config.name.front() == '.' ||
+                   config.name.find('/') != std::string::npos ||
                    std::ranges::any_of(config.name, [](unsigned char c) { return c < 0x20; });
   if (bad) table.Fail("name", "must be usable as a folder's name");
   config.seed = static_cast<uint64_t>(table.Int("seed", {.fallback = 1, .min = 0}));
@@ -38,7 +39,8 @@ void ReadRestrictions(const Config& table, const std::string& prefix, StudyConfi
       ReadRestrictions(table.Table(key), prefix + key + ".", config);
       continue;
     }
-    const std::vector<int64_t> allowed = table.Ints(key, {.fallback = {}, .min = -1'000'000, .max = 1'000'000});
+    const std::vector<int64_t> allowed =
+        table.Ints(key, {.fallback = {}, .min = -1'000'000, .max = 1'000'000});
     if (allowed.empty()) table.Fail(key, "allows nothing; leave it out to allow everything");
     config.restrict[prefix + key] = std::vector<int>(allowed.begin(), allowed.end());
   }
@@ -51,8 +53,8 @@ void ReadSpace(const Config& table, StudyConfig& config) {
 }
 
 void ReadTarget(const Config& table, StudyConfig& config) {
-  static constexpr std::array kPrecisions = {engine::Precision::kF32, engine::Precision::kBf16, engine::Precision::kF16,
-                                             engine::Precision::kInt8};
+  static constexpr std::array kPrecisions = {engine::Precision::kF32, engine::Precision::kBf16,
+                                             engine::Precision::kF16, engine::Precision::kInt8};
   std::vector<std::string_view> names;
   for (const engine::Precision precision : kPrecisions) names.push_back(engine::Name(precision));
 
@@ -62,21 +64,24 @@ void ReadTarget(const Config& table, StudyConfig& config) {
   target.options.threads = ToInt(table, "threads", 1, 1, 4096);
   target.options.batch = ToInt(table, "batch", 1, 1, 65536);
   const std::string precision = table.Choice("precision", names, std::string(names.front()));
-  target.options.precision = kPrecisions[static_cast<size_t>(std::ranges::find(names, precision) - names.begin())];
+  target.options.precision =
+      kPrecisions[static_cast<size_t>(std::ranges::find(names, precision) - names.begin())];
   target.latency_us = 1000 * table.Real("latency_ms", {.fallback = {}, .min = 1e-6, .max = kMaxMs});
   target.accuracy = table.Real("accuracy", {.fallback = 0, .min = 0, .max = 1});
   table.Finish();
 }
 
 void ReadLatency(const Config& table, StudyConfig& config) {
-  config.lut_seconds = table.Real("build_seconds", {.fallback = config.lut_seconds, .min = 0.1, .max = 1e6});
+  config.lut_seconds =
+      table.Real("build_seconds", {.fallback = config.lut_seconds, .min = 0.1, .max = 1e6});
   config.lut_file = Resolve(table.String("file", ""), config.source);
   table.Finish();
 }
 
 void ReadStage1(const Config& table, StudyConfig& config) {
   const double budget_us = config.target.latency_us;
-  config.stage1_points = table.Int("points", {.fallback = config.stage1_points, .min = 1, .max = int64_t{1} << 28});
+  config.stage1_points =
+      table.Int("points", {.fallback = config.stage1_points, .min = 1, .max = int64_t{1} << 28});
   if (table.Has("edges_ms")) {
     for (double edge_ms : table.Reals("edges_ms", {.fallback = {}, .min = 1e-6, .max = kMaxMs})) {
       if (!config.edges_us.empty() && 1000 * edge_ms <= config.edges_us.back()) {
@@ -90,7 +95,8 @@ void ReadStage1(const Config& table, StudyConfig& config) {
   config.subspace_low_us = 0.5 * budget_us;
   config.subspace_high_us = budget_us;
   if (table.Has("subspace_ms")) {
-    const std::vector<double> bounds = table.Reals("subspace_ms", {.fallback = {}, .min = 0, .max = kMaxMs});
+    const std::vector<double> bounds =
+        table.Reals("subspace_ms", {.fallback = {}, .min = 0, .max = kMaxMs});
     if (bounds.size() != 2 || bounds[0] >= bounds[1]) {
       table.Fail("subspace_ms", "must be two latencies, the lower one first: [0.5, 1.0]");
     }
@@ -107,8 +113,10 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   config.trials = ToInt(table, "trials", config.trials, 1, 1'000'000);
   config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
   config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
-  config.objective.alpha = table.Real("alpha", {.fallback = config.objective.alpha, .min = 0, .max = 1e6});
-  config.objective.beta = table.Real("beta", {.fallback = config.objective.beta, .min = 0, .max = 10});
+  config.objective.alpha =
+      table.Real("alpha", {.fallback = config.objective.alpha, .min = 0, .max = 1e6});
+  config.objective.beta =
+      table.Real("beta", {.fallback = config.objective.beta, .min = 0, .max = 10});
   table.Finish();
 }
 

@@ -1,4 +1,5 @@
-// The study file: everything `lathe search` needs, with defaults. See docs/study-file.md for every key.
+// The study file: everything `lathe search` needs, with defaults. See docs/study-file.md for every
+// key.
 #pragma once
 
 #include <filesystem>
@@ -18,8 +19,8 @@ namespace lathe::study {
 struct TargetConfig {
   std::string engine = "openvino";
   engine::TargetOptions options;
-  double latency_us = 0;         // budget (latency_ms in the file), required
-  double accuracy = 0;           // a finalist needs at least this on the test set; 0: no target
+  double latency_us = 0;  // budget (latency_ms in the file), required
+  double accuracy = 0;    // a finalist needs at least this on the test set; 0: no target
 };
 
 struct StudyConfig {
@@ -27,36 +28,37 @@ struct StudyConfig {
   uint64_t seed = 1;
   data::DataConfig data;
   std::filesystem::path space_file;
-  std::map<std::string, std::vector<int>> restrict;   // gene -> allowed choices ([space.restrict])
+  std::map<std::string, std::vector<int>> restrict;  // gene -> allowed choices ([space.restrict])
   TargetConfig target;
   // [latency]
   double lut_seconds = 60;
-  std::filesystem::path lut_file;                     // an existing LUT to use instead of building one
+  std::filesystem::path lut_file;  // an existing LUT to use instead of building one
   // [stage1]
   int64_t stage1_points = 1 << 14;
-  std::vector<double> edges_us;                       // sub-space edges; default: quarters of the budget
-  double subspace_low_us = 0, subspace_high_us = 0;   // default: [0.5, 1] x budget
+  std::vector<double> edges_us;  // sub-space edges; default: quarters of the budget
+  double subspace_low_us = 0, subspace_high_us = 0;  // default: [0.5, 1] x budget
   // [search]
   std::string proposer = "bayes";
   int trials = 32;
-  double max_seconds = 0;                             // 0: no limit; trials running then are finished
-  int max_retries = 2;                                // restarts of a trial that died
+  double max_seconds = 0;  // 0: no limit; trials running then are finished
+  int max_retries = 2;     // restarts of a trial that died
   search::Objective objective;
   // [trial], [finalists]
   train::Recipe trial_recipe;
   int finalists = 2;
   train::Recipe finalist_recipe;
-  std::vector<std::string> baselines;                 // zoo names ("mobilenet_v2"), width chosen to fit the budget
+  std::vector<std::string> baselines;  // zoo names ("mobilenet_v2"), width chosen to fit the budget
   // [executor]
   std::string executor = "local";
-  int slots = 0;                                      // 0: one per core
+  int slots = 0;  // 0: one per core
   int threads_per_slot = 1;
 
-  std::filesystem::path source;                       // the file it came from
-  std::string resolved_toml;                          // what is written to NAME/study.toml
+  std::filesystem::path source;  // the file it came from
+  std::string resolved_toml;     // what is written to NAME/study.toml
 };
 
 // Throws kInput with file, line, key. Paths in the file are relative to the file's folder.
-StudyConfig LoadStudy(const std::filesystem::path& path, std::span<const std::string> overrides = {});
+StudyConfig LoadStudy(const std::filesystem::path& path,
+                      std::span<const std::string> overrides = {});
 
 }  // namespace lathe::study

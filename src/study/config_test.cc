@@ -29,7 +29,8 @@ class StudyFile : public ::testing::Test {
   StudyFile() {
     MakeFolder(folder_ / "studies");
     WriteFileAtomically(folder_ / "recipes/quick.toml",
-                        "format = \"lathe-recipe\"\nversion = 1\nepochs = 3\nbatch = 64\naugmentation.flip = true\n");
+                        "format = \"lathe-recipe\"\nversion = 1\nepochs = 3\nbatch = "
+                        "64\naugmentation.flip = true\n");
   }
   ~StudyFile() override { fs::remove_all(folder_); }
 
@@ -37,7 +38,8 @@ class StudyFile : public ::testing::Test {
     WriteFileAtomically(path_, text);
     return LoadStudy(path_, overrides);
   }
-  std::string ErrorOf(const std::string& text, const std::vector<std::string>& overrides = {}) const {
+  std::string ErrorOf(const std::string& text,
+                      const std::vector<std::string>& overrides = {}) const {
     try {
       Load(text, overrides);
     } catch (const Error& error) {
@@ -47,7 +49,8 @@ class StudyFile : public ::testing::Test {
     return "";
   }
 
-  const fs::path folder_ = fs::temp_directory_path() / fmt::format("lathe-config-test-{}", getpid());
+  const fs::path folder_ =
+      fs::temp_directory_path() / fmt::format("lathe-config-test-{}", getpid());
   const fs::path path_ = folder_ / "studies/study.toml";
 };
 
@@ -120,8 +123,9 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.data.path, folder / "images");
   EXPECT_EQ(config.data.validation, 500);
   EXPECT_EQ(config.space_file, "/spaces/a.toml");
-  EXPECT_THAT(config.restrict, (std::map<std::string, std::vector<int>>{
-                                   {"resolution", {28, 32}}, {"stage1.kernel", {3}}, {"stage2.layers", {1, 2}}}));
+  EXPECT_THAT(config.restrict,
+              (std::map<std::string, std::vector<int>>{
+                  {"resolution", {28, 32}}, {"stage1.kernel", {3}}, {"stage2.layers", {1, 2}}}));
   EXPECT_EQ(config.target.engine, "torch");
   EXPECT_EQ(config.target.options.device, "GPU");
   EXPECT_EQ(config.target.options.threads, 2);
@@ -167,7 +171,8 @@ TEST_F(StudyFile, TheResolvedFileReadsBackTheSameAnywhere) {
 }
 
 TEST_F(StudyFile, OverridesComeOnTop) {
-  const StudyConfig config = Load(kFull, {"search.trials=9", "trial.epochs=0.25", "target.latency_ms=0.5"});
+  const StudyConfig config =
+      Load(kFull, {"search.trials=9", "trial.epochs=0.25", "target.latency_ms=0.5"});
   EXPECT_EQ(config.trials, 9);
   EXPECT_EQ(config.trial_recipe.epochs, 0.25);
   EXPECT_EQ(config.target.latency_us, 500);
@@ -176,8 +181,8 @@ TEST_F(StudyFile, OverridesComeOnTop) {
 
 struct Mistake {
   std::string name;
-  std::string lines;                   // appended to kSmall, which has 8 lines
-  std::vector<std::string> expected;   // parts of the message
+  std::string lines;                  // appended to kSmall, which has 8 lines
+  std::vector<std::string> expected;  // parts of the message
 };
 
 void PrintTo(const Mistake& mistake, std::ostream* out) { *out << mistake.name; }
@@ -193,20 +198,43 @@ INSTANTIATE_TEST_SUITE_P(
     StudyFile, Mistakes,
     ::testing::Values(
         Mistake{"UnknownTable", "[serach]\n", {"study.toml:9", "did you mean 'search'"}},
-        Mistake{"UnknownKey", "[search]\ntrails = 3\n", {"study.toml:10", "[search]", "did you mean 'trials'"}},
-        Mistake{"UnknownRecipeKey", "[trial]\nepoch = 3\n", {"study.toml:10", "[trial]", "did you mean 'epochs'"}},
-        Mistake{"UnknownRecipe", "[trial]\nrecipe = \"quik\"\n", {"study.toml:10", "did you mean 'quick'"}},
-        Mistake{"MissingRecipeFile", "[trial]\nrecipe = \"a/b.toml\"\n", {"study.toml:10", "studies/a/b.toml"}},
-        Mistake{"RecipeRange", "[finalists]\nrecipe = \"quick\"\nbatch = 0\n", {"study.toml:11", "batch", "1 to 65536"}},
-        Mistake{"Proposer", "[search]\nproposer = \"bayse\"\n", {"study.toml:10", "did you mean 'bayes'"}},
-        Mistake{"Executor", "[executor]\nkind = \"loca\"\n", {"study.toml:10", "did you mean 'local'"}},
+        Mistake{"UnknownKey",
+                "[search]\ntrails = 3\n",
+                {"study.toml:10", "[search]", "did you mean 'trials'"}},
+        Mistake{"UnknownRecipeKey",
+                "[trial]\nepoch = 3\n",
+                {"study.toml:10", "[trial]", "did you mean 'epochs'"}},
+        Mistake{"UnknownRecipe",
+                "[trial]\nrecipe = \"quik\"\n",
+                {"study.toml:10", "did you mean 'quick'"}},
+        Mistake{"MissingRecipeFile",
+                "[trial]\nrecipe = \"a/b.toml\"\n",
+                {"study.toml:10", "studies/a/b.toml"}},
+        Mistake{"RecipeRange",
+                "[finalists]\nrecipe = \"quick\"\nbatch = 0\n",
+                {"study.toml:11", "batch", "1 to 65536"}},
+        Mistake{"Proposer",
+                "[search]\nproposer = \"bayse\"\n",
+                {"study.toml:10", "did you mean 'bayes'"}},
+        Mistake{
+            "Executor", "[executor]\nkind = \"loca\"\n", {"study.toml:10", "did you mean 'local'"}},
         Mistake{"Precision", "precision = \"fp32\"\n", {"study.toml:9", "f32"}},
         Mistake{"Accuracy", "accuracy = 91\n", {"study.toml:9", "accuracy", "0 to 1"}},
-        Mistake{"Edges", "[stage1]\nedges_ms = [0.2, 0.1]\n", {"study.toml:10", "edges_ms: must ascend"}},
-        Mistake{"Subspace", "[stage1]\nsubspace_ms = [0.2]\n", {"study.toml:10", "subspace_ms", "two latencies"}},
-        Mistake{"SubspaceOrder", "[stage1]\nsubspace_ms = [0.2, 0.1]\n", {"study.toml:10", "the lower one first"}},
-        Mistake{"Restrict", "[space.restrict]\nresolution = []\n", {"study.toml:10", "resolution", "allows nothing"}},
-        Mistake{"RestrictType", "[space.restrict]\nresolution = \"a\"\n", {"study.toml:10", "resolution"}},
+        Mistake{"Edges",
+                "[stage1]\nedges_ms = [0.2, 0.1]\n",
+                {"study.toml:10", "edges_ms: must ascend"}},
+        Mistake{"Subspace",
+                "[stage1]\nsubspace_ms = [0.2]\n",
+                {"study.toml:10", "subspace_ms", "two latencies"}},
+        Mistake{"SubspaceOrder",
+                "[stage1]\nsubspace_ms = [0.2, 0.1]\n",
+                {"study.toml:10", "the lower one first"}},
+        Mistake{"Restrict",
+                "[space.restrict]\nresolution = []\n",
+                {"study.toml:10", "resolution", "allows nothing"}},
+        Mistake{"RestrictType",
+                "[space.restrict]\nresolution = \"a\"\n",
+                {"study.toml:10", "resolution"}},
         Mistake{"NotANumber", "[search]\nalpha = nan\n", {"study.toml:10", "alpha"}}),
     [](const auto& param) { return param.param.name; });
 
@@ -221,12 +249,14 @@ TEST_F(StudyFile, RequiredKeysAreNamed) {
 
 TEST_F(StudyFile, AMistakeInARecipeNamesTheRecipe) {
   WriteFileAtomically(folder_ / "recipes/quick.toml", "\nepochs = -1\n");
-  EXPECT_THAT(ErrorOf(std::string(kSmall) + "[trial]\nrecipe = \"quick\"\n"), HasSubstr("recipes/quick.toml:2"));
+  EXPECT_THAT(ErrorOf(std::string(kSmall) + "[trial]\nrecipe = \"quick\"\n"),
+              HasSubstr("recipes/quick.toml:2"));
 }
 
 TEST(ShippedStudies, Load) {
   int count = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(LATHE_SOURCE_DIR) / "configs/studies")) {
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(fs::path(LATHE_SOURCE_DIR) / "configs/studies")) {
     const StudyConfig config = LoadStudy(entry.path());
     EXPECT_TRUE(fs::exists(config.space_file)) << config.space_file;
     ++count;

@@ -1,5 +1,5 @@
-// The resolved study file: every key with its value, paths absolute, recipes spelled out. It reads back as the same study from
-// any folder.
+// The resolved study file: every key with its value, paths absolute, recipes spelled out. It reads
+// back as the same study from any folder.
 #pragma once
 
 #include <string>

@@ -17,24 +17,25 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kHopelessFailures = 5;                // all of the first trials
+constexpr int kHopelessFailures = 5;  // all of the first trials
 constexpr std::chrono::seconds kSaveTimeEvery{5};
-constexpr std::chrono::seconds kStopPatience{30};   // executors kill what does not end by itself before that
+constexpr std::chrono::seconds kStopPatience{
+    30};  // executors kill what does not end by itself before that
 constexpr char kSearchSeconds[] = "search_seconds";
 
 // A trial that is neither complete nor failed.
 struct Open {
   TrialRecord record;
   fs::path folder;
-  bool running = false;               // submitted, not yet back
-  uintmax_t metrics_size = 0;         // of metrics.jsonl when it was last copied
-  std::set<int> steps;                // copied to the store
+  bool running = false;        // submitted, not yet back
+  uintmax_t metrics_size = 0;  // of metrics.jsonl when it was last copied
+  std::set<int> steps;         // copied to the store
 };
 
 class Controller {
  public:
-  Controller(Store& store, search::Proposer& proposer, Executor& executor, const ControllerOptions& options,
-             const ControllerHooks& hooks)
+  Controller(Store& store, search::Proposer& proposer, Executor& executor,
+             const ControllerOptions& options, const ControllerHooks& hooks)
       : store_(store), proposer_(proposer), executor_(executor), options_(options), hooks_(hooks) {}
 
   SearchEnd Run() {
@@ -57,14 +58,16 @@ class Controller {
 
  private:
   void Restore() {
-    if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds)) seconds_before_ = std::stod(*seconds);
+    if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds))
+      seconds_before_ = std::stod(*seconds);
     for (const TrialRecord& trial : store_.Trials()) {
       proposer_.Restore(trial.number, hooks_.candidate(trial.encoding));
       if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
         Track(trial);
         continue;
       }
-      proposer_.Tell(trial.number, trial.state == TrialState::kComplete ? trial.value : std::nullopt);
+      proposer_.Tell(trial.number,
+                     trial.state == TrialState::kComplete ? trial.value : std::nullopt);
       ++(trial.state == TrialState::kFail ? failed_ : completed_);
     }
     // Only now: what a result leads to may need the whole history.
@@ -88,7 +91,8 @@ class Controller {
     }
   }
 
-  // Each step is durable before the next, so a killed controller finds the trial again wherever it was.
+  // Each step is durable before the next, so a killed controller finds the trial again wherever it
+  // was.
   void Start(Open& trial) {
     if (trial.record.starts == 0) MoveStaleFolder(trial.folder);
     hooks_.prepare(trial.record, trial.folder);
@@ -105,9 +109,11 @@ class Controller {
       return;
     }
     fs::path aside;
-    for (int i = 1; aside.empty() || fs::exists(aside); ++i) aside = folder.string() + fmt::format(".stale-{}", i);
+    for (int i = 1; aside.empty() || fs::exists(aside); ++i)
+      aside = folder.string() + fmt::format(".stale-{}", i);
     fs::rename(folder, aside);
-    store_.LogEvent(fmt::format("{} was there before its trial; moved to {}", folder.string(), aside.string()));
+    store_.LogEvent(
+        fmt::format("{} was there before its trial; moved to {}", folder.string(), aside.string()));
   }
 
   // Fills the free slots with new trials. Returns why there will be no more, once that is so.
@@ -188,7 +194,9 @@ class Controller {
     store_.AddCrash(record.number, reason);
     record.reason = reason;
     if (++record.crashes >= options_.max_starts) {
-      Fail(trial, record.crashes > 1 ? fmt::format("died {} times, last: {}", record.crashes, reason) : reason);
+      Fail(trial, record.crashes > 1
+                      ? fmt::format("died {} times, last: {}", record.crashes, reason)
+                      : reason);
       return;
     }
     const std::string event = fmt::format("trial {} restarted: {}", record.number, reason);
@@ -204,7 +212,8 @@ class Controller {
     Finish(trial, TrialState::kFail);  // `trial` is gone after this
     if (completed_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
       throw Error(ErrorKind::kInternal,
-                  "all {} trials so far failed, so the search stops; the last one: {}. See {}, correct it and continue",
+                  "all {} trials so far failed, so the search stops; the last one: {}. See {}, "
+                  "correct it and continue",
                   failed_, reason, log.string());
     }
   }
@@ -262,7 +271,8 @@ class Controller {
   bool StopWanted() const { return hooks_.stop && hooks_.stop(); }
 
   int Running() const {
-    return static_cast<int>(std::ranges::count_if(open_, [](const auto& entry) { return entry.second.running; }));
+    return static_cast<int>(
+        std::ranges::count_if(open_, [](const auto& entry) { return entry.second.running; }));
   }
 
   double Seconds() const {
@@ -283,33 +293,36 @@ class Controller {
   std::deque<int64_t> waiting_;  // open trials to be started
   int completed_ = 0, failed_ = 0;
   bool exhausted_ = false;
-  double seconds_before_ = 0;    // of earlier runs
+  double seconds_before_ = 0;  // of earlier runs
   const Clock::time_point started_ = Clock::now();
   Clock::time_point saved_ = started_;
 };
 
 }  // namespace
 
-SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor, const ControllerOptions& options,
-                        const ControllerHooks& hooks) {
+SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
+                        const ControllerOptions& options, const ControllerHooks& hooks) {
   return Controller(store, proposer, executor, options, hooks).Run();
 }
 
 std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }
 
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us, double accuracy) {
+std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
+                              double accuracy) {
   const auto accuracy_of = [](const TrialRecord& trial) {
     const auto found = trial.metrics.find("accuracy");
     return found == trial.metrics.end() || std::isnan(found->second) ? 0.0 : found->second;
   };
   std::vector<TrialRecord> ranked;
   for (const TrialRecord& trial : trials) {
-    if (trial.state == TrialState::kComplete && trial.latency_us <= latency_budget_us && accuracy_of(trial) >= accuracy) {
+    if (trial.state == TrialState::kComplete && trial.latency_us <= latency_budget_us &&
+        accuracy_of(trial) >= accuracy) {
       ranked.push_back(trial);
     }
   }
   std::ranges::stable_sort(ranked, [&](const TrialRecord& a, const TrialRecord& b) {
-    return accuracy_of(a) != accuracy_of(b) ? accuracy_of(a) > accuracy_of(b) : a.latency_us < b.latency_us;
+    return accuracy_of(a) != accuracy_of(b) ? accuracy_of(a) > accuracy_of(b)
+                                            : a.latency_us < b.latency_us;
   });
   return ranked;
 }

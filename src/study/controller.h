@@ -1,6 +1,6 @@
-// The controller loop: keeps every slot busy, collects results, restarts trials that died, gives up on a trial without giving
-// up on the study, and can be killed and started again at any moment. Knows no network and no torch: what a trial is made of
-// comes through ControllerHooks.
+// The controller loop: keeps every slot busy, collects results, restarts trials that died, gives up
+// on a trial without giving up on the study, and can be killed and started again at any moment.
+// Knows no network and no torch: what a trial is made of comes through ControllerHooks.
 #pragma once
 
 #include <chrono>
@@ -16,39 +16,45 @@
 namespace lathe::study {
 
 struct ControllerOptions {
-  std::filesystem::path trials_folder;        // NAME/trials
+  std::filesystem::path trials_folder;  // NAME/trials
   int trials = 32;
-  double max_seconds = 0;                     // no new trials after that many seconds of searching (over restarts)
-  int max_starts = 3;                         // per trial; those that ended with the controller do not count
-  std::string metric = "loss";                // which metric the objective takes
+  double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
+  int max_starts = 3;      // per trial; those that ended with the controller do not count
+  std::string metric = "loss";  // which metric the objective takes
   search::Objective objective;
-  double latency_budget_us = 0;               // recorded as each trial's constraint; 0: none
+  double latency_budget_us = 0;  // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
 };
 
 struct ControllerHooks {
-  // Writes trial.json and network.json into the folder of a new trial; called again (must be idempotent) before a restart.
+  // Writes trial.json and network.json into the folder of a new trial; called again (must be
+  // idempotent) before a restart.
   std::function<void(const TrialRecord&, const std::filesystem::path& folder)> prepare;
   // Features and costs of a stored encoding, to restore it.
   std::function<search::Candidate(const std::vector<int>& encoding)> candidate;
-  std::function<std::map<std::string, double>(const std::vector<int>& encoding)> costs;  // {"params": ..., "macs": ...}
-  std::function<void(const TrialRecord&)> on_finished;    // one call per trial that ends COMPLETE or FAIL
+  std::function<std::map<std::string, double>(const std::vector<int>& encoding)>
+      costs;  // {"params": ..., "macs": ...}
+  std::function<void(const TrialRecord&)>
+      on_finished;  // one call per trial that ends COMPLETE or FAIL
   std::function<void(int done, int running)> on_progress;
-  std::function<bool()> stop;                             // true: cancel running trials (they save) and return
+  std::function<bool()> stop;  // true: cancel running trials (they save) and return
 };
 
 enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
 
-// Blocking. Trials already in the store are restored first: finished ones are told to the proposer, RUNNING ones whose result is
-// there are counted, the others started again under the same number. Throws kInternal with the last one's reason and log when
-// the first few trials have all failed: then it is not the candidates' fault.
-SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor, const ControllerOptions& options, const ControllerHooks& hooks);
+// Blocking. Trials already in the store are restored first: finished ones are told to the proposer,
+// RUNNING ones whose result is there are counted, the others started again under the same number.
+// Throws kInternal with the last one's reason and log when the first few trials have all failed:
+// then it is not the candidates' fault.
+SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
+                        const ControllerOptions& options, const ControllerHooks& hooks);
 
 // "000123"
 std::string TrialFolderName(int64_t number);
 
-// Trials that are COMPLETE and within the latency budget, best accuracy first (ties: lower latency). With `accuracy` > 0 only
-// those that reach it.
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us, double accuracy = 0);
+// Trials that are COMPLETE and within the latency budget, best accuracy first (ties: lower
+// latency). With `accuracy` > 0 only those that reach it.
+std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
+                              double accuracy = 0);
 
 }  // namespace lathe::study

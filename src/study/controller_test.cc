@@ -24,8 +24,9 @@ std::vector<int64_t> Numbers(const std::vector<TrialRecord>& trials) {
 }
 
 TEST(Rank, TakesWhatMeetsBothTargetsBestFirst) {
-  std::vector<TrialRecord> trials = {Complete(0, 0.90, 100), Complete(1, 0.95, 201), Complete(2, 0.93, 200),
-                                     Complete(3, 0.93, 150), Complete(4, 0.80, 50),  Complete(5, 0.99, 10),
+  std::vector<TrialRecord> trials = {Complete(0, 0.90, 100),       Complete(1, 0.95, 201),
+                                     Complete(2, 0.93, 200),       Complete(3, 0.93, 150),
+                                     Complete(4, 0.80, 50),        Complete(5, 0.99, 10),
                                      Complete(6, std::nan(""), 10)};
   trials[5].state = TrialState::kFail;
   EXPECT_EQ(Numbers(Rank(trials, 200)), (std::vector<int64_t>{3, 2, 0, 4, 6}));

@@ -16,7 +16,8 @@ constexpr int kVersion = 1;
 std::vector<fs::path> PresetFolders(const fs::path& study_file) {
   const fs::path study = fs::absolute(study_file).parent_path();
   const fs::path program = OwnExecutable().parent_path();
-  return {study, study / "../recipes", program / "../configs/recipes", program / "../share/lathe/recipes"};
+  return {study, study / "../recipes", program / "../configs/recipes",
+          program / "../share/lathe/recipes"};
 }
 
 // Names of the files in the preset folders proper (beside the study file, any TOML file may lie).
@@ -33,8 +34,10 @@ std::vector<std::string> KnownPresets(const std::vector<fs::path>& folders) {
 
 fs::path FindRecipe(const Config& table, const std::string& name, const fs::path& study_file) {
   if (name.ends_with(".toml") || name.find('/') != std::string::npos) {
-    const fs::path path = fs::absolute(study_file).parent_path() / name;  // an absolute name stays as it is
-    if (!fs::exists(path)) table.Fail("recipe", fmt::format("there is no file {}", path.lexically_normal().string()));
+    const fs::path path =
+        fs::absolute(study_file).parent_path() / name;  // an absolute name stays as it is
+    if (!fs::exists(path))
+      table.Fail("recipe", fmt::format("there is no file {}", path.lexically_normal().string()));
     return path.lexically_normal();
   }
   const std::vector<fs::path> folders = PresetFolders(study_file);
@@ -44,9 +47,10 @@ fs::path FindRecipe(const Config& table, const std::string& name, const fs::path
   }
   const std::vector<std::string> known = KnownPresets(folders);
   const std::string nearest = NearestName(name, known);
-  table.Fail("recipe", fmt::format("unknown recipe '{}'{}; known: {}; or name a file ending in .toml", name,
-                                   nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
-                                   fmt::join(known, ", ")));
+  table.Fail("recipe",
+             fmt::format("unknown recipe '{}'{}; known: {}; or name a file ending in .toml", name,
+                         nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+                         fmt::join(known, ", ")));
 }
 
 }  // namespace
@@ -61,7 +65,8 @@ void CheckFormat(const Config& root, std::string_view format) {
 
 Config WithRecipe(const Config& table, const fs::path& study_file) {
   if (!table.Has("recipe")) return table;
-  const ConfigFile file = ConfigFile::LoadToml(FindRecipe(table, table.String("recipe"), study_file));
+  const ConfigFile file =
+      ConfigFile::LoadToml(FindRecipe(table, table.String("recipe"), study_file));
   Config merged = table.Over(file.root());
   merged.String("recipe");
   CheckFormat(merged, "lathe-recipe");

@@ -8,12 +8,13 @@
 
 namespace lathe::study {
 
-// Reads the optional keys `format` and `version` of a file; throws kInput for another format or a newer version.
+// Reads the optional keys `format` and `version` of a file; throws kInput for another format or a
+// newer version.
 void CheckFormat(const Config& root, std::string_view format);
 
-// [trial] or [finalists] for train::ReadRecipe(): `recipe` names a preset ("quick") or a file ("my/recipe.toml", relative to the
-// study file), and every other key wins over it. Presets are files NAME.toml beside the study file, in ../recipes, or where
-// Lathe was built or installed.
+// [trial] or [finalists] for train::ReadRecipe(): `recipe` names a preset ("quick") or a file
+// ("my/recipe.toml", relative to the study file), and every other key wins over it. Presets are
+// files NAME.toml beside the study file, in ../recipes, or where Lathe was built or installed.
 Config WithRecipe(const Config& table, const std::filesystem::path& study_file);
 
 }  // namespace lathe::study

@@ -13,12 +13,16 @@ namespace {
     case SQLITE_NOTADB:
       throw Error(ErrorKind::kInput, "{}: not a study database (no SQLite file)", path.string());
     case SQLITE_CORRUPT:
-      throw Error(ErrorKind::kInput, "{}: the database is damaged ({}); restore a copy of it", path.string(), reason);
+      throw Error(ErrorKind::kInput, "{}: the database is damaged ({}); restore a copy of it",
+                  path.string(), reason);
     case SQLITE_FULL:
-      throw Error(ErrorKind::kIo, "{}: the disk is full; nothing was lost, make room and continue", path.string());
+      throw Error(ErrorKind::kIo, "{}: the disk is full; nothing was lost, make room and continue",
+                  path.string());
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      throw Error(ErrorKind::kIo, "{}: another program keeps the database locked; close it and continue", path.string());
+      throw Error(ErrorKind::kIo,
+                  "{}: another program keeps the database locked; close it and continue",
+                  path.string());
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
     case SQLITE_PERM:
@@ -37,7 +41,8 @@ void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_fi
 Statement::Statement(sqlite3* database, std::string_view sql, const std::filesystem::path& path)
     : database_(database), path_(path) {
   sqlite3_stmt* statement = nullptr;
-  Check(sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement, nullptr));
+  Check(
+      sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement, nullptr));
   statement_.reset(statement);
 }
 
@@ -56,7 +61,8 @@ Statement& Statement::Bind(double value) {
 }
 
 Statement& Statement::Bind(std::string_view value) {
-  Check(sqlite3_bind_text(statement_.get(), ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+  Check(sqlite3_bind_text(statement_.get(), ++bound_, value.data(), static_cast<int>(value.size()),
+                          SQLITE_TRANSIENT));
   return *this;
 }
 
@@ -78,13 +84,18 @@ void Statement::Run() {
   bound_ = 0;
 }
 
-bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+bool Statement::IsNull(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 double Statement::Real(int column) const { return sqlite3_column_double(statement_.get(), column); }
 
 std::string Statement::Text(int column) const {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
-  return text == nullptr ? "" : std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column)));
+  return text == nullptr
+             ? ""
+             : std::string(text,
+                           static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column)));
 }
 
 void Database::Close::operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -125,7 +136,8 @@ Transaction::~Transaction() {
   try {
     database_.Execute("ROLLBACK");
   } catch (const Error&) {
-    // SQLite rolls back by itself after some errors (a full disk); then there is nothing left to do.
+    // SQLite rolls back by itself after some errors (a full disk); then there is nothing left to
+    // do.
   }
 }
 

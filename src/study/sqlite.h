@@ -1,5 +1,5 @@
-// A thin layer over SQLite: prepared statements that bind and read by type, transactions by scope, errors as lathe::Error.
-// One thread at a time.
+// A thin layer over SQLite: prepared statements that bind and read by type, transactions by scope,
+// errors as lathe::Error. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +68,8 @@ class Database {
   std::unique_ptr<sqlite3, Close> database_;
 };
 
-// Rolls back unless committed. A read transaction sees one moment of the database; it needs no commit.
+// Rolls back unless committed. A read transaction sees one moment of the database; it needs no
+// commit.
 class Transaction {
  public:
   enum class Kind { kWrite, kRead };

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/parameters.h"
 #include "study/sqlite.h"
 #include "study/store_schema.h"
 
@@ -34,84 +35,21 @@ std::string DateTime(double seconds) {
   return fmt::format("{}.{:06d}", text, micros);
 }
 
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-// Ordinal choices at equal distances.
-bool IsRange(const Parameter& parameter) {
-  const std::vector<int>& choices = parameter.choices;
-  if (!parameter.ordinal || choices.empty()) return false;
-  for (size_t i = 2; i < choices.size(); ++i) {
-    if (choices[i] - choices[i - 1] != choices[1] - choices[0]) return false;
-  }
-  return true;
-}
-
-std::string DistributionOf(const Parameter& parameter) {
-  const std::vector<int>& choices = parameter.choices;
-  if (!IsRange(parameter)) {
-    return Dump({{"name", "CategoricalDistribution"}, {"attributes", {{"choices", choices}}}});
-  }
-  const int step = choices.size() > 1 ? choices[1] - choices[0] : 1;
-  return Dump({{"name", "IntDistribution"},
-               {"attributes", {{"log", false}, {"step", step}, {"low", choices.front()}, {"high", choices.back()}}}});
-}
-
-// What Optuna stores: the value of a range, the index of a choice.
-double InternalValue(const Parameter& parameter, int value) {
-  const auto found = std::find(parameter.choices.begin(), parameter.choices.end(), value);
-  if (found == parameter.choices.end()) {
-    throw Error(ErrorKind::kInternal, "{} = {} is none of its {} choices", parameter.name, value, parameter.choices.size());
-  }
-  return IsRange(parameter) ? value : static_cast<double>(found - parameter.choices.begin());
-}
-
-int ExternalValue(const Parameter& parameter, double internal) {
-  if (IsRange(parameter)) return static_cast<int>(internal);
-  return parameter.choices.at(static_cast<size_t>(internal));
-}
-
-std::string ToJson(const std::vector<Parameter>& parameters) {
-  Json json = Json::array();
-  for (const Parameter& parameter : parameters) {
-    json.push_back({{"name", parameter.name}, {"choices", parameter.choices}, {"ordinal", parameter.ordinal}});
-  }
-  return Dump(json);
-}
-
-std::vector<Parameter> ParseParameters(const std::string& text, const fs::path& path) {
-  try {
-    std::vector<Parameter> parameters;
-    for (const Json& json : Json::parse(text)) {
-      parameters.push_back({.name = json.at("name"), .choices = json.at("choices"), .ordinal = json.at("ordinal")});
-    }
-    return parameters;
-  } catch (const Json::exception& error) {
-    throw Error(ErrorKind::kInput, "{}: damaged: parameters: {}", path.string(), error.what());
-  }
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 TrialState StateOf(const std::string& name, const fs::path& path) {
-  for (const TrialState state : {TrialState::kWaiting, TrialState::kRunning, TrialState::kComplete, TrialState::kPruned,
-                                 TrialState::kFail}) {
+  for (const TrialState state : {TrialState::kWaiting, TrialState::kRunning, TrialState::kComplete,
+                                 TrialState::kPruned, TrialState::kFail}) {
     if (Name(state) == name) return state;
   }
-  throw Error(ErrorKind::kInput, "{}: damaged: a trial is in the unknown state '{}'", path.string(), name);
+  throw Error(ErrorKind::kInput, "{}: damaged: a trial is in the unknown state '{}'", path.string(),
+              name);
 }
 
-bool IsFinished(TrialState state) { return state != TrialState::kWaiting && state != TrialState::kRunning; }
-
-// What differs, for a person.
-std::string Difference(const std::vector<Parameter>& stored, const std::vector<Parameter>& wanted) {
-  for (size_t i = 0; i < std::max(stored.size(), wanted.size()); ++i) {
-    if (i >= stored.size()) return fmt::format("'{}' is new", wanted[i].name);
-    if (i >= wanted.size()) return fmt::format("'{}' is gone", stored[i].name);
-    if (stored[i].name != wanted[i].name) return fmt::format("'{}' instead of '{}'", wanted[i].name, stored[i].name);
-    if (stored[i].choices != wanted[i].choices || stored[i].ordinal != wanted[i].ordinal) {
-      return fmt::format("'{}' has the choices {{{}}} instead of {{{}}}", stored[i].name,
-                         fmt::join(wanted[i].choices, ", "), fmt::join(stored[i].choices, ", "));
-    }
-  }
-  return "";
+bool IsFinished(TrialState state) {
+  return state != TrialState::kWaiting && state != TrialState::kRunning;
 }
 
 }  // namespace
@@ -126,7 +64,10 @@ struct Store::Impl {
     database.Execute(kLatheSchema);
     database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
     study_id = database.LastId();
-    database.Prepare("INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', ?, 0)")
+    database
+        .Prepare(
+            "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', ?, "
+            "0)")
         .Bind(study_id)
         .Run();
     database.Prepare("INSERT INTO lathe_info (version, study_id, parameters_json) VALUES (?, ?, ?)")
@@ -144,11 +85,13 @@ struct Store::Impl {
       throw Error(ErrorKind::kInput, "{}: an SQLite database, but no study of Lathe's", path);
     }
     Statement info = database.Prepare(
-        "SELECT version, study_id, parameters_json, study_name FROM lathe_info JOIN studies USING (study_id)");
+        "SELECT version, study_id, parameters_json, study_name FROM lathe_info JOIN studies USING "
+        "(study_id)");
     if (!info.Step()) throw Error(ErrorKind::kInput, "{}: damaged: it names no study", path);
     if (info.Int(0) > kStoreVersion) {
-      throw Error(ErrorKind::kInput, "{}: written by a newer Lathe (format {}, this program knows {}); update Lathe", path,
-                  info.Int(0), kStoreVersion);
+      throw Error(ErrorKind::kInput,
+                  "{}: written by a newer Lathe (format {}, this program knows {}); update Lathe",
+                  path, info.Int(0), kStoreVersion);
     }
     study_id = info.Int(1);
     parameters = ParseParameters(info.Text(2), database.path());
@@ -156,12 +99,15 @@ struct Store::Impl {
     // Optuna's own upgrade may change its tables.
     Statement revision = database.Prepare("SELECT version_num FROM alembic_version");
     if (!revision.Step() || revision.Text(0) != "v3.2.0.a") {
-      throw Error(ErrorKind::kInput, "{}: its Optuna tables were upgraded to a version this program does not know", path);
+      throw Error(ErrorKind::kInput,
+                  "{}: its Optuna tables were upgraded to a version this program does not know",
+                  path);
     }
   }
 
   int64_t TrialId(int64_t number) const {
-    Statement statement = database.Prepare("SELECT trial_id FROM trials WHERE study_id = ? AND number = ?");
+    Statement statement =
+        database.Prepare("SELECT trial_id FROM trials WHERE study_id = ? AND number = ?");
     if (!statement.Bind(study_id).Bind(number).Step()) {
       throw Error(ErrorKind::kInternal, "{}: has no trial {}", database.path().string(), number);
     }
@@ -175,13 +121,17 @@ struct Store::Impl {
     statement.Bind(id).Step();
     const std::string state = statement.Text(0);
     if (IsFinished(StateOf(state, database.path()))) {
-      throw Error(ErrorKind::kInternal, "{}: trial {} is finished already ({})", database.path().string(), number, state);
+      throw Error(ErrorKind::kInternal, "{}: trial {} is finished already ({})",
+                  database.path().string(), number, state);
     }
     return id;
   }
 
-  void SetAttribute(const char* table, int64_t trial_id, const std::string& key, const Json& value) const {
-    database.Prepare(fmt::format("INSERT OR REPLACE INTO {} (trial_id, key, value_json) VALUES (?, ?, ?)", table))
+  void SetAttribute(const char* table, int64_t trial_id, const std::string& key,
+                    const Json& value) const {
+    database
+        .Prepare(fmt::format(
+            "INSERT OR REPLACE INTO {} (trial_id, key, value_json) VALUES (?, ?, ?)", table))
         .Bind(trial_id)
         .Bind(key)
         .Bind(Dump(value))
@@ -196,8 +146,10 @@ struct Store::Impl {
 
   void ReadTrials(std::map<int64_t, TrialRecord>* by_id) const {
     Statement trials = database.Prepare(
-        "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, value FROM trials "
-        "JOIN lathe_trial USING (trial_id) LEFT JOIN trial_values USING (trial_id) WHERE study_id = ?");
+        "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, "
+        "value FROM trials "
+        "JOIN lathe_trial USING (trial_id) LEFT JOIN trial_values USING (trial_id) WHERE study_id "
+        "= ?");
     trials.Bind(study_id);
     while (trials.Step()) {
       TrialRecord& trial = (*by_id)[trials.Int(0)];
@@ -217,12 +169,14 @@ struct Store::Impl {
   void ReadParameters(std::map<int64_t, TrialRecord>* by_id) const {
     std::map<std::string, size_t> positions;
     for (size_t i = 0; i < parameters.size(); ++i) positions[parameters[i].name] = i;
-    Statement values = database.Prepare("SELECT trial_id, param_name, param_value FROM trial_params");
+    Statement values =
+        database.Prepare("SELECT trial_id, param_name, param_value FROM trial_params");
     while (values.Step()) {
       const auto trial = by_id->find(values.Int(0));
       const auto position = positions.find(values.Text(1));
       if (trial == by_id->end() || position == positions.end()) continue;
-      trial->second.encoding[position->second] = ExternalValue(parameters[position->second], values.Real(2));
+      trial->second.encoding[position->second] =
+          ExternalValue(parameters[position->second], values.Real(2));
     }
   }
 
@@ -230,13 +184,15 @@ struct Store::Impl {
     constexpr std::string_view kConstraint = "constraints:";
     Statement attributes = database.Prepare(
         "SELECT trial_id, key, value_json FROM trial_user_attributes UNION ALL "
-        "SELECT trial_id, key, value_json FROM trial_system_attributes WHERE key LIKE 'constraints:%'");
+        "SELECT trial_id, key, value_json FROM trial_system_attributes WHERE key LIKE "
+        "'constraints:%'");
     while (attributes.Step()) {
       const auto trial = by_id->find(attributes.Int(0));
       const std::string key = attributes.Text(1);
       if (trial == by_id->end() || key == kLatency) continue;
       const Json json = Json::parse(attributes.Text(2), nullptr, /*allow_exceptions=*/false);
-      const double value = json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
+      const double value =
+          json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
       if (!json.is_number() && !json.is_null()) continue;  // "reason", or a note added with Optuna
       if (key.starts_with(kConstraint)) {
         trial->second.constraints[key.substr(kConstraint.size())] = value;
@@ -256,7 +212,8 @@ Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
 
-Store::Store(const fs::path& path, const std::string& study_name, const std::vector<Parameter>& parameters)
+Store::Store(const fs::path& path, const std::string& study_name,
+             const std::vector<Parameter>& parameters)
     : impl_(std::make_unique<Impl>(path, Database::Mode::kCreate)) {
   if (impl_->database.IsEmpty()) {
     impl_->parameters = parameters;
@@ -265,20 +222,22 @@ Store::Store(const fs::path& path, const std::string& study_name, const std::vec
   }
   impl_->LoadStudy();
   if (impl_->name != study_name) {
-    throw Error(ErrorKind::kInput, "{}: holds the study '{}', not '{}'; use another folder", path.string(), impl_->name,
-                study_name);
+    throw Error(ErrorKind::kInput, "{}: holds the study '{}', not '{}'; use another folder",
+                path.string(), impl_->name, study_name);
   }
   const std::string difference = Difference(impl_->parameters, parameters);
   if (!difference.empty()) {
     throw Error(ErrorKind::kInput,
-                "{}: the study was made with another space: {}. Restore the space and its restrictions, or start a new study",
+                "{}: the study was made with another space: {}. Restore the space and its "
+                "restrictions, or start a new study",
                 path.string(), difference);
   }
 }
 
 Store Store::OpenReadOnly(const fs::path& path) {
   if (!fs::exists(path)) {
-    throw Error(ErrorKind::kInput, "{}: no such file; is this the folder of a study?", path.string());
+    throw Error(ErrorKind::kInput, "{}: no such file; is this the folder of a study?",
+                path.string());
   }
   Store store(std::make_unique<Impl>(path, Database::Mode::kReadOnly));
   store.impl_->LoadStudy();
@@ -286,7 +245,8 @@ Store Store::OpenReadOnly(const fs::path& path) {
 }
 
 int64_t Store::next_number() const {
-  Statement statement = impl_->database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
+  Statement statement =
+      impl_->database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
   statement.Bind(impl_->study_id).Step();
   return statement.Int(0);
 }
@@ -294,8 +254,8 @@ int64_t Store::next_number() const {
 void Store::Create(const TrialRecord& trial) {
   const Database& database = impl_->database;
   if (trial.encoding.size() != impl_->parameters.size() || trial.number != next_number()) {
-    throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}", trial.number,
-                trial.encoding.size(), next_number(), impl_->parameters.size());
+    throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
+                trial.number, trial.encoding.size(), next_number(), impl_->parameters.size());
   }
   Transaction transaction(database);
   database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
@@ -303,9 +263,13 @@ void Store::Create(const TrialRecord& trial) {
       .Bind(impl_->study_id)
       .Run();
   const int64_t id = database.LastId();
-  database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)").Bind(id).Bind(trial.latency_us).Run();
+  database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
+      .Bind(id)
+      .Bind(trial.latency_us)
+      .Run();
   Statement insert = database.Prepare(
-      "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)");
+      "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, "
+      "?, ?, ?)");
   for (size_t i = 0; i < trial.encoding.size(); ++i) {
     const Parameter& parameter = impl_->parameters[i];
     insert.Bind(id)
@@ -327,12 +291,17 @@ void Store::SetRunning(int64_t number) {
   const double now = Now();
   Transaction transaction(database);
   const int64_t id = impl_->OpenTrialId(number);
-  database.Prepare("UPDATE trials SET state = 'RUNNING', datetime_start = coalesce(datetime_start, ?) WHERE trial_id = ?")
+  database
+      .Prepare(
+          "UPDATE trials SET state = 'RUNNING', datetime_start = coalesce(datetime_start, ?) WHERE "
+          "trial_id = ?")
       .Bind(DateTime(now))
       .Bind(id)
       .Run();
   database
-      .Prepare("UPDATE lathe_trial SET starts = starts + 1, begin_s = iif(begin_s = 0, ?, begin_s) WHERE trial_id = ?")
+      .Prepare(
+          "UPDATE lathe_trial SET starts = starts + 1, begin_s = iif(begin_s = 0, ?, begin_s) "
+          "WHERE trial_id = ?")
       .Bind(now)
       .Bind(id)
       .Run();
@@ -340,17 +309,22 @@ void Store::SetRunning(int64_t number) {
 }
 
 void Store::AddCrash(int64_t number, const std::string& reason) {
-  impl_->database.Prepare("UPDATE lathe_trial SET crashes = crashes + 1, reason = ? WHERE trial_id = ?")
+  impl_->database
+      .Prepare("UPDATE lathe_trial SET crashes = crashes + 1, reason = ? WHERE trial_id = ?")
       .Bind(reason)
       .Bind(impl_->OpenTrialId(number))
       .Run();
 }
 
 void Store::AddIntermediate(int64_t number, int step, double value) {
-  const char* type = std::isnan(value) ? "NAN" : std::isfinite(value) ? "FINITE" : value > 0 ? "INF_POS" : "INF_NEG";
+  const char* type = std::isnan(value)      ? "NAN"
+                     : std::isfinite(value) ? "FINITE"
+                     : value > 0            ? "INF_POS"
+                                            : "INF_NEG";
   impl_->database
-      .Prepare("INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, "
-               "intermediate_value_type) VALUES (?, ?, ?, ?)")
+      .Prepare(
+          "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, "
+          "intermediate_value_type) VALUES (?, ?, ?, ?)")
       .Bind(impl_->TrialId(number))
       .Bind(int64_t{step})
       .Bind(std::isfinite(value) ? std::optional(value) : std::nullopt)
@@ -360,7 +334,8 @@ void Store::AddIntermediate(int64_t number, int step, double value) {
 
 void Store::Finish(const TrialRecord& trial) {
   if (!IsFinished(trial.state)) {
-    throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number, Name(trial.state));
+    throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number,
+                Name(trial.state));
   }
   if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
     throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value", trial.number);
@@ -380,13 +355,17 @@ void Store::Finish(const TrialRecord& trial) {
       .Bind(id)
       .Run();
   if (trial.value) {
-    database.Prepare("INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')")
+    database
+        .Prepare(
+            "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, "
+            "'FINITE')")
         .Bind(id)
         .Bind(*trial.value)
         .Run();
   }
   impl_->SetMetrics(id, trial.metrics);
-  if (!trial.reason.empty()) impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+  if (!trial.reason.empty())
+    impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);
   transaction.Commit();
 }
 
@@ -406,18 +385,25 @@ std::string Store::study_name() const { return impl_->name; }
 std::vector<Parameter> Store::parameters() const { return impl_->parameters; }
 
 void Store::LogEvent(const std::string& text) {
-  impl_->database.Prepare("INSERT INTO lathe_event (time_s, text) VALUES (?, ?)").Bind(Now()).Bind(text).Run();
+  impl_->database.Prepare("INSERT INTO lathe_event (time_s, text) VALUES (?, ?)")
+      .Bind(Now())
+      .Bind(text)
+      .Run();
 }
 
 std::vector<std::pair<double, std::string>> Store::Events() const {
   std::vector<std::pair<double, std::string>> events;
-  Statement statement = impl_->database.Prepare("SELECT time_s, text FROM lathe_event ORDER BY event_id");
+  Statement statement =
+      impl_->database.Prepare("SELECT time_s, text FROM lathe_event ORDER BY event_id");
   while (statement.Step()) events.emplace_back(statement.Real(0), statement.Text(1));
   return events;
 }
 
 void Store::SetValue(const std::string& key, const std::string& value) {
-  impl_->database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)").Bind(key).Bind(value).Run();
+  impl_->database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)")
+      .Bind(key)
+      .Bind(value)
+      .Run();
 }
 
 std::optional<std::string> Store::Value(const std::string& key) const {

@@ -1,5 +1,6 @@
-// study.db: SQLite in Optuna 5's own schema (optuna.load_study and optuna-dashboard open it unchanged) with Lathe's extra tables
-// beside it. One writer, the controller; every change is durable when the call returns.
+// study.db: SQLite in Optuna 5's own schema (optuna.load_study and optuna-dashboard open it
+// unchanged) with Lathe's extra tables beside it. One writer, the controller; every change is
+// durable when the call returns.
 #pragma once
 
 #include <cstdint>
@@ -24,34 +25,38 @@ struct TrialRecord {
   int64_t number = 0;
   TrialState state = TrialState::kWaiting;
   std::vector<int> encoding;
-  double latency_us = 0;                    // from the LUT
-  std::optional<double> value;              // the objective
-  std::map<std::string, double> metrics;    // result metrics, and "params", "macs"
-  std::string reason;                       // why it failed, or was restarted
-  int starts = 0;                           // how often it was started
-  double begin = 0, end = 0;                // Unix seconds; 0: not yet
-  int crashes = 0;                          // how often it died by itself, as opposed to with the controller
-  std::map<std::string, double> constraints = {};  // Optuna's: name -> violation, at most 0 where met; set on creation
+  double latency_us = 0;                  // from the LUT
+  std::optional<double> value;            // the objective
+  std::map<std::string, double> metrics;  // result metrics, and "params", "macs"
+  std::string reason;                     // why it failed, or was restarted
+  int starts = 0;                         // how often it was started
+  double begin = 0, end = 0;              // Unix seconds; 0: not yet
+  int crashes = 0;  // how often it died by itself, as opposed to with the controller
+  std::map<std::string, double> constraints =
+      {};  // Optuna's: name -> violation, at most 0 where met; set on creation
 };
 
 class Store {
  public:
-  // Creates the file, or opens it when it holds this study with these parameters; throws kInput otherwise (not a database,
-  // another study, newer version).
-  Store(const std::filesystem::path& path, const std::string& study_name, const std::vector<Parameter>& parameters);
+  // Creates the file, or opens it when it holds this study with these parameters; throws kInput
+  // otherwise (not a database, another study, newer version).
+  Store(const std::filesystem::path& path, const std::string& study_name,
+        const std::vector<Parameter>& parameters);
   // Opens an existing one read-only, whoever made it.
   static Store OpenReadOnly(const std::filesystem::path& path);
   ~Store();
   Store(Store&&) noexcept;
 
   int64_t next_number() const;
-  void Create(const TrialRecord& trial);               // number == next_number(), state WAITING
-  void SetRunning(int64_t number);                     // counts a start
+  void Create(const TrialRecord& trial);  // number == next_number(), state WAITING
+  void SetRunning(int64_t number);        // counts a start
   void AddCrash(int64_t number, const std::string& reason);
-  void AddIntermediate(int64_t number, int step, double value);  // again for the same step: replaces it
-  // COMPLETE or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is enforced.
+  void AddIntermediate(int64_t number, int step,
+                       double value);  // again for the same step: replaces it
+  // COMPLETE or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
+  // enforced.
   void Finish(const TrialRecord& trial);
-  std::vector<TrialRecord> Trials() const;             // by number
+  std::vector<TrialRecord> Trials() const;  // by number
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 

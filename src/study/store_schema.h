@@ -1,4 +1,5 @@
-// The tables of study.db: Optuna 5's (schema 12, revision v3.2.0.a, as its SQLite storage creates them), then Lathe's own.
+// The tables of study.db: Optuna 5's (schema 12, revision v3.2.0.a, as its SQLite storage creates
+// them), then Lathe's own.
 #pragma once
 
 namespace lathe::study {
@@ -121,7 +122,8 @@ CREATE TABLE trial_heartbeats (
 );
 )sql";
 
-// begin_s, end_s: Unix seconds. crashes: starts that ended with evidence of a failure of the trial itself.
+// begin_s, end_s: Unix seconds. crashes: starts that ended with evidence of a failure of the trial
+// itself.
 inline constexpr char kLatheSchema[] = R"sql(
 CREATE TABLE lathe_info (
   version INTEGER NOT NULL,

@@ -61,7 +61,8 @@ class StoreFile : public ::testing::Test {
       *static_cast<std::string*>(out) += values[0] == nullptr ? "NULL" : values[0];
       return 0;
     };
-    EXPECT_EQ(sqlite3_exec(database, sql.c_str(), keep, &value, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+    EXPECT_EQ(sqlite3_exec(database, sql.c_str(), keep, &value, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(database);
     sqlite3_close(database);
     return value;
   }
@@ -118,31 +119,40 @@ TEST_F(StoreFile, SpeaksOptunasLanguage) {
   EXPECT_EQ(Query("SELECT direction FROM study_directions"), "MINIMIZE");
   EXPECT_EQ(Query("SELECT state FROM trials"), "RUNNING");
   EXPECT_EQ(Query("SELECT datetime_start LIKE '____-__-__ __:__:__.______' FROM trials"), "1");
-  EXPECT_EQ(Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = 'resolution'"),
-            R"(256.0{"name":"IntDistribution","attributes":{"log":false,"step":32,"low":224,"high":288}})");
-  EXPECT_EQ(Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = 'stage1.layers'"),
+  EXPECT_EQ(
+      Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = "
+            "'resolution'"),
+      R"(256.0{"name":"IntDistribution","attributes":{"log":false,"step":32,"low":224,"high":288}})");
+  EXPECT_EQ(Query("SELECT param_value || distribution_json FROM trial_params WHERE param_name = "
+                  "'stage1.layers'"),
             R"(2.0{"name":"CategoricalDistribution","attributes":{"choices":[1,2,4]}})")
       << "no range has these steps";
   EXPECT_EQ(Query("SELECT intermediate_value_type FROM trial_intermediate_values"), "INF_POS");
-  EXPECT_EQ(Query("SELECT key || value_json FROM trial_system_attributes"), "constraints:latency_us-3.5");
+  EXPECT_EQ(Query("SELECT key || value_json FROM trial_system_attributes"),
+            "constraints:latency_us-3.5");
 }
 
 TEST_F(StoreFile, FinishingTwiceIsAnError) {
   Store store = Open();
   store.Create(Trial(0));
   TrialRecord trial = Trial(0);
-  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal), HasSubstr("cannot be finished"));
+  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal),
+              HasSubstr("cannot be finished"));
   trial.state = TrialState::kComplete;
-  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal), HasSubstr("without a finite value"));
+  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal),
+              HasSubstr("without a finite value"));
   trial.state = TrialState::kFail;
   trial.reason = "no luck";
   store.Finish(trial);
   const std::string again = Message([&] { store.Finish(trial); }, ErrorKind::kInternal);
   EXPECT_THAT(again, HasSubstr("finished already"));
-  EXPECT_THAT(Message([&] { store.SetRunning(0); }, ErrorKind::kInternal), HasSubstr("finished already"));
+  EXPECT_THAT(Message([&] { store.SetRunning(0); }, ErrorKind::kInternal),
+              HasSubstr("finished already"));
   EXPECT_THAT(Message([&] { store.SetRunning(1); }, ErrorKind::kInternal), HasSubstr("no trial 1"));
-  EXPECT_THAT(Message([&] { store.Create(Trial(5)); }, ErrorKind::kInternal), HasSubstr("next is 1"));
-  EXPECT_THAT(Message([&] { store.Create(Trial(1, {256, 1, 4, 3})); }, ErrorKind::kInternal), HasSubstr("stage1.activation"));
+  EXPECT_THAT(Message([&] { store.Create(Trial(5)); }, ErrorKind::kInternal),
+              HasSubstr("next is 1"));
+  EXPECT_THAT(Message([&] { store.Create(Trial(1, {256, 1, 4, 3})); }, ErrorKind::kInternal),
+              HasSubstr("stage1.activation"));
   EXPECT_EQ(store.Trials().size(), 1u) << "nothing of what was refused stays";
   EXPECT_EQ(store.Trials().front().reason, "no luck");
 }
@@ -161,14 +171,16 @@ TEST_F(StoreFile, EventsAndValues) {
 
 TEST_F(StoreFile, RefusesWhatDoesNotFit) {
   Open();
-  EXPECT_THAT(Message([&] { Store(path_, "other", kParameters); }), HasSubstr("holds the study 'demo', not 'other'"));
+  EXPECT_THAT(Message([&] { Store(path_, "other", kParameters); }),
+              HasSubstr("holds the study 'demo', not 'other'"));
   std::vector<Parameter> changed = kParameters;
   changed[0].choices.pop_back();
   EXPECT_THAT(Message([&] { Store(path_, "demo", changed); }),
               HasSubstr("'resolution' has the choices {224, 256} instead of {224, 256, 288}"));
   changed = kParameters;
   changed.pop_back();
-  EXPECT_THAT(Message([&] { Store(path_, "demo", changed); }), HasSubstr("'stage1.kernel' is gone"));
+  EXPECT_THAT(Message([&] { Store(path_, "demo", changed); }),
+              HasSubstr("'stage1.kernel' is gone"));
   Query("UPDATE alembic_version SET version_num = 'v9.9.9.a'");
   EXPECT_THAT(Message([&] { Open(); }), HasSubstr("Optuna tables"));
   Query("UPDATE lathe_info SET version = 99");
@@ -178,7 +190,9 @@ TEST_F(StoreFile, RefusesWhatDoesNotFit) {
 TEST_F(StoreFile, RefusesWhatIsNoStudy) {
   EXPECT_THAT(Message([&] { Store::OpenReadOnly(path_); }), HasSubstr("no such file"));
   EXPECT_FALSE(fs::exists(path_)) << "looking must not create";
-  WriteFileAtomically(path_, "This is a text file, long enough to be looked at as a database header; it is none, of course.");
+  WriteFileAtomically(path_,
+                      "This is a text file, long enough to be looked at as a database header; it "
+                      "is none, of course.");
   EXPECT_THAT(Message([&] { Open(); }), HasSubstr("no SQLite file"));
   fs::remove(path_);
   Query("CREATE TABLE unrelated (x)");
@@ -198,7 +212,8 @@ TEST_F(StoreFile, ReportsDamage) {
 TEST_F(StoreFile, ReadOnlyStaysReadOnly) {
   Open().Create(Trial(0));
   Store store = Store::OpenReadOnly(path_);
-  EXPECT_THAT(Message([&] { store.SetValue("a", "b"); }, ErrorKind::kIo), HasSubstr("cannot use the database"));
+  EXPECT_THAT(Message([&] { store.SetValue("a", "b"); }, ErrorKind::kIo),
+              HasSubstr("cannot use the database"));
 }
 
 // A full disk, as far as SQLite can tell: files may not grow.
@@ -211,7 +226,8 @@ TEST_F(StoreFile, AFullDiskLosesNothing) {
   getrlimit(RLIMIT_FSIZE, &old_limit);
   const rlimit limit{size, old_limit.rlim_max};
   setrlimit(RLIMIT_FSIZE, &limit);
-  const std::string message = Message([&] { store.SetValue("large", std::string(100'000, 'x')); }, ErrorKind::kIo);
+  const std::string message =
+      Message([&] { store.SetValue("large", std::string(100'000, 'x')); }, ErrorKind::kIo);
   setrlimit(RLIMIT_FSIZE, &old_limit);
   std::signal(SIGXFSZ, old_handler);
   EXPECT_THAT(message, HasSubstr("study.db"));

@@ -21,15 +21,18 @@ constexpr char kResultFormat[] = "lathe-result";
   throw Error(ErrorKind::kInput, "{}: {}", path.string(), what);
 }
 
-// One of our own files. The trial is restarted or given up over a bad one, so any mistake is an Error, never a crash.
+// One of our own files. The trial is restarted or given up over a bad one, so any mistake is an
+// Error, never a crash.
 Json ReadJson(const fs::path& path, const std::string& format) {
   Json json = Json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) FailFile(path, "damaged: not a JSON object");
-  if (json.value("format", Json()) != format) FailFile(path, fmt::format("no file of format \"{}\"", format));
+  if (json.value("format", Json()) != format)
+    FailFile(path, fmt::format("no file of format \"{}\"", format));
   const Json version = json.value("version", Json());
   if (!version.is_number_integer()) FailFile(path, "damaged: no version");
   if (version.get<int64_t>() > kVersion) {
-    FailFile(path, fmt::format("version {} is newer than this program's {}; update Lathe", version.dump(), kVersion));
+    FailFile(path, fmt::format("version {} is newer than this program's {}; update Lathe",
+                               version.dump(), kVersion));
   }
   return json;
 }
@@ -76,18 +79,24 @@ std::optional<MetricLine> ParseMetrics(const std::string& line) {
 
 std::string_view Name(TrialState state) {
   switch (state) {
-    case TrialState::kWaiting: return "WAITING";
-    case TrialState::kRunning: return "RUNNING";
-    case TrialState::kComplete: return "COMPLETE";
-    case TrialState::kPruned: return "PRUNED";
-    case TrialState::kFail: return "FAIL";
+    case TrialState::kWaiting:
+      return "WAITING";
+    case TrialState::kRunning:
+      return "RUNNING";
+    case TrialState::kComplete:
+      return "COMPLETE";
+    case TrialState::kPruned:
+      return "PRUNED";
+    case TrialState::kFail:
+      return "FAIL";
   }
   throw Error(ErrorKind::kInternal, "unknown trial state {}", static_cast<int>(state));
 }
 
 void WriteSpec(const fs::path& folder, const TrialSpec& spec) {
-  const Json json = {{"format", kSpecFormat}, {"version", kVersion},     {"number", spec.number},
-                     {"study", spec.study},   {"kind", spec.kind},       {"seed", spec.seed},
+  const Json json = {{"format", kSpecFormat},   {"version", kVersion},
+                     {"number", spec.number},   {"study", spec.study},
+                     {"kind", spec.kind},       {"seed", spec.seed},
                      {"threads", spec.threads}, {"config", spec.config_toml}};
   WriteFileAtomically(folder / "trial.json", Dump(json, 2) + "\n");
 }
@@ -121,7 +130,8 @@ std::optional<TrialResult> ReadResult(const fs::path& folder, int64_t number) {
                      .error = Field<std::string>(path, json, "error"),
                      .metrics = {}};
   if (result.number != number) {
-    FailFile(path, fmt::format("is the result of trial {}, not of trial {}", result.number, number));
+    FailFile(path,
+             fmt::format("is the result of trial {}, not of trial {}", result.number, number));
   }
   std::optional<std::map<std::string, double>> metrics = NumbersOf(json.value("metrics", Json()));
   if (!metrics) FailFile(path, "damaged: metrics: not an object of numbers");
@@ -135,7 +145,8 @@ void AppendMetrics(const fs::path& folder, const MetricLine& line) {
   json.update(ToJson(line.values));
   // A line torn by a killed predecessor must not take this one with it.
   std::error_code missing;
-  const bool torn = fs::exists(path, missing) && !ReadFile(path).ends_with('\n') && fs::file_size(path, missing) > 0;
+  const bool torn = fs::exists(path, missing) && !ReadFile(path).ends_with('\n') &&
+                    fs::file_size(path, missing) > 0;
   AppendLine(path, (torn ? "\n" : "") + Dump(json, -1));
 }
 
@@ -145,7 +156,8 @@ std::vector<MetricLine> ReadMetrics(const fs::path& folder) {
   if (!fs::exists(path, missing)) return {};
   std::vector<MetricLine> lines;
   std::istringstream text(ReadFile(path));
-  for (std::string line; std::getline(text, line) && !text.eof();) {  // eof: the last line has no end
+  for (std::string line;
+       std::getline(text, line) && !text.eof();) {  // eof: the last line has no end
     if (std::optional<MetricLine> parsed = ParseMetrics(line)) lines.push_back(std::move(*parsed));
   }
   return lines;

@@ -1,6 +1,7 @@
-// A trial as files in its own folder, and the two interfaces around it: Evaluator (what a trial does, in the trial's process)
-// and Executor (where trials run, in the controller's process). A trial reads trial.json and network.json and writes
-// metrics.jsonl, checkpoint, result.json and log.txt into its folder, nothing else anywhere.
+// A trial as files in its own folder, and the two interfaces around it: Evaluator (what a trial
+// does, in the trial's process) and Executor (where trials run, in the controller's process). A
+// trial reads trial.json and network.json and writes metrics.jsonl, checkpoint, result.json and
+// log.txt into its folder, nothing else anywhere.
 #pragma once
 
 #include <cstdint>
@@ -20,19 +21,20 @@ std::string_view Name(TrialState state);  // "WAITING", "RUNNING", ... as in Opt
 struct TrialSpec {
   int64_t number = 0;
   std::string study;
-  std::string kind;                 // "search", "finalist", "baseline"
+  std::string kind;  // "search", "finalist", "baseline"
   uint64_t seed = 1;
   int threads = 1;
-  std::string config_toml;          // [data] and [recipe] tables for the built-in evaluator
+  std::string config_toml;  // [data] and [recipe] tables for the built-in evaluator
 };
 void WriteSpec(const std::filesystem::path& folder, const TrialSpec& spec);
 TrialSpec ReadSpec(const std::filesystem::path& folder);
 
-// result.json. Metrics of the built-in evaluator: loss (cross-entropy), accuracy, seconds, images_per_second.
+// result.json. Metrics of the built-in evaluator: loss (cross-entropy), accuracy, seconds,
+// images_per_second.
 struct TrialResult {
   int64_t number = 0;
   bool ok = false;
-  std::string error;                // when !ok: one line for a person
+  std::string error;  // when !ok: one line for a person
   std::map<std::string, double> metrics;
 };
 void WriteResult(const std::filesystem::path& folder, const TrialResult& result);
@@ -41,38 +43,42 @@ std::optional<TrialResult> ReadResult(const std::filesystem::path& folder, int64
 
 // One line of metrics.jsonl.
 struct MetricLine {
-  int step = 0;                     // epoch
+  int step = 0;  // epoch
   std::map<std::string, double> values;
 };
 void AppendMetrics(const std::filesystem::path& folder, const MetricLine& line);
-std::vector<MetricLine> ReadMetrics(const std::filesystem::path& folder);  // a torn last line is ignored
+std::vector<MetricLine> ReadMetrics(
+    const std::filesystem::path& folder);  // a torn last line is ignored
 
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
-  // Runs the trial in `folder`, continuing from its checkpoint if there is one. `stop` turns true when it should save and return
-  // nullopt ("continue me").
-  virtual std::optional<TrialResult> Evaluate(const std::filesystem::path& folder, const TrialSpec& spec, const std::function<bool()>& stop) = 0;
+  // Runs the trial in `folder`, continuing from its checkpoint if there is one. `stop` turns true
+  // when it should save and return nullopt ("continue me").
+  virtual std::optional<TrialResult> Evaluate(const std::filesystem::path& folder,
+                                              const TrialSpec& spec,
+                                              const std::function<bool()>& stop) = 0;
 };
 
 // Exit codes of `lathe trial DIR`.
-inline constexpr int kTrialDone = 0;          // result.json is there (also for a trial that failed by itself)
-inline constexpr int kTrialContinueMe = 75;   // EX_TEMPFAIL: saved a checkpoint, start me again
+inline constexpr int kTrialDone =
+    0;  // result.json is there (also for a trial that failed by itself)
+inline constexpr int kTrialContinueMe = 75;  // EX_TEMPFAIL: saved a checkpoint, start me again
 
 struct JobEnd {
   int64_t trial = 0;
-  bool continue_me = false;   // asked to be started again
-  bool crashed = false;       // ended without a result and without asking
-  std::string reason;         // "killed by signal 9 (SIGKILL)"
+  bool continue_me = false;  // asked to be started again
+  bool crashed = false;      // ended without a result and without asking
+  std::string reason;        // "killed by signal 9 (SIGKILL)"
 };
 
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual int FreeSlots() = 0;                                                     // how many Submit()s are welcome now
-  virtual void Submit(int64_t trial, const std::filesystem::path& folder) = 0;     // returns at once
-  virtual std::vector<JobEnd> Poll() = 0;                                          // jobs that ended since the last call
-  virtual void Cancel(int64_t trial) = 0;                                          // asks it to save and end; it still shows up in Poll()
+  virtual int FreeSlots() = 0;  // how many Submit()s are welcome now
+  virtual void Submit(int64_t trial, const std::filesystem::path& folder) = 0;  // returns at once
+  virtual std::vector<JobEnd> Poll() = 0;  // jobs that ended since the last call
+  virtual void Cancel(int64_t trial) = 0;  // asks it to save and end; it still shows up in Poll()
 };
 
 }  // namespace lathe::study

@@ -54,7 +54,9 @@ TEST_F(TrialFiles, SpecReadsBackTheSame) {
 
 TEST_F(TrialFiles, ResultReadsBackTheSame) {
   EXPECT_FALSE(ReadResult(folder_, 3));
-  WriteResult(folder_, {.number = 3, .ok = true, .error = "", .metrics = {{"loss", 0.1}, {"odd", std::nan("")}}});
+  WriteResult(
+      folder_,
+      {.number = 3, .ok = true, .error = "", .metrics = {{"loss", 0.1}, {"odd", std::nan("")}}});
   const std::optional<TrialResult> result = ReadResult(folder_, 3);
   ASSERT_TRUE(result);
   EXPECT_TRUE(result->ok);
@@ -75,7 +77,8 @@ TEST_F(TrialFiles, BadResultsAreNamed) {
   EXPECT_THAT(ResultError("[1]"), HasSubstr("damaged"));
   EXPECT_THAT(ResultError(with("lathe-result", "other")), HasSubstr("lathe-result"));
   EXPECT_THAT(ResultError(with("\"version\": 1", "\"version\": 2")), HasSubstr("newer"));
-  EXPECT_THAT(ResultError(with("\"number\": 3", "\"number\": 4")), HasSubstr("trial 4, not of trial 3"));
+  EXPECT_THAT(ResultError(with("\"number\": 3", "\"number\": 4")),
+              HasSubstr("trial 4, not of trial 3"));
   EXPECT_THAT(ResultError(with("true", "1")), HasSubstr("ok"));
   EXPECT_THAT(ResultError(with("{\"loss\": 1}", "{\"loss\": \"x\"}")), HasSubstr("metrics"));
   EXPECT_THAT(ResultError(with("{\"loss\": 1}", "7")), HasSubstr("metrics"));
@@ -87,7 +90,8 @@ TEST_F(TrialFiles, TornMetricsDoNotSpoilTheOthers) {
   std::ofstream(folder_ / "metrics.jsonl", std::ios::app) << R"({"step": 2, "lo)";
   ASSERT_EQ(ReadMetrics(folder_).size(), 1u);
   AppendMetrics(folder_, {.step = 2, .values = {{"loss", std::nan("")}}});
-  std::ofstream(folder_ / "metrics.jsonl", std::ios::app) << R"({"step": 3, "loss": 1})";  // without its end
+  std::ofstream(folder_ / "metrics.jsonl", std::ios::app)
+      << R"({"step": 3, "loss": 1})";  // without its end
   const std::vector<MetricLine> lines = ReadMetrics(folder_);
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[0].step, 1);

@@ -9,21 +9,6 @@
 namespace lathe::train {
 namespace {
 
-constexpr double kNormMomentum = 0.1;
-
-at::Tensor Activate(net::Activation act, const at::Tensor& x) {
-  switch (act) {
-    case net::Activation::kNone: return x;
-    case net::Activation::kRelu: return at::relu(x);
-    case net::Activation::kRelu6: return at::hardtanh(x, 0, 6);
-    case net::Activation::kSwish: return at::silu(x);
-    case net::Activation::kHardSwish: return at::hardswish(x);
-    case net::Activation::kSigmoid: return at::sigmoid(x);
-    case net::Activation::kHardSigmoid: return at::hardsigmoid(x);
-  }
-  return x;
-}
-
 int64_t Size(const net::TensorSpec& spec) {
   int64_t size = 1;
   for (const int64_t length : spec.shape) size *= length;
@@ -64,7 +49,7 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
 
   auto part = parts_.begin();  // net::Tensors() goes through the nodes in order
   const auto next = [&] {
-    at::Tensor view = View(state_, *part).detach();
+    at::Tensor view = View(state_, *part).variable_data();  // with a version count of its own, unlike detach()
     if (part->spec.trainable) {
       view.requires_grad_(true);
       view.mutable_grad() = View(gradient_, *part);
@@ -77,10 +62,10 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
     if (node.kind == net::NodeKind::kConv || node.kind == net::NodeKind::kLinear) state.weight = next();
     if (node.bias) state.bias = next();
     if (!node.batch_norm) continue;
-    state.gamma = next();
-    state.beta = next();
-    state.mean = next();
-    state.var = next();
+    state.norm.gamma = next();
+    state.norm.beta = next();
+    state.norm.mean = next();
+    state.norm.var = next();
   }
   const int last_block = std::max(1, graph_.nodes.back().layer - 1);
   for (const net::Node& node : graph_.nodes) depth_.push_back(static_cast<double>(node.layer) / last_block);
@@ -95,6 +80,7 @@ at::Tensor Module::View(const at::Tensor& flat, const Part& part) const {
 }
 
 at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::Tensor input) const {
+  if (HasDepthwiseKernel(node, input)) return DepthwiseConvolve(input, state.weight, node);
   at::Tensor weight = state.weight, bias = state.bias;
   if (input.scalar_type() != at::kFloat) {
     weight = weight.to(input.scalar_type());
@@ -106,12 +92,6 @@ at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::T
     padding = 0;
   }
   return at::conv2d(input, weight, bias, node.stride, padding, 1, node.groups);
-}
-
-at::Tensor Module::Norm(const net::Node& node, const NodeState& state, const at::Tensor& input, bool training) const {
-  const at::Tensor output = at::batch_norm(input, state.gamma, state.beta, state.mean, state.var, training, kNormMomentum,
-                                           node.bn_eps, false);
-  return Activate(node.act, output);
 }
 
 at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training) {
@@ -126,7 +106,7 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
     switch (node.kind) {
       case net::NodeKind::kConv:
         out = Convolve(node, state, x);
-        out = node.batch_norm ? Norm(node, state, out, training != nullptr) : Activate(node.act, out);
+        out = node.batch_norm ? NormActivate(out, state.norm, node, training != nullptr) : Activate(node.act, out);
         break;
       case net::NodeKind::kPool: out = x.mean({2, 3}, true); break;
       case net::NodeKind::kScale: out = x * get(node.inputs[1]); break;

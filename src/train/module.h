@@ -11,6 +11,7 @@
 
 #include "net/graph.h"
 #include "net/weights.h"
+#include "train/ops.h"
 
 namespace lathe::train {
 
@@ -49,12 +50,12 @@ class Module {
     int64_t offset = 0;
   };
   struct NodeState {
-    at::Tensor weight, bias, gamma, beta, mean, var;  // views into state_; the first four are leaves
+    at::Tensor weight, bias;  // these and the norm's are views into state_, and leaves of autograd
+    NormTensors norm;
   };
 
   at::Tensor View(const at::Tensor& flat, const Part& part) const;
   at::Tensor Convolve(const net::Node& node, const NodeState& node_state, at::Tensor input) const;
-  at::Tensor Norm(const net::Node& node, const NodeState& node_state, const at::Tensor& input, bool training) const;
 
   net::Graph graph_;
   std::vector<Part> parts_;

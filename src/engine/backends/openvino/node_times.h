@@ -10,7 +10,6 @@
 
 #include <map>
 #include <openvino/openvino.hpp>
-#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -30,10 +29,5 @@ class NodeTimes {
  private:
   std::map<int, std::vector<double>> layer_us_;  // one value per inference
 };
-
-// Layer of each node, in order of execution. Nodes of no layer (the conversion of the input, say)
-// count for the next node that has one, at the end for the last that had. Throws kInternal when no
-// node has a layer.
-std::vector<int> AssignLayers(const std::vector<std::string>& names);
 
 }  // namespace lathe::engine
