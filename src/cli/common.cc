@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "engine/backends/fake/fake_engine.h"
 #include "engine/backends/openvino/openvino_engine.h"
+#include "engine/backends/tensorrt/tensorrt_engine.h"
+#include "engine/backends/torch/torch_engine.h"
 #include "net/network_file.h"
 #include "net/zoo.h"
 
@@ -24,6 +26,8 @@ std::unique_ptr<engine::Engine> MakeFake(const engine::TargetOptions& options) {
 const std::map<std::string, EngineMaker>& Engines() {
   static const std::map<std::string, EngineMaker> engines = {
       {"openvino", &engine::MakeOpenVinoEngine},
+      {"tensorrt", &engine::MakeTensorRtEngine},
+      {"torch", &engine::MakeTorchEngine},
       {"fake", &MakeFake},
   };
   return engines;

@@ -23,6 +23,10 @@ constexpr std::chrono::seconds kStopPatience{
     30};  // executors kill what does not end by itself before that
 constexpr char kSearchSeconds[] = "search_seconds";
 
+double UnixSeconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 // A trial that is neither complete nor failed.
 struct Open {
   TrialRecord record;
@@ -98,6 +102,7 @@ class Controller {
     hooks_.prepare(trial.record, trial.folder);
     store_.SetRunning(trial.record.number);
     ++trial.record.starts;
+    if (trial.record.begin == 0) trial.record.begin = UnixSeconds();
     executor_.Submit(trial.record.number, trial.folder);
     trial.running = true;
   }
@@ -221,8 +226,7 @@ class Controller {
   void Finish(Open& trial, TrialState state) {
     CopyMetricsOf(trial);
     trial.record.state = state;
-    trial.record.end =
-        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    trial.record.end = UnixSeconds();
     store_.Finish(trial.record);
     const TrialRecord record = std::move(trial.record);
     open_.erase(record.number);
