@@ -29,7 +29,10 @@ struct NetFlags {
 
 data::Splits OpenData(const std::string& name, uint64_t seed) {
   const bool folder = std::filesystem::is_directory(name);
-  return data::OpenSplits({.kind = folder ? "image-folder" : name, .path = folder ? name : ""}, seed);
+  const nlohmann::json quoted = name;
+  const ConfigFile table = ConfigFile::ParseToml(
+      folder ? fmt::format("kind = \"image-folder\"\npath = {}", quoted.dump()) : fmt::format("kind = {}", quoted.dump()), "--data");
+  return data::OpenSplits(data::ReadDataConfig(table.root()), seed);
 }
 
 // The network made to fit the data: its classes, and its image channels.

@@ -188,7 +188,8 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
                                                      .trials = config.trials,
                                                      .max_seconds = config.max_seconds,
                                                      .max_starts = 1 + config.max_retries,
-                                                     .objective = config.objective},
+                                                     .objective = config.objective,
+                                                     .latency_budget_us = config.target.latency_us},
                                                     hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();
   if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");

@@ -65,7 +65,7 @@ void ReferenceClock::Tick(double max_age) {
 }
 
 double UndisturbedUs(const engine::Timing& timing) {
-  constexpr double kMostJitter = 1.08;  // median / p10 on a machine of one's own is 1.01 to 1.05
+  constexpr double kMostJitter = 1.05;  // median / p10 on a machine of one's own is 1.01 to 1.03
   return std::min(timing.median_us, kMostJitter * timing.p10_us);
 }
 

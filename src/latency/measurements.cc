@@ -175,13 +175,15 @@ Lut Measurements::Solve(const Drift& drift) const {
     entry.spread = RelativeSpread(samples[k]);
     entry.samples += keys_[k].samples;
   }
-  std::vector<double> rest;
+  std::vector<double> rest, trust;
   for (size_t r = 0; r < rows_.size(); ++r) {
+    const double total = rows_[r].total_us * speed[r];
     double sum = 0;
     for (const auto& [key, us] : rows_[r].layers) sum += latency_us[key];
-    rest.push_back(rows_[r].total_us * speed[r] - sum);
+    rest.push_back(total - sum);
+    trust.push_back(1 / std::pow(rows_[r].noise * total, 2));
   }
-  lut.overhead_us = std::max(Median(rest), 0.0);
+  lut.overhead_us = std::max(WeightedMedian(rest, trust), 0.0);
   lut.noise_floor = drift.Spread();
   return lut;
 }

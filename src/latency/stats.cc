@@ -7,10 +7,16 @@
 namespace lathe::latency {
 namespace {
 
-std::vector<double> Ranks(std::span<const double> values) {
+// Indices of the values in ascending order.
+std::vector<size_t> Order(std::span<const double> values) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  std::ranges::sort(order, {}, [values](size_t i) { return values[i]; });
+  return order;
+}
+
+std::vector<double> Ranks(std::span<const double> values) {
+  const std::vector<size_t> order = Order(values);
   std::vector<double> ranks(values.size());
   for (size_t first = 0; first < order.size();) {
     size_t last = first;
@@ -35,6 +41,17 @@ double Quantile(std::vector<double> values, double q) {
 }
 
 double Median(std::vector<double> values) { return Quantile(std::move(values), 0.5); }
+
+double WeightedMedian(std::span<const double> values, std::span<const double> weights) {
+  const double half = 0.5 * std::accumulate(weights.begin(), weights.end(), 0.0);
+  const std::vector<size_t> order = Order(values);
+  double below = 0;
+  for (const size_t i : order) {
+    below += weights[i];
+    if (below >= half) return values[i];
+  }
+  return values[order.back()];
+}
 
 double RelativeSpread(const std::vector<double>& values) {
   if (values.size() < 2) return 0;

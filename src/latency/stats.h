@@ -12,6 +12,8 @@ namespace lathe::latency {
 // Linear interpolation between order statistics, q in [0, 1]. `values` must not be empty.
 double Quantile(std::vector<double> values, double q);
 double Median(std::vector<double> values);
+// The value with half of the weight on either side. Neither may be empty.
+double WeightedMedian(std::span<const double> values, std::span<const double> weights);
 // (p90 - p10) / median; 0 for fewer than two values.
 double RelativeSpread(const std::vector<double>& values);
 

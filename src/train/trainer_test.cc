@@ -1,0 +1,207 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/temp_folder_testing.h"
+
+namespace lathe::train {
+namespace {
+
+// Four classes of 12 x 12 stripes and blobs under noise.
+class Patterns final : public data::Dataset {
+ public:
+  explicit Patterns(int count, uint64_t seed = 1) : count_(count), seed_(seed) {}
+  int64_t size() const override { return count_; }
+  int channels() const override { return 1; }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  int Label(int64_t index) const override { return static_cast<int>(index % 4); }
+  bool InMemory() const override { return true; }
+  data::Image Load(int64_t index, int) const override {
+    Random random(SubSeed(seed_, "image", static_cast<uint64_t>(index)));
+    data::Image image{12, 12, 1, {}};
+    for (int y = 0; y < 12; ++y) {
+      for (int x = 0; x < 12; ++x) {
+        const int at[] = {y / 2 % 2, x / 2 % 2, (x + y) / 2 % 2, x > 3 && x < 9 && y > 3 && y < 9};
+        image.pixels.push_back(static_cast<uint8_t>(150 * at[Label(index)] + static_cast<int>(random.Below(100))));
+      }
+    }
+    return image;
+  }
+
+ private:
+  const int count_;
+  const uint64_t seed_;
+  std::vector<std::string> names_{"rows", "columns", "diagonals", "blobs"};
+};
+
+net::Network SmallNetwork() {
+  net::Network network{.name = "small", .input = {1, 12, 12}, .layers = {}};
+  net::Shape shape = network.input;
+  const auto add = [&](net::Layer layer) {
+    layer.in = shape;
+    network.layers.push_back(layer);
+    shape = network.layers.back().out();
+  };
+  add({.op = net::Op::kConv, .out_channels = 8, .stride = 2});
+  add({.op = net::Op::kFusedIrb, .out_channels = 8, .mid_channels = 16, .act = net::Activation::kSwish, .residual = true});
+  add({.op = net::Op::kIrb, .out_channels = 16, .stride = 2, .mid_channels = 24, .se_channels = 4});
+  add({.op = net::Op::kTail, .out_channels = 4, .mid_channels = 24});
+  return network;
+}
+
+class TrainTest : public testing::Test {
+ protected:
+  TrainTest() {
+    options_.preprocessing = {.resolution = 12, .channels = 1};
+    options_.recipe.epochs = 3;
+    options_.recipe.batch = 16;
+    options_.recipe.learning_rate = 0.05;
+  }
+  TrainResult Run() { return Train(network_, train_, evaluation_, options_); }
+
+  const net::Network network_ = SmallNetwork();
+  const std::shared_ptr<const data::Dataset> train_ = std::make_shared<Patterns>(192);
+  const std::shared_ptr<const data::Dataset> evaluation_ = std::make_shared<Patterns>(60, 2);
+  const TempFolder folder_;
+  TrainOptions options_;
+};
+
+void ExpectSameWeights(const net::Weights& a, const net::Weights& b) {
+  ASSERT_EQ(a.tensors.size(), b.tensors.size());
+  for (const auto& [name, tensor] : a.tensors) EXPECT_EQ(tensor.values, b.at(name).values) << name;
+}
+
+TEST_F(TrainTest, LearnsSeparablePatterns) {
+  options_.recipe.epochs = 8;
+  for (const bool bf16 : {false, true}) {
+    options_.recipe.bf16 = bf16;
+    std::vector<EpochMetrics> seen;
+    options_.on_epoch = [&](const EpochMetrics& metrics) { seen.push_back(metrics); };
+    const TrainResult result = Run();
+    EXPECT_FALSE(result.interrupted);
+    EXPECT_GT(result.accuracy, 0.95) << bf16;
+    EXPECT_LT(result.loss, 0.3) << bf16;
+    EXPECT_EQ(result.images_seen, 8 * 192);
+    ASSERT_EQ(seen.size(), 8u);
+    EXPECT_EQ(seen.back().epoch, 8);
+    EXPECT_LT(seen.back().train_loss, seen.front().train_loss / 3);
+    EXPECT_EQ(seen.back().accuracy, result.accuracy);
+  }
+}
+
+TEST_F(TrainTest, EveryOptimizerLearns) {
+  options_.recipe.epochs = 6;
+  options_.recipe.ema = 0.9;
+  options_.recipe.clip_norm = 5;
+  options_.evaluate_every_epoch = false;
+  for (const auto& [optimizer, rate] : {std::pair{Optimizer::kAdamW, 0.01}, std::pair{Optimizer::kRmsPropTf, 0.01}}) {
+    options_.recipe.optimizer = optimizer;
+    options_.recipe.learning_rate = rate;
+    const TrainResult result = Run();
+    EXPECT_GT(result.accuracy, 0.9) << static_cast<int>(optimizer);
+    EXPECT_EQ(result.epochs.size(), 1u);  // judged at the end only
+  }
+}
+
+TEST_F(TrainTest, ReturnedWeightsGiveTheReportedAccuracy) {
+  options_.recipe.ema = 0.8;  // then the averaged weights are the result
+  const TrainResult result = Run();
+  TrainedModel model(network_, result.weights, 1);
+  data::Loader loader(evaluation_, {.preprocessing = options_.preprocessing, .augmentation = {}, .batch = 60});
+  data::Batch batch;
+  ASSERT_TRUE(loader.Next(batch));
+  const std::vector<float> logits = model.Logits(batch.images, 60);
+  double correct = 0, loss = 0;
+  for (size_t i = 0; i < 60; ++i) {
+    const auto row = logits.begin() + static_cast<std::ptrdiff_t>(4 * i);
+    correct += std::max_element(row, row + 4) - row == batch.labels[i] ? 1 : 0;
+    double sum = 0;
+    for (size_t c = 0; c < 4; ++c) sum += std::exp(static_cast<double>(row[static_cast<std::ptrdiff_t>(c)]));
+    loss += std::log(sum) - static_cast<double>(row[batch.labels[i]]);
+  }
+  EXPECT_DOUBLE_EQ(result.accuracy, correct / 60);
+  EXPECT_NEAR(result.loss, loss / 60, 1e-5);
+}
+
+TEST_F(TrainTest, StoppedAndResumedEqualsUninterrupted) {
+  options_.recipe.ema = 0.9;
+  options_.recipe.dropout = 0.2;
+  options_.recipe.drop_connect = 0.2;
+  options_.recipe.augmentation = {.flip = true, .pad_crop = 1};
+  for (const Optimizer optimizer : {Optimizer::kSgd, Optimizer::kRmsPropTf}) {
+    options_.recipe.optimizer = optimizer;
+    options_.checkpoint.clear();
+    options_.stop = nullptr;
+    const TrainResult whole = Run();
+
+    options_.checkpoint = folder_ / fmt::format("checkpoint{}", static_cast<int>(optimizer));
+    TrainResult part;
+    int runs = 0;
+    do {
+      int steps = 0;
+      options_.stop = [&] { return ++steps > 8; };  // 12 steps are an epoch
+      part = Run();
+      ASSERT_LT(++runs, 10);
+    } while (part.interrupted);
+    EXPECT_EQ(runs, 5);
+    ExpectSameWeights(part.weights, whole.weights);
+    EXPECT_EQ(part.loss, whole.loss);
+    ASSERT_EQ(part.epochs.size(), whole.epochs.size());
+    for (size_t i = 0; i < whole.epochs.size(); ++i) {
+      EXPECT_EQ(part.epochs[i].train_loss, whole.epochs[i].train_loss);
+      EXPECT_EQ(part.epochs[i].accuracy, whole.epochs[i].accuracy);
+      if (i > 0) EXPECT_GT(part.epochs[i].seconds, part.epochs[i - 1].seconds);
+    }
+    const TrainResult again = Run();  // nothing left to do
+    ExpectSameWeights(again.weights, whole.weights);
+  }
+}
+
+TEST_F(TrainTest, SameSeedSameResult) {
+  options_.recipe.epochs = 1;
+  const TrainResult first = Run(), second = Run();
+  ExpectSameWeights(first.weights, second.weights);
+  options_.seed = 2;
+  EXPECT_NE(Run().loss, first.loss);
+}
+
+TEST_F(TrainTest, FractionalEpochsAndPartsOfTheSet) {
+  options_.recipe.epochs = 2.5;
+  options_.recipe.images_per_epoch = 64;
+  const TrainResult result = Run();
+  EXPECT_EQ(result.images_seen, 160);
+  EXPECT_EQ(result.epochs.size(), 3u);
+}
+
+TEST_F(TrainTest, RefusesAForeignOrDamagedCheckpoint) {
+  options_.recipe.epochs = 1;
+  options_.checkpoint = folder_ / "checkpoint";
+  Run();
+  options_.recipe.learning_rate = 0.07;
+  ExpectError(ErrorKind::kInput, "checkpoint: belongs to another network, recipe", [&] { Run(); });
+  WriteFileAtomically(options_.checkpoint, ReadFile(options_.checkpoint).substr(0, 3000));
+  ExpectError(ErrorKind::kInput, "checkpoint", [&] { Run(); });
+}
+
+TEST_F(TrainTest, SaysWhenItDiverges) {
+  options_.recipe.optimizer = Optimizer::kSgd;
+  options_.recipe.learning_rate = 1e3;
+  options_.recipe.warmup = 0;
+  options_.recipe.weight_decay = 1;
+  ExpectError(ErrorKind::kInput, "lower learning_rate (it is 1000)", [&] { Run(); });
+}
+
+TEST_F(TrainTest, SaysWhatDoesNotFit) {
+  options_.preprocessing.resolution = 14;
+  ExpectError(ErrorKind::kInput, "the network takes images of 12 x 12 x 1, the data gives 14 x 14 x 1", [&] { Run(); });
+  options_.preprocessing.resolution = 12;
+  const net::Network two = net::WithClasses(network_, 2);
+  ExpectError(ErrorKind::kInput, "the network has 2 classes, the data set 4", [&] { Train(two, train_, evaluation_, options_); });
+}
+
+}  // namespace
+}  // namespace lathe::train
