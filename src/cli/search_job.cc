@@ -39,11 +39,9 @@ void StopIfRequested() {
 
 latency::Lut MeasureLayers(const StudyContext& context) {
   const study::StudyConfig& config = context.config;
-  if (!config.lut_file.empty()) {
-    latency::Lut lut = latency::ReadLut(config.lut_file);
-    latency::CheckTarget(lut, context.engine->Target(), config.lut_file);
-    latency::WriteLut(context.options.folder / "lut.json", lut);
-    return lut;
+  if (context.given_lut) {
+    latency::WriteLut(context.options.folder / "lut.json", *context.given_lut);
+    return *context.given_lut;
   }
   const fs::path file = context.options.folder / "lut.json";
   if (fs::exists(file)) {
@@ -224,12 +222,19 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
   const space::SearchSpace::Head head{.channels = splits.train->channels(),
                                       .classes = static_cast<int>(splits.train->class_names().size())};
+  std::unique_ptr<engine::Engine> engine = MakeEngine(config.target.engine, config.target.options);
+  std::optional<latency::Lut> given_lut;
+  if (!config.lut_file.empty()) {
+    given_lut = latency::ReadLut(config.lut_file);
+    latency::CheckTarget(*given_lut, engine->Target(), config.lut_file);
+  }
   return {.config = config,
           .options = options,
           .space = std::move(space),
           .head = head,
           .splits = std::move(splits),
-          .engine = MakeEngine(config.target.engine, config.target.options)};
+          .engine = std::move(engine),
+          .given_lut = std::move(given_lut)};
 }
 
 void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number, const std::string& kind,

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "data/dataset.h"
 #include "engine/engine.h"
@@ -31,6 +32,7 @@ struct StudyContext {
   space::SearchSpace::Head head;
   data::Splits splits;
   std::unique_ptr<engine::Engine> engine;
+  std::optional<latency::Lut> given_lut;   // of [latency] file
 
   std::unique_ptr<study::Executor> MakeExecutor() const;
 };

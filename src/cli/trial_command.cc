@@ -1,6 +1,7 @@
 // lathe trial DIR: what executors start. Runs one trial in its folder, continuing from its checkpoint if there is one.
 #include <spdlog/spdlog.h>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "cli/common.h"
@@ -17,11 +18,17 @@ int RunTrial(const fs::path& folder) {
     spdlog::info("trial {} has its result already", spec.number);
     return study::kTrialDone;
   }
-  TrainEvaluator evaluator;
-  const std::optional<study::TrialResult> result = evaluator.Evaluate(folder, spec, &StopRequested);
-  if (!result) return study::kTrialContinueMe;
-  study::WriteResult(folder, *result);
-  return study::kTrialDone;
+  try {
+    TrainEvaluator evaluator;
+    const std::optional<study::TrialResult> result = evaluator.Evaluate(folder, spec, &StopRequested);
+    if (!result) return study::kTrialContinueMe;
+    study::WriteResult(folder, *result);
+    return study::kTrialDone;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kIo) throw;
+    spdlog::error("{}", error.what());
+    return study::kTrialIoError;
+  }
 }
 
 }  // namespace

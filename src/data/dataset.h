@@ -1,4 +1,5 @@
-// Labelled images: IDX (MNIST family), CIFAR binary, ImageFolder (JPEG, PNG). A Dataset is immutable and thread-safe.
+// Labelled images: IDX (MNIST family), CIFAR binary, ImageFolder (JPEG, PNG). A Dataset is
+// immutable and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -24,32 +25,38 @@ class Dataset {
   virtual int channels() const = 0;
   virtual const std::vector<std::string>& class_names() const = 0;
   virtual int Label(int64_t index) const = 0;
-  // Decodes one image, at least `min_side` px on its shorter side where the format allows a cheaper scaled decode (0: full
-  // size). Throws kInput naming the file.
+  // Decodes one image, at least `min_side` px on its shorter side where the format allows a cheaper
+  // scaled decode (0: full size). Throws kInput naming the file.
   virtual Image Load(int64_t index, int min_side = 0) const = 0;
   // True if Load() is a copy from memory, so that nothing is gained by caching its result.
   virtual bool InMemory() const { return false; }
 };
 
-// IDX files, gzipped or not, as Debian's dataset-fashion-mnist ships them. Throws kInput for a missing, truncated or mismatched
-// file: which one, expected and found sizes, and how to get the data.
-std::shared_ptr<const Dataset> OpenIdx(const std::filesystem::path& images, const std::filesystem::path& labels, std::vector<std::string> class_names);
+// IDX files, gzipped or not, as Debian's dataset-fashion-mnist ships them. Throws kInput for a
+// missing, truncated or mismatched file: which one, expected and found sizes, and how to get the
+// data.
+std::shared_ptr<const Dataset> OpenIdx(const std::filesystem::path& images,
+                                       const std::filesystem::path& labels,
+                                       std::vector<std::string> class_names);
 // Folder/<class>/<picture>. Unreadable files are found on Load().
 std::shared_ptr<const Dataset> OpenImageFolder(const std::filesystem::path& folder);
 // CIFAR-10/100 binary batches.
-std::shared_ptr<const Dataset> OpenCifar(const std::vector<std::filesystem::path>& files, std::vector<std::string> class_names);
+std::shared_ptr<const Dataset> OpenCifar(const std::vector<std::filesystem::path>& files,
+                                         std::vector<std::string> class_names);
 
 // The rows `indices` of a data set, in that order.
-std::shared_ptr<const Dataset> Subset(std::shared_ptr<const Dataset> all, std::vector<int64_t> indices);
+std::shared_ptr<const Dataset> Subset(std::shared_ptr<const Dataset> all,
+                                      std::vector<int64_t> indices);
 
-// What a study trains on. `search_train`/`search_val` split the training part (stratified, seeded); finalists train on all of
-// `train` and are judged on `test`, which the search never sees.
+// What a study trains on. `search_train`/`search_val` split the training part (stratified, seeded);
+// finalists train on all of `train` and are judged on `test`, which the search never sees.
 struct Splits {
   std::shared_ptr<const Dataset> train, test, search_train, search_val;
 };
 
 // The [data] table of a study:
-//   kind = "fashion-mnist" | "idx" | "image-folder" | "cifar";  path = "...";  validation = 5000 (count) or 0.1 (share)
+//   kind = "fashion-mnist" | "idx" | "image-folder" | "cifar";  path = "...";  validation = 5000
+//   (count) or 0.1 (share)
 // "fashion-mnist" defaults to where Debian's package puts it.
 struct DataConfig {
   std::string kind;
@@ -57,7 +64,7 @@ struct DataConfig {
   double validation = 0.1;
 };
 DataConfig ReadDataConfig(const Config& table);  // does not touch the files
-std::string ToToml(const DataConfig& config);                  // the [data] table that reads back the same
+std::string ToToml(const DataConfig& config);    // the [data] table that reads back the same
 Splits OpenSplits(const DataConfig& config, uint64_t seed);
 
 }  // namespace lathe::data

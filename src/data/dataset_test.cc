@@ -18,8 +18,8 @@ namespace lathe::data {
 namespace {
 
 std::string BigEndian(uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
-          static_cast<char>(value)};
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
+          static_cast<char>(value >> 8), static_cast<char>(value)};
 }
 
 // Image i is filled with pixel values i, i + 1, ...
@@ -59,8 +59,8 @@ class IdxTest : public testing::Test {
     WriteFileAtomically(folder_ / "labels", labels);
     return OpenIdx(folder_ / "images", folder_ / "labels", std::move(names));
   }
-  void ExpectFailure(const std::string& message, const std::string& images, const std::string& labels,
-                     std::vector<std::string> names = {}) {
+  void ExpectFailure(const std::string& message, const std::string& images,
+                     const std::string& labels, std::vector<std::string> names = {}) {
     ExpectError(ErrorKind::kInput, message, [&] { Open(images, labels, names); });
   }
   TempFolder folder_;
@@ -88,20 +88,26 @@ TEST_F(IdxTest, ExplainsDamagedFiles) {
                 images.substr(0, images.size() - 10), labels);
   ExpectFailure("has more content than the 80 bytes", images + "x", labels);
   const std::string zipped = Gzip(images);
-  ExpectFailure("images: damaged or truncated gzip file", zipped.substr(0, zipped.size() - 12), labels);
+  ExpectFailure("images: damaged or truncated gzip file", zipped.substr(0, zipped.size() - 12),
+                labels);
   std::string flipped = zipped;
-  flipped[flipped.size() - 6] = static_cast<char>(flipped[flipped.size() - 6] ^ 0x55);  // its checksum
+  flipped[flipped.size() - 6] =
+      static_cast<char>(flipped[flipped.size() - 6] ^ 0x55);  // its checksum
   ExpectFailure("images: damaged or truncated gzip file", flipped, labels);
   ExpectFailure("has 5 images but", images, IdxLabels(4, 2));
   ExpectFailure("has label 1, but there are 1 classes", images, labels, {"only"});
   ExpectFailure("ends inside its header", images.substr(0, 9), labels);
-  ExpectFailure("impossible size", BigEndian(0x803) + BigEndian(0xffffffff) + BigEndian(0xffff) + BigEndian(0xffff), labels);
+  ExpectFailure("impossible size",
+                BigEndian(0x803) + BigEndian(0xffffffff) + BigEndian(0xffff) + BigEndian(0xffff),
+                labels);
   ExpectFailure("expected magic", "", labels);
 }
 
 TEST_F(IdxTest, AMissingFileSaysHowToGetIt) {
-  ExpectError(ErrorKind::kInput, "nowhere.gz: no such file; Fashion-MNIST comes with `apt-get install dataset-fashion-mnist`",
-              [&] { OpenIdx(folder_ / "nowhere.gz", folder_ / "labels", {}); });
+  ExpectError(
+      ErrorKind::kInput,
+      "nowhere.gz: no such file; Fashion-MNIST comes with `apt-get install dataset-fashion-mnist`",
+      [&] { OpenIdx(folder_ / "nowhere.gz", folder_ / "labels", {}); });
 }
 
 TEST(CifarTest, ReadsTenAndHundredClassRecords) {
@@ -109,7 +115,8 @@ TEST(CifarTest, ReadsTenAndHundredClassRecords) {
   for (const size_t label_bytes : {size_t{1}, size_t{2}}) {
     std::string record(label_bytes + 3072, '\0');
     record[label_bytes - 1] = 7;
-    for (size_t c = 0; c < 3; ++c) record[label_bytes + 1024 * c + 33] = static_cast<char>(10 * (c + 1));  // row 1, column 1
+    for (size_t c = 0; c < 3; ++c)
+      record[label_bytes + 1024 * c + 33] = static_cast<char>(10 * (c + 1));  // row 1, column 1
     WriteFileAtomically(folder / "batch", record + record);
     const auto data = OpenCifar({folder / "batch", folder / "batch"}, {});
     ASSERT_EQ(data->size(), 4);
@@ -120,7 +127,8 @@ TEST(CifarTest, ReadsTenAndHundredClassRecords) {
     EXPECT_EQ(pixel, (std::vector<uint8_t>{10, 20, 30}));
   }
   WriteFileAtomically(folder / "batch", std::string(3000, '\0'));
-  ExpectError(ErrorKind::kInput, "3000 bytes are no whole number of CIFAR-10", [&] { OpenCifar({folder / "batch"}, {}); });
+  ExpectError(ErrorKind::kInput, "3000 bytes are no whole number of CIFAR-10",
+              [&] { OpenCifar({folder / "batch"}, {}); });
 }
 
 // A picture of one colour, grey if `channels` is 1.
@@ -163,8 +171,11 @@ std::string EncodePng(int h, int w, spng_color_type type, size_t channels) {
   header.color_type = static_cast<uint8_t>(type);
   spng_set_ihdr(context, &header);
   std::vector<uint8_t> pixels(static_cast<size_t>(h) * static_cast<size_t>(w) * channels);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(40 * (i % channels + 1));
-  EXPECT_EQ(spng_encode_image(context, pixels.data(), pixels.size(), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE), 0);
+  for (size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<uint8_t>(40 * (i % channels + 1));
+  EXPECT_EQ(
+      spng_encode_image(context, pixels.data(), pixels.size(), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE),
+      0);
   size_t size = 0;
   int error = 0;
   void* out = spng_get_png_buffer(context, &size, &error);
@@ -174,7 +185,9 @@ std::string EncodePng(int h, int w, spng_color_type type, size_t channels) {
   return text;
 }
 
-std::vector<uint8_t> FirstPixel(const Image& image) { return {image.pixels.begin(), image.pixels.begin() + 3}; }
+std::vector<uint8_t> FirstPixel(const Image& image) {
+  return {image.pixels.begin(), image.pixels.begin() + 3};
+}
 
 TEST(ImageFolderTest, DecodesEveryKindToRgbInSortedClasses) {
   const TempFolder folder;
@@ -215,7 +228,8 @@ TEST(ImageFolderTest, DecodesJpegsNoLargerThanNeeded) {
 
 TEST(ImageFolderTest, ExplainsBadPictures) {
   const TempFolder folder;
-  const std::string jpeg = EncodeJpeg(64, 64, 3, 60), png = EncodePng(16, 16, SPNG_COLOR_TYPE_TRUECOLOR, 3);
+  const std::string jpeg = EncodeJpeg(64, 64, 3, 60),
+                    png = EncodePng(16, 16, SPNG_COLOR_TYPE_TRUECOLOR, 3);
   WriteFileAtomically(folder / "a/1.jpg", jpeg.substr(0, jpeg.size() - 30));
   WriteFileAtomically(folder / "a/2.jpg", jpeg.substr(0, 40));
   WriteFileAtomically(folder / "a/3.jpg", "GIF89a...");
@@ -234,11 +248,13 @@ TEST(ImageFolderTest, ExplainsBadPictures) {
 
 TEST(ImageFolderTest, ExplainsBadFolders) {
   const TempFolder folder;
-  ExpectError(ErrorKind::kInput, "nowhere: no such folder", [&] { OpenImageFolder(folder / "nowhere"); });
+  ExpectError(ErrorKind::kInput, "nowhere: no such folder",
+              [&] { OpenImageFolder(folder / "nowhere"); });
   WriteFileAtomically(folder / "a/x.png", "x");
   ExpectError(ErrorKind::kInput, "has 1 class folders", [&] { OpenImageFolder(folder.path()); });
   MakeFolder(folder / "b");
-  ExpectError(ErrorKind::kInput, "b: the class has no pictures", [&] { OpenImageFolder(folder.path()); });
+  ExpectError(ErrorKind::kInput, "b: the class has no pictures",
+              [&] { OpenImageFolder(folder.path()); });
 }
 
 TEST(ImageFolderTest, ReadsRealPhotographs) {
@@ -259,7 +275,8 @@ class SplitTest : public testing::Test {
   SplitTest() {
     for (const char* part : {"train", "t10k"}) {
       const uint32_t count = part[1] == 'r' ? 103 : 20;
-      WriteFileAtomically(folder_ / fmt::format("{}-images-idx3-ubyte.gz", part), Gzip(IdxImages(count, 2, 2)));
+      WriteFileAtomically(folder_ / fmt::format("{}-images-idx3-ubyte.gz", part),
+                          Gzip(IdxImages(count, 2, 2)));
       WriteFileAtomically(folder_ / fmt::format("{}-labels-idx1-ubyte", part), IdxLabels(count, 4));
     }
   }
@@ -307,7 +324,8 @@ TEST(SplitFolderTest, UsesTrainAndValOrSplitsOneFolder) {
   const TempFolder folder;
   const std::string png = EncodePng(3, 3, SPNG_COLOR_TYPE_TRUECOLOR, 3);
   for (const char* part : {"train/a", "train/b", "val/a", "val/b"}) {
-    for (int i = 0; i < 10; ++i) WriteFileAtomically(folder / fmt::format("{}/{}.png", part, i), png);
+    for (int i = 0; i < 10; ++i)
+      WriteFileAtomically(folder / fmt::format("{}/{}.png", part, i), png);
   }
   const DataConfig config{.kind = "image-folder", .path = folder.path(), .validation = 0.2};
   const Splits both = OpenSplits(config, 1);
@@ -323,7 +341,8 @@ TEST(SplitFolderTest, UsesTrainAndValOrSplitsOneFolder) {
   fs::remove_all(folder / "val/b");
   MakeFolder(folder / "val/c");
   WriteFileAtomically(folder / "val/c/0.png", png);
-  ExpectError(ErrorKind::kInput, "train/ has the classes a, b; val/ has a, c", [&] { OpenSplits(config, 1); });
+  ExpectError(ErrorKind::kInput, "train/ has the classes a, b; val/ has a, c",
+              [&] { OpenSplits(config, 1); });
 }
 
 TEST(DataConfigTest, ReadsBackWhatItWrites) {
@@ -337,14 +356,17 @@ TEST(DataConfigTest, ReadsBackWhatItWrites) {
   EXPECT_EQ(again.path, config.path);
   EXPECT_EQ(again.validation, config.validation);
   EXPECT_EQ(read("[data]\nkind = \"fashion-mnist\"\n").path, "/usr/share/datasets/fashion-mnist");
-  ExpectError(ErrorKind::kInput, "s.toml:3", [&] { read("[data]\nkind = \"idx\"\npaht = \"x\"\npath = \"y\"\n"); });
-  ExpectError(ErrorKind::kInput, "validation", [&] { read("[data]\nkind = \"idx\"\npath = \"x\"\nvalidation = 1.5\n"); });
+  ExpectError(ErrorKind::kInput, "s.toml:3",
+              [&] { read("[data]\nkind = \"idx\"\npaht = \"x\"\npath = \"y\"\n"); });
+  ExpectError(ErrorKind::kInput, "validation",
+              [&] { read("[data]\nkind = \"idx\"\npath = \"x\"\nvalidation = 1.5\n"); });
 }
 
 TEST(FashionMnistTest, OpensTheDebianPackage) {
   const fs::path folder = "/usr/share/datasets/fashion-mnist";
   if (!fs::exists(folder)) GTEST_SKIP() << "dataset-fashion-mnist is not installed";
-  const Splits splits = OpenSplits({.kind = "fashion-mnist", .path = folder, .validation = 5000}, 1);
+  const Splits splits =
+      OpenSplits({.kind = "fashion-mnist", .path = folder, .validation = 5000}, 1);
   EXPECT_EQ(splits.train->size(), 60000);
   EXPECT_EQ(splits.test->size(), 10000);
   EXPECT_EQ(splits.search_train->size(), 55000);

@@ -76,8 +76,7 @@ IdxFile ReadIdx(const fs::path& path, int dimensions, std::string_view what) {
       magic[3] != dimensions) {
     throw Error(ErrorKind::kInput,
                 "{}: not an IDX file of {}: expected magic 0x0000080{}, found 0x{:02x}",
-                path.string(), what, dimensions,
-                fmt::join(std::span(magic).first(magic_size), ""));
+                path.string(), what, dimensions, fmt::join(std::span(magic).first(magic_size), ""));
   }
   IdxFile file;
   uint64_t total = 1;
@@ -108,8 +107,9 @@ IdxFile ReadIdx(const fs::path& path, int dimensions, std::string_view what) {
   }
   uint8_t extra = 0;
   if (reader.Read(&extra, 1) != 0) {
-    throw Error(ErrorKind::kInput, "{}: has more content than the {} bytes its header promises ({})",
-                path.string(), total, fmt::join(file.sizes, " x "));
+    throw Error(ErrorKind::kInput,
+                "{}: has more content than the {} bytes its header promises ({})", path.string(),
+                total, fmt::join(file.sizes, " x "));
   }
   return file;
 }

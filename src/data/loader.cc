@@ -17,8 +17,8 @@ namespace {
 
 constexpr int64_t kCacheBytes = int64_t{1} << 30;
 
-// Images decoded and resized as far as no random choice is involved. Each is kept in memory after its first use while the
-// cache has room: decoding a photograph takes longer than training on it.
+// Images decoded and resized as far as no random choice is involved. Each is kept in memory after
+// its first use while the cache has room: decoding a photograph takes longer than training on it.
 class Source {
  public:
   Source(std::shared_ptr<const Dataset> dataset, int resolution, bool random_crop)
@@ -49,13 +49,16 @@ class Source {
     Image image;
   };
 
-  bool IsReady(const Image& image) const { return image.h == resolution_ && image.w == resolution_; }
+  bool IsReady(const Image& image) const {
+    return image.h == resolution_ && image.w == resolution_;
+  }
 
   // Twice the resolution leaves enough pixels in the smallest random crop.
   int SourceSide() const { return random_crop_ ? 2 * resolution_ : resolution_; }
 
   Image Prepare(Image image) const {
-    if (!random_crop_) return CentreCrop(ResizeShorterSide(std::move(image), resolution_), resolution_);
+    if (!random_crop_)
+      return CentreCrop(ResizeShorterSide(std::move(image), resolution_), resolution_);
     if (std::min(image.h, image.w) <= SourceSide()) return image;
     return ResizeShorterSide(std::move(image), SourceSide());
   }
@@ -78,8 +81,10 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
   Preprocessing result{.resolution = resolution, .channels = train.channels()};
   const auto channels = static_cast<size_t>(result.channels);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t index = i * train.size() / count;  // spread evenly: data sets are often sorted by class
-    const Image image = CentreCrop(ResizeShorterSide(train.Load(index, resolution), resolution), resolution);
+    const int64_t index =
+        i * train.size() / count;  // spread evenly: data sets are often sorted by class
+    const Image image =
+        CentreCrop(ResizeShorterSide(train.Load(index, resolution), resolution), resolution);
     for (size_t at = 0; at < image.pixels.size(); at += channels) {
       for (size_t c = 0; c < channels; ++c) {
         const double value = image.pixels[at + c] / 255.0;
@@ -93,7 +98,8 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
     const double mean = sum[c] / pixels;
     const double deviation = std::sqrt(std::max(0.0, squares[c] / pixels - mean * mean));
     result.mean[c] = static_cast<float>(mean);
-    result.std[c] = static_cast<float>(std::max(deviation, 1e-3));  // a constant channel divides by something
+    result.std[c] =
+        static_cast<float>(std::max(deviation, 1e-3));  // a constant channel divides by something
   }
   return result;
 }
@@ -101,7 +107,8 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
 Augmentation ReadAugmentation(const Config& table) {
   Augmentation augmentation;
   augmentation.flip = table.Bool("flip", false);
-  augmentation.pad_crop = static_cast<int>(table.Int("pad_crop", {.fallback = 0, .min = 0, .max = 256}));
+  augmentation.pad_crop =
+      static_cast<int>(table.Int("pad_crop", {.fallback = 0, .min = 0, .max = 256}));
   augmentation.random_erasing = table.Real("random_erasing", {.fallback = 0, .min = 0, .max = 1});
   augmentation.random_resized_crop = table.Bool("random_resized_crop", false);
   table.Finish();
@@ -116,14 +123,16 @@ struct Loader::Impl {
         source(dataset, options.preprocessing.resolution, RandomCrop()) {
     if (dataset->size() == 0) throw Error(ErrorKind::kInput, "the data set is empty");
     if (dataset->channels() != 1 && dataset->channels() != options.preprocessing.channels) {
-      throw Error(ErrorKind::kInput, "the data set has {} channels, the network takes {}", dataset->channels(),
-                  options.preprocessing.channels);
+      throw Error(ErrorKind::kInput, "the data set has {} channels, the network takes {}",
+                  dataset->channels(), options.preprocessing.channels);
     }
     // A set smaller than a batch is one batch: dropping it would leave nothing to train on.
-    options.batch = static_cast<int>(std::min<int64_t>(std::max(1, options.batch), dataset->size()));
+    options.batch =
+        static_cast<int>(std::min<int64_t>(std::max(1, options.batch), dataset->size()));
     order.resize(static_cast<size_t>(dataset->size()));
     if (options.threads > 0) {
-      prefetcher.emplace(options.threads, [this](int64_t number, Batch& batch) { Fill(number, batch); });
+      prefetcher.emplace(options.threads,
+                         [this](int64_t number, Batch& batch) { Fill(number, batch); });
     }
   }
 
@@ -140,7 +149,8 @@ struct Loader::Impl {
     next = first_batch;
     std::iota(order.begin(), order.end(), int64_t{0});
     const auto stream = static_cast<uint64_t>(epoch);
-    if (options.training) Random(SubSeed(options.seed, "order", stream)).Shuffle(std::span<int64_t>(order));
+    if (options.training)
+      Random(SubSeed(options.seed, "order", stream)).Shuffle(std::span<int64_t>(order));
     epoch_seed = SubSeed(options.seed, "augmentation", stream);
     if (prefetcher) prefetcher->SetRange(next, Batches());
   }

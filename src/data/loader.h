@@ -1,5 +1,5 @@
-// Batches for training and evaluation: resize, augmentation, normalisation, on worker threads ahead of the consumer. The same
-// (seed, epoch, index) gives the same pixels, whatever the thread count.
+// Batches for training and evaluation: resize, augmentation, normalisation, on worker threads ahead
+// of the consumer. The same (seed, epoch, index) gives the same pixels, whatever the thread count.
 #pragma once
 
 #include <array>
@@ -13,7 +13,8 @@
 
 namespace lathe::data {
 
-// How pixels become numbers; stored beside the weights, since a deployed model needs it too. y = (x/255 - mean) / std.
+// How pixels become numbers; stored beside the weights, since a deployed model needs it too. y =
+// (x/255 - mean) / std.
 struct Preprocessing {
   int resolution = 28;
   int channels = 1;
@@ -24,25 +25,25 @@ struct Preprocessing {
 Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int samples = 5000);
 
 struct Augmentation {
-  bool flip = false;             // horizontal, p = 0.5
-  int pad_crop = 0;              // random shift by up to this many pixels (zero padding)
-  double random_erasing = 0;     // probability
+  bool flip = false;                 // horizontal, p = 0.5
+  int pad_crop = 0;                  // random shift by up to this many pixels (zero padding)
+  double random_erasing = 0;         // probability
   bool random_resized_crop = false;  // scale 0.35-1, ratio 3/4-4/3
 };
 Augmentation ReadAugmentation(const Config& table);
 
 struct LoaderOptions {
   Preprocessing preprocessing;
-  Augmentation augmentation;     // ignored when !training
+  Augmentation augmentation;  // ignored when !training
   int batch = 128;
-  int threads = 0;               // 0: in the caller's thread
+  int threads = 0;  // 0: in the caller's thread
   uint64_t seed = 0;
-  bool training = false;         // shuffles, augments, drops the incomplete last batch
+  bool training = false;  // shuffles, augments, drops the incomplete last batch
 };
 
 struct Batch {
   int count = 0;
-  std::vector<float> images;     // NHWC (channels-last), count*h*w*c
+  std::vector<float> images;  // NHWC (channels-last), count*h*w*c
   std::vector<int64_t> labels;
 };
 
@@ -52,10 +53,10 @@ class Loader {
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
   ~Loader();
   int64_t batches_per_epoch() const;
-  // Order and augmentation depend on (seed, epoch). `first_batch` continues in the middle of an epoch.
-  // Without a call, Next() starts at epoch 0.
+  // Order and augmentation depend on (seed, epoch). `first_batch` continues in the middle of an
+  // epoch. Without a call, Next() starts at epoch 0.
   void StartEpoch(int epoch, int64_t first_batch = 0);
-  bool Next(Batch& batch);       // false at the end of the epoch
+  bool Next(Batch& batch);  // false at the end of the epoch
 
  private:
   struct Impl;

@@ -14,10 +14,12 @@ namespace {
 
 // Image i has label i % 10 and pixels (i + position) % 256; 0 occurs only where that wraps round.
 std::shared_ptr<const Dataset> Numbered(int count, int side, int channels) {
-  InMemoryImages images{.h = side, .w = side, .c = channels, .pixels = {}, .labels = {}, .class_names = {}};
+  InMemoryImages images{
+      .h = side, .w = side, .c = channels, .pixels = {}, .labels = {}, .class_names = {}};
   for (int i = 0; i < count; ++i) {
     images.labels.push_back(i % 10);
-    for (int p = 0; p < side * side * channels; ++p) images.pixels.push_back(static_cast<uint8_t>(i + p));
+    for (int p = 0; p < side * side * channels; ++p)
+      images.pixels.push_back(static_cast<uint8_t>(i + p));
   }
   return MakeInMemory(std::move(images), "labels");
 }
@@ -35,32 +37,40 @@ std::vector<Batch> Epoch(Loader& loader, int epoch, int64_t first = 0) {
   return batches;
 }
 
-std::vector<Batch> Epoch(const LoaderOptions& options, const std::shared_ptr<const Dataset>& data, int epoch, int64_t first = 0) {
+std::vector<Batch> Epoch(const LoaderOptions& options, const std::shared_ptr<const Dataset>& data,
+                         int epoch, int64_t first = 0) {
   Loader loader(data, options);
   return Epoch(loader, epoch, first);
 }
 
 bool Same(const std::vector<Batch>& a, const std::vector<Batch>& b) {
-  return std::ranges::equal(a, b, [](const Batch& x, const Batch& y) { return x.images == y.images && x.labels == y.labels; });
+  return std::ranges::equal(a, b, [](const Batch& x, const Batch& y) {
+    return x.images == y.images && x.labels == y.labels;
+  });
 }
 
 TEST(LoaderTest, EvaluatesInOrderWithThePartialBatch) {
   const auto data = Numbered(10, 3, 1);
-  const auto batches = Epoch({.preprocessing = Raw(3, 1), .augmentation = {.flip = true, .pad_crop = 2}, .batch = 4}, data, 0);
+  const auto batches =
+      Epoch({.preprocessing = Raw(3, 1), .augmentation = {.flip = true, .pad_crop = 2}, .batch = 4},
+            data, 0);
   ASSERT_EQ(batches.size(), 3u);
   EXPECT_EQ(batches[2].count, 2);
   EXPECT_EQ(batches[1].labels, (std::vector<int64_t>{4, 5, 6, 7}));
-  for (size_t p = 0; p < 9; ++p) EXPECT_NEAR(batches[2].images[9 + p], 9 + static_cast<float>(p), 1e-3f);
+  for (size_t p = 0; p < 9; ++p)
+    EXPECT_NEAR(batches[2].images[9 + p], 9 + static_cast<float>(p), 1e-3f);
 }
 
 TEST(LoaderTest, TrainingShufflesAndDropsThePartialBatch) {
   const auto data = Numbered(103, 2, 1);
-  const LoaderOptions options{.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 10, .seed = 3, .training = true};
+  const LoaderOptions options{
+      .preprocessing = Raw(2, 1), .augmentation = {}, .batch = 10, .seed = 3, .training = true};
   const auto batches = Epoch(options, data, 0);
   ASSERT_EQ(batches.size(), 10u);
   std::vector<int> seen;
   for (const Batch& batch : batches) {
-    for (size_t i = 0; i < 10; ++i) seen.push_back(static_cast<int>(std::lround(batch.images[4 * i])));
+    for (size_t i = 0; i < 10; ++i)
+      seen.push_back(static_cast<int>(std::lround(batch.images[4 * i])));
   }
   EXPECT_FALSE(std::ranges::is_sorted(seen));
   std::ranges::sort(seen);
@@ -71,7 +81,10 @@ TEST(LoaderTest, TrainingShufflesAndDropsThePartialBatch) {
 TEST(LoaderTest, SamePixelsWhateverTheThreadsAndTheStart) {
   const auto data = Numbered(200, 12, 3);
   LoaderOptions options{.preprocessing = Raw(8, 3),  // resized: through the cache
-                        .augmentation = {.flip = true, .pad_crop = 2, .random_erasing = 0.5, .random_resized_crop = true},
+                        .augmentation = {.flip = true,
+                                         .pad_crop = 2,
+                                         .random_erasing = 0.5,
+                                         .random_resized_crop = true},
                         .batch = 16,
                         .seed = 5,
                         .training = true};
@@ -91,13 +104,15 @@ TEST(LoaderTest, SamePixelsWhateverTheThreadsAndTheStart) {
 
 TEST(LoaderTest, ASmallSetIsOneBatch) {
   const auto data = Numbered(3, 2, 1);
-  Loader loader(data, {.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 8, .training = true});
+  Loader loader(data,
+                {.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 8, .training = true});
   EXPECT_EQ(loader.batches_per_epoch(), 1);
   EXPECT_EQ(Epoch(loader, 0)[0].count, 3);
 }
 
 TEST(LoaderTest, GreyImagesFillThreeChannels) {
-  const auto batches = Epoch({.preprocessing = Raw(2, 3), .augmentation = {}, .batch = 1}, Numbered(1, 2, 1), 0);
+  const auto batches =
+      Epoch({.preprocessing = Raw(2, 3), .augmentation = {}, .batch = 1}, Numbered(1, 2, 1), 0);
   const std::vector<float>& pixels = batches[0].images;
   ASSERT_EQ(pixels.size(), 12u);
   EXPECT_EQ(pixels[9], pixels[10]);
@@ -136,8 +151,12 @@ TEST(LoaderTest, ErrorsOfWorkersReachTheConsumer) {
 }
 
 TEST(PreprocessingTest, MeasuresMeanAndDeviation) {
-  InMemoryImages images{
-      .h = 1, .w = 1, .c = 3, .pixels = {0, 51, 9, 255, 153, 9}, .labels = {0, 0}, .class_names = {}};
+  InMemoryImages images{.h = 1,
+                        .w = 1,
+                        .c = 3,
+                        .pixels = {0, 51, 9, 255, 153, 9},
+                        .labels = {0, 0},
+                        .class_names = {}};
   const auto data = MakeInMemory(std::move(images), "labels");
   const Preprocessing result = MeasurePreprocessing(*data, 1);
   EXPECT_EQ(result.channels, 3);

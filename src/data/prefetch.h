@@ -1,5 +1,5 @@
-// Makes numbered batches on worker threads, a few ahead of the one consumer, and hands them over in order. Private to this
-// module.
+// Makes numbered batches on worker threads, a few ahead of the one consumer, and hands them over in
+// order. Private to this module.
 #pragma once
 
 #include <condition_variable>
@@ -16,7 +16,8 @@ namespace lathe::data {
 
 class Prefetcher {
  public:
-  using Make = std::function<void(int64_t number, Batch& batch)>;  // called from several threads at once
+  using Make =
+      std::function<void(int64_t number, Batch& batch)>;  // called from several threads at once
 
   Prefetcher(int threads, Make make);
   ~Prefetcher();
@@ -26,7 +27,8 @@ class Prefetcher {
   // Drops what is under way, then makes [first, end). While no range is set nothing calls `make`.
   void SetRange(int64_t first, int64_t end);
   void Cancel() { SetRange(0, 0); }
-  // Blocks for the next batch and swaps it in (so that buffers go round). Rethrows what `make` threw for it.
+  // Blocks for the next batch and swaps it in (so that buffers go round). Rethrows what `make`
+  // threw for it.
   void Take(Batch& batch);
 
  private:

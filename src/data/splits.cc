@@ -161,10 +161,11 @@ DataConfig ReadDataConfig(const Config& table) {
   DataConfig config;
   config.kind = table.Choice("kind", kKinds);
   const bool fashion = config.kind == "fashion-mnist";
-  config.path = fashion ? table.String("path", std::string(kFashionMnistFolder))
-                        : table.String("path");
+  config.path =
+      fashion ? table.String("path", std::string(kFashionMnistFolder)) : table.String("path");
   config.validation = table.Real("validation", {.fallback = 0.1, .min = 0});
-  if (config.validation == 0 || (config.validation > 1 && std::trunc(config.validation) != config.validation)) {
+  if (config.validation == 0 ||
+      (config.validation > 1 && std::trunc(config.validation) != config.validation)) {
     table.Fail("validation", "should be a number of images, or a share between 0 and 1");
   }
   table.Finish();

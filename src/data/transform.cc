@@ -31,7 +31,8 @@ Image ResizeShorterSide(Image image, int side) {
   const int shorter = std::min(image.h, image.w);
   if (shorter == side) return image;
   const auto scaled = [&](int length) {
-    return std::max(side, static_cast<int>(std::lround(static_cast<double>(length) * side / shorter)));
+    return std::max(side,
+                    static_cast<int>(std::lround(static_cast<double>(length) * side / shorter)));
   };
   return Resize(View(image), scaled(image.h), scaled(image.w));
 }
@@ -43,7 +44,8 @@ Image CentreCrop(Image image, int side) {
   }
   const cv::Rect middle((image.w - side) / 2, (image.h - side) / 2, side, side);
   Image crop{side, side, image.c, {}};
-  crop.pixels.resize(static_cast<size_t>(side) * static_cast<size_t>(side) * static_cast<size_t>(image.c));
+  crop.pixels.resize(static_cast<size_t>(side) * static_cast<size_t>(side) *
+                     static_cast<size_t>(image.c));
   cv::Mat target = View(crop);
   View(image)(middle).copyTo(target);
   return crop;
@@ -71,12 +73,14 @@ PixelWriter::PixelWriter(const Preprocessing& preprocessing)
   }
   for (size_t c = 0; c < static_cast<size_t>(channels_); ++c) {
     for (size_t value = 0; value < 256; ++value) {
-      values_[c][value] = (static_cast<float>(value) / 255.0f - preprocessing.mean[c]) / preprocessing.std[c];
+      values_[c][value] =
+          (static_cast<float>(value) / 255.0f - preprocessing.mean[c]) / preprocessing.std[c];
     }
   }
 }
 
-void PixelWriter::Write(const Image& image, const Augmentation& augmentation, Random* random, float* out) const {
+void PixelWriter::Write(const Image& image, const Augmentation& augmentation, Random* random,
+                        float* out) const {
   int dx = 0, dy = 0;
   bool flip = false;
   if (random != nullptr) {
@@ -91,7 +95,8 @@ void PixelWriter::Write(const Image& image, const Augmentation& augmentation, Ra
   for (int y = 0; y < side_; ++y) {
     const int from = y + dy;
     const bool inside = from >= 0 && from < side_;
-    const uint8_t* row = inside ? image.pixels.data() + std::ptrdiff_t{from} * side_ * image.c : nullptr;
+    const uint8_t* row =
+        inside ? image.pixels.data() + std::ptrdiff_t{from} * side_ * image.c : nullptr;
     WriteRow(row, image.c, dx, flip, out + y * row_size);
   }
   if (random != nullptr && random->Uniform() < augmentation.random_erasing) Erase(*random, out);

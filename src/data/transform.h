@@ -1,4 +1,5 @@
-// From decoded pixels to network input: resize, crop, augment, normalise. Private to this module. Thread-safe.
+// From decoded pixels to network input: resize, crop, augment, normalise. Private to this module.
+// Thread-safe.
 #pragma once
 
 #include <array>
@@ -8,13 +9,15 @@
 
 namespace lathe::data {
 
-// The shorter side becomes `side`, the ratio stays. Averages when it shrinks, interpolates when it grows.
+// The shorter side becomes `side`, the ratio stays. Averages when it shrinks, interpolates when it
+// grows.
 Image ResizeShorterSide(Image image, int side);
 
 // The middle `side` x `side` pixels; no smaller image may come in.
 Image CentreCrop(Image image, int side);
 
-// A random part of 35-100 % of the area and ratio 3/4-4/3, resized to `side` x `side` (Szegedy et al. 2014).
+// A random part of 35-100 % of the area and ratio 3/4-4/3, resized to `side` x `side` (Szegedy et
+// al. 2014).
 Image RandomResizedCrop(const Image& image, int side, Random& random);
 
 // Pixels to floats by Preprocessing, with the cheap augmentations on the way.
@@ -22,9 +25,10 @@ class PixelWriter {
  public:
   explicit PixelWriter(const Preprocessing& preprocessing);
 
-  // `image` is resolution x resolution; a grey one fills all channels. `out`: resolution^2 * channels. No augmentation if
-  // `random` is null.
-  void Write(const Image& image, const Augmentation& augmentation, Random* random, float* out) const;
+  // `image` is resolution x resolution; a grey one fills all channels. `out`: resolution^2 *
+  // channels. No augmentation if `random` is null.
+  void Write(const Image& image, const Augmentation& augmentation, Random* random,
+             float* out) const;
 
  private:
   void WriteRow(const uint8_t* row, int channels, int dx, bool flip, float* out) const;

@@ -142,6 +142,7 @@ class LocalExecutor : public study::Executor {
     // Whatever way a cancelled one ended: that was our doing.
     end.continue_me = exit.code == study::kTrialContinueMe || (job.cancelled && !job.hangs);
     if (end.continue_me) return end;
+    end.io_error = exit.code == study::kTrialIoError;
     std::error_code ignored;
     const bool has_result = fs::exists(job.folder / "result.json", ignored);
     end.crashed = job.hangs || exit.code != study::kTrialDone || !has_result;

@@ -49,7 +49,7 @@ TEST(RenderReport, HostileNamesStayText) {
 
 TEST(RenderReport, ShowsTheNumbers) {
   const std::string html = RenderReport(Example());
-  for (const char* part : {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "conv 1x28x28"}) {
+  for (const char* part : {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 1x28x28 → 16"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }
@@ -57,6 +57,26 @@ TEST(RenderReport, ShowsTheNumbers) {
 TEST(RenderReport, FrontHoldsOnlyUnbeatenTrials) {
   const nlohmann::json data = EmbeddedData(RenderReport(Example()));
   EXPECT_EQ(data["front"], nlohmann::json({2}));  // faster and better than trial 0; trial 1 failed
+}
+
+TEST(RenderReport, UnfinishedStudyShowsNoEmptyPlotsOrNumbers) {
+  ReportData data = Example();
+  data.networks.clear();
+  std::string html = RenderReport(data);
+  EXPECT_NE(html.find("best trial so far, trial 2"), std::string::npos);
+  EXPECT_NE(html.find("of 3 trials complete, 1 failed"), std::string::npos);
+  EXPECT_EQ(html.find("id=\"curves\""), std::string::npos);
+  EXPECT_NE(html.find("<td class=\"text state FAIL\">FAIL</td><td>–</td><td>–</td><td>0.190</td>"), std::string::npos);
+  data.trials.resize(0);
+  html = RenderReport(data);
+  EXPECT_NE(html.find("No trial is complete yet"), std::string::npos);
+  EXPECT_EQ(html.find("id=\"front\""), std::string::npos);
+}
+
+TEST(RenderReport, ComparesWithTheBestBaselineInTheBudget) {
+  ReportData data = Example();
+  data.networks.push_back({.name = "too slow", .accuracy = 0.99, .measured_us = 251});
+  EXPECT_NE(RenderReport(data).find("<b>+2.34</b>"), std::string::npos);
 }
 
 TEST(RenderReport, AsksForNothingFromOutside) {

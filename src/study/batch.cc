@@ -67,6 +67,7 @@ class Batch {
     for (size_t job = 0; job < jobs_.size(); ++job) {
       if (jobs_[job].number != end.trial || results_[job]) continue;
       if (Collect(job)) return;
+      if (end.io_error) throw DiskError(jobs_[job].folder);
       if (!end.continue_me && ++starts_[job] >= options_.max_starts) {
         FinishJob(job, {.number = end.trial,
                         .ok = false,

@@ -160,6 +160,7 @@ class Controller {
       waiting_.push_back(job.trial);
       return;
     }
+    if (job.io_error) throw DiskError(found->second.folder);
     Crash(found->second, job.reason.empty() ? "ended without a result" : job.reason);
   }
 

@@ -163,4 +163,15 @@ std::vector<MetricLine> ReadMetrics(const fs::path& folder) {
   return lines;
 }
 
+Error DiskError(const fs::path& trial_folder) {
+  constexpr uintmax_t kNoRoom = 1 << 20;  // less than any checkpoint needs
+  std::error_code unknown;
+  const fs::space_info space = fs::space(trial_folder, unknown);
+  const bool full = !unknown && space.available < kNoRoom;
+  return Error(ErrorKind::kIo,
+               "{}: this trial could not write its files ({}). Nothing finished is lost: {} and continue with --resume",
+               trial_folder.string(), full ? "No space left on device" : "see log.txt there",
+               full ? "make room" : "correct it");
+}
+
 }  // namespace lathe::study

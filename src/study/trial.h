@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+
 namespace lathe::study {
 
 enum class TrialState { kWaiting, kRunning, kComplete, kPruned, kFail };
@@ -64,13 +66,18 @@ class Evaluator {
 inline constexpr int kTrialDone =
     0;  // result.json is there (also for a trial that failed by itself)
 inline constexpr int kTrialContinueMe = 75;  // EX_TEMPFAIL: saved a checkpoint, start me again
+inline constexpr int kTrialIoError = 74;     // EX_IOERR: its folder cannot be written
 
 struct JobEnd {
   int64_t trial = 0;
   bool continue_me = false;  // asked to be started again
+  bool io_error = false;     // could not write its files: the disk's fault, not the trial's
   bool crashed = false;      // ended without a result and without asking
   std::string reason;        // "killed by signal 9 (SIGKILL)"
 };
+
+// What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to go on.
+Error DiskError(const std::filesystem::path& trial_folder);
 
 class Executor {
  public:

@@ -50,17 +50,20 @@ Checkpoint ReadCheckpoint(const std::filesystem::path& path, const std::string& 
     checkpoint.step = std::stoll(file.metadata.at("step"));
     checkpoint.seconds = std::stod(file.metadata.at("seconds"));
     checkpoint.loss_sum = std::stod(file.metadata.at("loss_sum"));
-    for (const Json& json : Json::parse(file.metadata.at("epochs"))) checkpoint.epochs.push_back(EpochFromJson(json));
+    for (const Json& json : Json::parse(file.metadata.at("epochs")))
+      checkpoint.epochs.push_back(EpochFromJson(json));
     for (size_t i = 0; i < file.tensors.size(); ++i) {
       checkpoint.vectors.push_back(std::move(file.tensors.at(VectorName(i)).values));
     }
   } catch (const std::exception& error) {
-    throw Error(ErrorKind::kInput, "{}: not a checkpoint of this version ({}); remove it to start over", path.string(),
+    throw Error(ErrorKind::kInput,
+                "{}: not a checkpoint of this version ({}); remove it to start over", path.string(),
                 error.what());
   }
   if (checkpoint.fingerprint != fingerprint) {
     throw Error(ErrorKind::kInput,
-                "{}: belongs to another network, recipe, data set or seed; remove it to start over", path.string());
+                "{}: belongs to another network, recipe, data set or seed; remove it to start over",
+                path.string());
   }
   return checkpoint;
 }

@@ -1,4 +1,5 @@
-// Everything a training needs to go on as if it had never stopped. One safetensors file. Private to this module.
+// Everything a training needs to go on as if it had never stopped. One safetensors file. Private to
+// this module.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct Checkpoint {
   std::string fingerprint;  // of network, recipe, preprocessing, data size and seed
   int64_t step = 0;         // finished steps
   double seconds = 0;
-  double loss_sum = 0;      // over the running epoch's steps
+  double loss_sum = 0;  // over the running epoch's steps
   std::vector<EpochMetrics> epochs;
   std::vector<std::vector<float>> vectors;  // state, average, optimizer buffers
 };

@@ -8,7 +8,8 @@
 namespace lathe::train {
 
 at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape) {
-  const at::Tensor images = at::from_blob(const_cast<float*>(nhwc), {count, shape.h, shape.w, shape.c}, at::kFloat);
+  const at::Tensor images =
+      at::from_blob(const_cast<float*>(nhwc), {count, shape.h, shape.w, shape.c}, at::kFloat);
   return images.permute({0, 3, 1, 2}).to(ComputeDevice());
 }
 
@@ -20,16 +21,19 @@ Score Evaluate(Module& module, data::Loader& loader, net::Shape shape) {
   loader.StartEpoch(0);
   while (loader.Next(batch)) {
     const at::Tensor logits = module.Forward(ImagesOf(batch.images.data(), batch.count, shape));
-    const at::Tensor labels = at::from_blob(batch.labels.data(), {batch.count}, at::kLong).to(logits.device());
+    const at::Tensor labels =
+        at::from_blob(batch.labels.data(), {batch.count}, at::kLong).to(logits.device());
     loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
     correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
     images += batch.count;
   }
-  return {loss / static_cast<double>(images), static_cast<double>(correct) / static_cast<double>(images)};
+  return {loss / static_cast<double>(images),
+          static_cast<double>(correct) / static_cast<double>(images)};
 }
 
 struct TrainedModel::Impl {
-  Impl(const net::Network& source, const net::Weights& weights) : network(source), module(net::Lower(source)) {
+  Impl(const net::Network& source, const net::Weights& weights)
+      : network(source), module(net::Lower(source)) {
     module.Load(weights);
   }
   net::Network network;
@@ -49,8 +53,8 @@ std::vector<float> TrainedModel::Logits(std::span<const float> images, int count
   const net::Shape shape = impl_->network.input;
   const int64_t size = int64_t{shape.c} * shape.h * shape.w;
   if (std::ssize(images) != size * count) {
-    throw Error(ErrorKind::kInternal, "{} images of {} x {} x {} need {} values, not {}", count, shape.h, shape.w, shape.c,
-                size * count, images.size());
+    throw Error(ErrorKind::kInternal, "{} images of {} x {} x {} need {} values, not {}", count,
+                shape.h, shape.w, shape.c, size * count, images.size());
   }
   return GuardTorch([&] {
     const c10::InferenceMode inference;

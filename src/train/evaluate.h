@@ -11,7 +11,8 @@ struct Score {
   double accuracy = 0;  // top-1, 0..1
 };
 
-// A loader's batch as channels-last images {n, c, h, w} on the compute device. On the CPU it borrows the batch's memory.
+// A loader's batch as channels-last images {n, c, h, w} on the compute device. On the CPU it
+// borrows the batch's memory.
 at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape);
 
 Score Evaluate(Module& module, data::Loader& loader, net::Shape shape);

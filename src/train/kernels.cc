@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-// Everything below is compiled for AVX2 and FMA; Supports() keeps it from running elsewhere. The pragma stands after the
-// includes, so that no inline function of theirs is compiled that way.
+// Everything below is compiled for AVX2 and FMA; Supports() keeps it from running elsewhere. The
+// pragma stands after the includes, so that no inline function of theirs is compiled that way.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define LATHE_KERNELS 1
 #if defined(__clang__)
@@ -21,6 +21,7 @@ constexpr int64_t kLanes = 8;
 using Vec = float __attribute__((vector_size(32)));
 using Ints = int32_t __attribute__((vector_size(32)));
 using Bits = uint32_t __attribute__((vector_size(32)));
+using Doubles = double __attribute__((vector_size(64)));
 using Halves = uint16_t __attribute__((vector_size(16)));
 
 inline Vec Load(const float* from) {
@@ -39,8 +40,16 @@ inline void Store(BFloat16* to, const Vec& v) {  // rounds to nearest, ties to e
   const Halves half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, Halves);
   std::memcpy(to, &half, sizeof(half));
 }
+inline void AddTo(double* to, const Vec& v) {
+  Doubles sum;
+  std::memcpy(&sum, to, sizeof(sum));
+  sum += __builtin_convertvector(v, Doubles);
+  std::memcpy(to, &sum, sizeof(sum));
+}
 inline Vec Splat(float value) { return Vec{} + value; }
-inline Vec Select(const Ints& condition, const Vec& yes, const Vec& no) { return condition ? yes : no; }
+inline Vec Select(const Ints& condition, const Vec& yes, const Vec& no) {
+  return condition ? yes : no;
+}
 inline Vec Clamp(const Vec& x, float low, float high) {
   const Vec raised = Select(x > low, x, Splat(low));
   return Select(raised < high, raised, Splat(high));
@@ -69,13 +78,20 @@ using net::Activation;
 template <Activation kAct>
 Vec Activate(const Vec& z) {
   switch (kAct) {
-    case Activation::kNone: return z;
-    case Activation::kRelu: return Select(z > 0.0f, z, Vec{});
-    case Activation::kRelu6: return Clamp(z, 0.0f, 6.0f);
-    case Activation::kSwish: return z * Sigmoid(z);
-    case Activation::kHardSwish: return z * Clamp(z + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
-    case Activation::kSigmoid: return Sigmoid(z);
-    case Activation::kHardSigmoid: return Clamp(z + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
+    case Activation::kNone:
+      return z;
+    case Activation::kRelu:
+      return Select(z > 0.0f, z, Vec{});
+    case Activation::kRelu6:
+      return Clamp(z, 0.0f, 6.0f);
+    case Activation::kSwish:
+      return z * Sigmoid(z);
+    case Activation::kHardSwish:
+      return z * Clamp(z + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
+    case Activation::kSigmoid:
+      return Sigmoid(z);
+    case Activation::kHardSigmoid:
+      return Clamp(z + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
   }
 }
 
@@ -83,9 +99,12 @@ Vec Activate(const Vec& z) {
 template <Activation kAct>
 Vec ActivateBackward(const Vec& z, const Vec& gradient) {
   switch (kAct) {
-    case Activation::kNone: return gradient;
-    case Activation::kRelu: return Select(z > 0.0f, gradient, Vec{});
-    case Activation::kRelu6: return Select((z > 0.0f) & (z < 6.0f), gradient, Vec{});
+    case Activation::kNone:
+      return gradient;
+    case Activation::kRelu:
+      return Select(z > 0.0f, gradient, Vec{});
+    case Activation::kRelu6:
+      return Select((z > 0.0f) & (z < 6.0f), gradient, Vec{});
     case Activation::kSwish: {
       const Vec s = Sigmoid(z);
       return gradient * s * (1.0f + z * (1.0f - s));
@@ -107,17 +126,25 @@ Vec ActivateBackward(const Vec& z, const Vec& gradient) {
 template <typename Action>
 void WithActivation(Activation act, const Action& action) {
   switch (act) {
-    case Activation::kNone: return action.template operator()<Activation::kNone>();
-    case Activation::kRelu: return action.template operator()<Activation::kRelu>();
-    case Activation::kRelu6: return action.template operator()<Activation::kRelu6>();
-    case Activation::kSwish: return action.template operator()<Activation::kSwish>();
-    case Activation::kHardSwish: return action.template operator()<Activation::kHardSwish>();
-    case Activation::kSigmoid: return action.template operator()<Activation::kSigmoid>();
-    case Activation::kHardSigmoid: return action.template operator()<Activation::kHardSigmoid>();
+    case Activation::kNone:
+      return action.template operator()<Activation::kNone>();
+    case Activation::kRelu:
+      return action.template operator()<Activation::kRelu>();
+    case Activation::kRelu6:
+      return action.template operator()<Activation::kRelu6>();
+    case Activation::kSwish:
+      return action.template operator()<Activation::kSwish>();
+    case Activation::kHardSwish:
+      return action.template operator()<Activation::kHardSwish>();
+    case Activation::kSigmoid:
+      return action.template operator()<Activation::kSigmoid>();
+    case Activation::kHardSigmoid:
+      return action.template operator()<Activation::kHardSigmoid>();
   }
 }
 
-// Calls action<vectors>(first channel) so that blocks of four vectors, then single ones, cover the channels.
+// Calls action<vectors>(first channel) so that blocks of four vectors, then single ones, cover the
+// channels.
 template <typename Action>
 void ForBlocks(int64_t channels, const Action& action) {
   int64_t c = 0;
@@ -128,25 +155,25 @@ void ForBlocks(int64_t channels, const Action& action) {
 // Two sums per channel over many rows: in float over a short run of rows, in double beyond it.
 template <typename Terms>
 void AddPairs(int64_t rows, int64_t channels, double* first, double* second, const Terms& terms) {
-  constexpr int64_t kRun = 256;
-  for (int64_t begin = 0; begin < rows; begin += kRun) {
-    const int64_t end = std::min(rows, begin + kRun);
+  const int64_t run =
+      std::clamp<int64_t>(4096 / channels, 8, 256);  // stays in the first-level cache
+  for (int64_t begin = 0; begin < rows; begin += run) {
+    const int64_t end = std::min(rows, begin + run);
     ForBlocks(channels, [&]<int kVectors>(int64_t c) {
       Vec a[kVectors]{}, b[kVectors]{};
       for (int64_t row = begin; row < end; ++row) {
         for (int v = 0; v < kVectors; ++v) terms(row, c + v * kLanes, a[v], b[v]);
       }
       for (int v = 0; v < kVectors; ++v) {
-        for (int64_t lane = 0; lane < kLanes; ++lane) {
-          first[c + v * kLanes + lane] += static_cast<double>(a[v][lane]);
-          second[c + v * kLanes + lane] += static_cast<double>(b[v][lane]);
-        }
+        AddTo(first + c + v * kLanes, a[v]);
+        AddTo(second + c + v * kLanes, b[v]);
       }
     });
   }
 }
 
-// The range of output positions whose window reaches input position 0 <= out * stride + offset < size.
+// The range of output positions whose window reaches input position 0 <= out * stride + offset <
+// size.
 struct Range {
   int64_t begin, end;
 };
@@ -168,7 +195,8 @@ bool Supports([[maybe_unused]] int64_t channels) {
 }
 
 template <typename T>
-void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* squares) {
+void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum,
+                double* squares) {
   AddPairs(rows, channels, sum, squares, [&](int64_t row, int64_t c, Vec& first, Vec& second) {
     const Vec value = Load(x + row * channels + c) - Load(shift + c);
     first += value;
@@ -182,38 +210,76 @@ void Normalize(const T* x, int64_t rows, int64_t channels, const Affine& affine,
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t c = 0; c < channels; c += kLanes) {
         const int64_t at = row * channels + c;
-        Store(y + at, Activate<kAct>(Load(x + at) * Load(affine.scale + c) + Load(affine.offset + c)));
+        Store(y + at,
+              Activate<kAct>(Load(x + at) * Load(affine.scale + c) + Load(affine.offset + c)));
       }
     }
   });
 }
 
 template <typename T>
-void AddGradientMoments(const T* x, const T* dy, int64_t rows, int64_t channels, const Affine& affine, const float* mean,
-                        double* sum, double* product) {
+void ActivationGradient(const T* x, const T* dy, int64_t rows, int64_t channels,
+                        const Affine& affine, const float* mean, T* dz, double* sum,
+                        double* product) {
   WithActivation(affine.act, [&]<Activation kAct>() {
     AddPairs(rows, channels, sum, product, [&](int64_t row, int64_t c, Vec& first, Vec& second) {
       const int64_t at = row * channels + c;
       const Vec value = Load(x + at);
-      const Vec dz = ActivateBackward<kAct>(value * Load(affine.scale + c) + Load(affine.offset + c), Load(dy + at));
-      first += dz;
-      second += dz * (value - Load(mean + c));
+      const Vec d = ActivateBackward<kAct>(value * Load(affine.scale + c) + Load(affine.offset + c),
+                                           Load(dy + at));
+      Store(dz + at, d);
+      first += d;
+      second += d * (value - Load(mean + c));
     });
   });
 }
 
 template <typename T>
-void NormalizeBackward(const T* x, const T* dy, int64_t rows, int64_t channels, const Affine& affine,
-                       const Combination& combination, T* dx) {
-  WithActivation(affine.act, [&]<Activation kAct>() {
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        const int64_t at = row * channels + c;
-        const Vec value = Load(x + at);
-        const Vec dz = ActivateBackward<kAct>(value * Load(affine.scale + c) + Load(affine.offset + c), Load(dy + at));
-        Store(dx + at, Load(combination.a + c) * dz + Load(combination.b + c) * value + Load(combination.c + c));
+void Combine(const T* x, int64_t rows, int64_t channels, const Combination& combination, T* d) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; c += kLanes) {
+      const int64_t at = row * channels + c;
+      Store(d + at, Load(combination.a + c) * Load(d + at) +
+                        Load(combination.b + c) * Load(x + at) + Load(combination.c + c));
+    }
+  }
+}
+
+template <typename T>
+void Average(const T* x, int64_t pixels, int64_t channels, T* mean) {
+  const float share = 1.0f / static_cast<float>(pixels);
+  ForBlocks(channels, [&]<int kVectors>(int64_t c) {
+    Vec sum[kVectors]{};
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      for (int v = 0; v < kVectors; ++v) sum[v] += Load(x + pixel * channels + c + v * kLanes);
+    }
+    for (int v = 0; v < kVectors; ++v) Store(mean + c + v * kLanes, sum[v] * share);
+  });
+}
+
+template <typename T>
+void Scale(const T* x, const T* gate, int64_t pixels, int64_t channels, T* y) {
+  for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+    for (int64_t c = 0; c < channels; c += kLanes) {
+      Store(y + pixel * channels + c, Load(x + pixel * channels + c) * Load(gate + c));
+    }
+  }
+}
+
+template <typename T>
+void ScaleBackward(const T* x, const T* gate, const T* dy, int64_t pixels, int64_t channels, T* dx,
+                   T* gate_gradient) {
+  ForBlocks(channels, [&]<int kVectors>(int64_t c) {
+    Vec sum[kVectors]{};
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t at = pixel * channels + c + v * kLanes;
+        const Vec d = Load(dy + at);
+        sum[v] += d * Load(x + at);
+        Store(dx + at, d * Load(gate + c + v * kLanes));
       }
     }
+    for (int v = 0; v < kVectors; ++v) Store(gate_gradient + c + v * kLanes, sum[v]);
   });
 }
 
@@ -223,7 +289,8 @@ void DepthwiseForward(const Depthwise& s, const T* x, const float* weight, T* y)
     for (int64_t ox = 0; ox < s.out_w; ++ox) {
       const int64_t top = oy * s.stride - s.pad, left = ox * s.stride - s.pad;
       const int64_t ky0 = std::max<int64_t>(0, -top), ky1 = std::min<int64_t>(s.kernel, s.h - top);
-      const int64_t kx0 = std::max<int64_t>(0, -left), kx1 = std::min<int64_t>(s.kernel, s.w - left);
+      const int64_t kx0 = std::max<int64_t>(0, -left),
+                    kx1 = std::min<int64_t>(s.kernel, s.w - left);
       T* out = y + (oy * s.out_w + ox) * s.channels;
       ForBlocks(s.channels, [&]<int kVectors>(int64_t c) {
         Vec sum[kVectors]{};
@@ -231,7 +298,8 @@ void DepthwiseForward(const Depthwise& s, const T* x, const float* weight, T* y)
           for (int64_t kx = kx0; kx < kx1; ++kx) {
             const T* from = x + ((top + ky) * s.w + left + kx) * s.channels + c;
             const float* factor = weight + (ky * s.kernel + kx) * s.channels + c;
-            for (int v = 0; v < kVectors; ++v) sum[v] += Load(from + v * kLanes) * Load(factor + v * kLanes);
+            for (int v = 0; v < kVectors; ++v)
+              sum[v] += Load(from + v * kLanes) * Load(factor + v * kLanes);
           }
         }
         for (int v = 0; v < kVectors; ++v) Store(out + c + v * kLanes, sum[v]);
@@ -255,10 +323,12 @@ void DepthwiseBackwardData(const Depthwise& s, const T* dy, const float* weight,
             if (ix + s.pad < kx || ox >= s.out_w) continue;
             const T* from = dy + (oy * s.out_w + ox) * s.channels + c;
             const float* factor = weight + (ky * s.kernel + kx) * s.channels + c;
-            for (int v = 0; v < kVectors; ++v) sum[v] += Load(from + v * kLanes) * Load(factor + v * kLanes);
+            for (int v = 0; v < kVectors; ++v)
+              sum[v] += Load(from + v * kLanes) * Load(factor + v * kLanes);
           }
         }
-        for (int v = 0; v < kVectors; ++v) Store(dx + (iy * s.w + ix) * s.channels + c + v * kLanes, sum[v]);
+        for (int v = 0; v < kVectors; ++v)
+          Store(dx + (iy * s.w + ix) * s.channels + c + v * kLanes, sum[v]);
       });
     }
   }
@@ -278,24 +348,29 @@ void DepthwiseBackwardWeight(const Depthwise& s, const T* x, const T* dy, float*
           const T* out = dy + oy * s.out_w * s.channels + c;
           for (int64_t ox = columns.begin; ox < columns.end; ++ox) {
             for (int v = 0; v < kVectors; ++v) {
-              sum[v] += Load(in + ox * s.stride * s.channels + v * kLanes) * Load(out + ox * s.channels + v * kLanes);
+              sum[v] += Load(in + ox * s.stride * s.channels + v * kLanes) *
+                        Load(out + ox * s.channels + v * kLanes);
             }
           }
         }
-        for (int v = 0; v < kVectors; ++v) Store(total + c + v * kLanes, Load(total + c + v * kLanes) + sum[v]);
+        for (int v = 0; v < kVectors; ++v)
+          Store(total + c + v * kLanes, Load(total + c + v * kLanes) + sum[v]);
       });
     }
   }
 }
 
-#define LATHE_INSTANTIATE(T)                                                                                       \
-  template void AddMoments(const T*, int64_t, int64_t, const float*, double*, double*);                            \
-  template void Normalize(const T*, int64_t, int64_t, const Affine&, T*);                                          \
-  template void AddGradientMoments(const T*, const T*, int64_t, int64_t, const Affine&, const float*, double*,     \
-                                   double*);                                                                       \
-  template void NormalizeBackward(const T*, const T*, int64_t, int64_t, const Affine&, const Combination&, T*);    \
-  template void DepthwiseForward(const Depthwise&, const T*, const float*, T*);                                    \
-  template void DepthwiseBackwardData(const Depthwise&, const T*, const float*, T*);                               \
+#define LATHE_INSTANTIATE(T)                                                            \
+  template void AddMoments(const T*, int64_t, int64_t, const float*, double*, double*); \
+  template void Normalize(const T*, int64_t, int64_t, const Affine&, T*);               \
+  template void ActivationGradient(const T*, const T*, int64_t, int64_t, const Affine&, \
+                                   const float*, T*, double*, double*);                 \
+  template void Combine(const T*, int64_t, int64_t, const Combination&, T*);            \
+  template void Average(const T*, int64_t, int64_t, T*);                                \
+  template void Scale(const T*, const T*, int64_t, int64_t, T*);                        \
+  template void ScaleBackward(const T*, const T*, const T*, int64_t, int64_t, T*, T*);  \
+  template void DepthwiseForward(const Depthwise&, const T*, const float*, T*);         \
+  template void DepthwiseBackwardData(const Depthwise&, const T*, const float*, T*);    \
   template void DepthwiseBackwardWeight(const Depthwise&, const T*, const T*, float*);
 
 LATHE_INSTANTIATE(float)

@@ -1,7 +1,8 @@
-// Two operations of a training step on the CPU that libtorch and oneDNN leave slow for small networks: batch norm fused with
-// its activation (otherwise four passes over memory more), and depthwise convolution (oneDNN's bfloat16 gradient at stride 2
-// takes 40 % of a step). Images are channels-last, so a tensor is a matrix of pixels x channels. Plain pointers, no torch.
-// Thread-safe: callers give disjoint ranges to threads.
+// Operations of a training step on the CPU that libtorch and oneDNN leave slow for small networks:
+// batch norm fused with its activation (otherwise four passes over memory more), depthwise
+// convolution (oneDNN's bfloat16 gradient at stride 2 takes 40 % of a step), and the passes of
+// squeeze-and-excitation. Images are channels-last, so a tensor is a matrix of pixels x channels.
+// Plain pointers, no torch. Thread-safe: callers give disjoint ranges to threads.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +11,19 @@
 
 namespace lathe::train::kernels {
 
-// Whether this processor has what the kernels are written for, and `channels` is a whole number of its vectors.
+// Whether this processor has what the kernels are written for, and `channels` is a whole number of
+// its vectors.
 bool Supports(int64_t channels);
 
 struct BFloat16 {  // the upper half of a float; layout of c10::BFloat16
   uint16_t bits;
 };
 
-// Adds to `sum` and `squares` the sums over `rows` pixels of (x - shift) and (x - shift)^2, by channel.
+// Adds to `sum` and `squares` the sums over `rows` pixels of (x - shift) and (x - shift)^2, by
+// channel.
 template <typename T>
-void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* squares);
+void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum,
+                double* squares);
 
 // y = act(scale * x + offset); may work in place.
 struct Affine {
@@ -30,18 +34,31 @@ struct Affine {
 template <typename T>
 void Normalize(const T* x, int64_t rows, int64_t channels, const Affine& affine, T* y);
 
-// With dz = dy * act'(scale * x + offset): adds to `sum` the sums of dz and to `product` those of dz * (x - mean).
+// dz = dy * act'(scale * x + offset); adds to `sum` the sums of dz and to `product` those of dz *
+// (x - mean).
 template <typename T>
-void AddGradientMoments(const T* x, const T* dy, int64_t rows, int64_t channels, const Affine& affine, const float* mean,
-                        double* sum, double* product);
+void ActivationGradient(const T* x, const T* dy, int64_t rows, int64_t channels,
+                        const Affine& affine, const float* mean, T* dz, double* sum,
+                        double* product);
 
-// dx = a * dz + b * x + c.
+// d = a * d + b * x + c, by channel: what is left of the norm's gradient, in place.
 struct Combination {
   const float *a, *b, *c;
 };
 template <typename T>
-void NormalizeBackward(const T* x, const T* dy, int64_t rows, int64_t channels, const Affine& affine,
-                       const Combination& combination, T* dx);
+void Combine(const T* x, int64_t rows, int64_t channels, const Combination& combination, T* d);
+
+// Of one image: mean = the average over its `pixels`.
+template <typename T>
+void Average(const T* x, int64_t pixels, int64_t channels, T* mean);
+
+// Of one image: y = gate * x; and its gradients, gate_gradient = the sum of dy * x and dx = gate *
+// dy.
+template <typename T>
+void Scale(const T* x, const T* gate, int64_t pixels, int64_t channels, T* y);
+template <typename T>
+void ScaleBackward(const T* x, const T* gate, const T* dy, int64_t pixels, int64_t channels, T* dx,
+                   T* gate_gradient);
 
 // A depthwise convolution of one image; weights are {kernel, kernel, channels}.
 struct Depthwise {

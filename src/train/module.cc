@@ -16,8 +16,10 @@ int64_t Size(const net::TensorSpec& spec) {
 }
 
 // A random choice of which of `shape` to keep, scaled so that the expectation stays.
-at::Tensor KeepMask(at::IntArrayRef shape, double drop, const at::Tensor& like, const at::Generator& generator) {
-  const at::Tensor mask = at::empty(shape, at::kFloat).bernoulli_(1 - drop, generator).div_(1 - drop);
+at::Tensor KeepMask(at::IntArrayRef shape, double drop, const at::Tensor& like,
+                    const at::Generator& generator) {
+  const at::Tensor mask =
+      at::empty(shape, at::kFloat).bernoulli_(1 - drop, generator).div_(1 - drop);
   return mask.to(like.options());
 }
 
@@ -41,15 +43,19 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
     return begin;
   };
   decayed_ = place(0, [](const net::TensorSpec& spec) { return spec.shape.size() > 1; });
-  trainable_ = place(decayed_, [](const net::TensorSpec& spec) { return spec.trainable && spec.shape.size() == 1; });
-  const int64_t size = place(trainable_, [](const net::TensorSpec& spec) { return !spec.trainable; });
+  trainable_ = place(decayed_, [](const net::TensorSpec& spec) {
+    return spec.trainable && spec.shape.size() == 1;
+  });
+  const int64_t size =
+      place(trainable_, [](const net::TensorSpec& spec) { return !spec.trainable; });
   const auto options = at::TensorOptions(at::kFloat).device(ComputeDevice());
   state_ = at::zeros({size}, options);
   gradient_ = at::zeros({trainable_}, options);
 
   auto part = parts_.begin();  // net::Tensors() goes through the nodes in order
   const auto next = [&] {
-    at::Tensor view = View(state_, *part).variable_data();  // with a version count of its own, unlike detach()
+    at::Tensor view =
+        View(state_, *part).variable_data();  // with a version count of its own, unlike detach()
     if (part->spec.trainable) {
       view.requires_grad_(true);
       view.mutable_grad() = View(gradient_, *part);
@@ -59,7 +65,8 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
   };
   for (const net::Node& node : graph_.nodes) {
     NodeState& state = nodes_.emplace_back();
-    if (node.kind == net::NodeKind::kConv || node.kind == net::NodeKind::kLinear) state.weight = next();
+    if (node.kind == net::NodeKind::kConv || node.kind == net::NodeKind::kLinear)
+      state.weight = next();
     if (node.bias) state.bias = next();
     if (!node.batch_norm) continue;
     state.norm.gamma = next();
@@ -68,7 +75,8 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
     state.norm.var = next();
   }
   const int last_block = std::max(1, graph_.nodes.back().layer - 1);
-  for (const net::Node& node : graph_.nodes) depth_.push_back(static_cast<double>(node.layer) / last_block);
+  for (const net::Node& node : graph_.nodes)
+    depth_.push_back(static_cast<double>(node.layer) / last_block);
 }
 
 // Convolution weights lie in memory as {out, k, k, in}: channels-last, like the images.
@@ -88,7 +96,8 @@ at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::T
   }
   int64_t padding = node.pad_begin;
   if (node.pad_begin != node.pad_end) {
-    input = at::constant_pad_nd(input, {node.pad_begin, node.pad_end, node.pad_begin, node.pad_end});
+    input =
+        at::constant_pad_nd(input, {node.pad_begin, node.pad_end, node.pad_begin, node.pad_end});
     padding = 0;
   }
   return at::conv2d(input, weight, bias, node.stride, padding, 1, node.groups);
@@ -96,8 +105,11 @@ at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::T
 
 at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training) {
   std::vector<at::Tensor> outputs(graph_.nodes.size());
-  const at::Tensor input = training != nullptr && training->bf16 ? images.to(at::kBFloat16) : images;
-  const auto get = [&](int index) { return index == net::Node::kImage ? input : outputs[static_cast<size_t>(index)]; };
+  const at::Tensor input =
+      training != nullptr && training->bf16 ? images.to(at::kBFloat16) : images;
+  const auto get = [&](int index) {
+    return index == net::Node::kImage ? input : outputs[static_cast<size_t>(index)];
+  };
   for (size_t i = 0; i < graph_.nodes.size(); ++i) {
     const net::Node& node = graph_.nodes[i];
     const NodeState& state = nodes_[i];
@@ -106,14 +118,21 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
     switch (node.kind) {
       case net::NodeKind::kConv:
         out = Convolve(node, state, x);
-        out = node.batch_norm ? NormActivate(out, state.norm, node, training != nullptr) : Activate(node.act, out);
+        out = node.batch_norm ? NormActivate(out, state.norm, node, training != nullptr)
+                              : Activate(node.act, out);
         break;
-      case net::NodeKind::kPool: out = x.mean({2, 3}, true); break;
-      case net::NodeKind::kScale: out = x * get(node.inputs[1]); break;
+      case net::NodeKind::kPool:
+        out = GlobalAverage(x);
+        break;
+      case net::NodeKind::kScale:
+        out = ScaleChannels(x, get(node.inputs[1]));
+        break;
       case net::NodeKind::kAdd: {
         at::Tensor path = x;
-        const double drop = training != nullptr ? training->drop_connect * std::min(1.0, depth_[i]) : 0;
-        if (drop > 0) path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, training->generator);
+        const double drop =
+            training != nullptr ? training->drop_connect * std::min(1.0, depth_[i]) : 0;
+        if (drop > 0)
+          path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, training->generator);
         out = path + get(node.inputs[1]);
         break;
       }
@@ -121,7 +140,8 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
         at::Tensor features = x.flatten(1).to(at::kFloat);
         const bool classifier = i + 1 == graph_.nodes.size();
         if (classifier && training != nullptr && training->dropout > 0) {
-          features = features * KeepMask(features.sizes(), training->dropout, features, training->generator);
+          features = features *
+                     KeepMask(features.sizes(), training->dropout, features, training->generator);
         }
         out = Activate(node.act, at::linear(features, state.weight, state.bias));
         break;
@@ -136,7 +156,8 @@ void Module::Load(const net::Weights& weights) {
   const at::NoGradGuard no_grad;
   for (const Part& part : parts_) {
     const std::vector<float>& values = weights.at(part.spec.name).values;
-    View(state_, part).copy_(at::from_blob(const_cast<float*>(values.data()), part.spec.shape, at::kFloat));
+    View(state_, part)
+        .copy_(at::from_blob(const_cast<float*>(values.data()), part.spec.shape, at::kFloat));
   }
 }
 
@@ -145,7 +166,8 @@ net::Weights Module::Export(const at::Tensor& state) const {
   for (const Part& part : parts_) {
     const at::Tensor values = View(state, part).to(at::kCPU).contiguous();
     const auto* data = values.const_data_ptr<float>();
-    weights.tensors[part.spec.name] = {part.spec.shape, std::vector<float>(data, data + values.numel())};
+    weights.tensors[part.spec.name] = {part.spec.shape,
+                                       std::vector<float>(data, data + values.numel())};
   }
   return weights;
 }

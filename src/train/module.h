@@ -1,6 +1,7 @@
-// A network as torch operations: executes net/graph.h node by node in channels-last layout, forwards here, backwards by
-// autograd. All state lies in one flat vector, so that optimizers, averages and checkpoints are single operations on it.
-// The only torch header of this module's folder besides optimizer.h; private to it. One thread at a time.
+// A network as torch operations: executes net/graph.h node by node in channels-last layout,
+// forwards here, backwards by autograd. All state lies in one flat vector, so that optimizers,
+// averages and checkpoints are single operations on it. The only torch header of this module's
+// folder besides optimizer.h; private to it. One thread at a time.
 #pragma once
 
 #include <torch/types.h>
@@ -15,7 +16,8 @@
 
 namespace lathe::train {
 
-// Where a training runs: the first NVIDIA GPU if Lathe is built for it and there is one, else the CPU.
+// Where a training runs: the first NVIDIA GPU if Lathe is built for it and there is one, else the
+// CPU.
 at::Device ComputeDevice();
 
 struct TrainingPass {
@@ -29,8 +31,8 @@ class Module {
  public:
   explicit Module(const net::Graph& graph);
 
-  // Images {n, c, h, w}, channels-last; returns logits {n, classes}, float. With `training`, norms use and update batch
-  // statistics and the gradient can be taken.
+  // Images {n, c, h, w}, channels-last; returns logits {n, classes}, float. With `training`, norms
+  // use and update batch statistics and the gradient can be taken.
   at::Tensor Forward(const at::Tensor& images, const TrainingPass* training = nullptr);
 
   // Parameters that decay, then the others, then the norms' running statistics.

@@ -1,5 +1,6 @@
-// The operations of train/kernels.h on tensors, with gradients. Where the kernels do not apply (a GPU, channels that are no
-// multiple of 8, an old processor) the same is computed by torch's own operations. Private to this module.
+// The operations of train/kernels.h on tensors, with gradients. Where the kernels do not apply (a
+// GPU, channels that are no multiple of 8, an old processor) the same is computed by torch's own
+// operations. Private to this module.
 #pragma once
 
 #include <torch/types.h>
@@ -15,12 +16,18 @@ struct NormTensors {
   at::Tensor mean, var;    // running statistics
 };
 
-// act(norm(x)). With `training`, by the statistics of the batch, which are averaged into the running ones with weight 0.1.
-// Without, `x` may be overwritten if no gradient is recorded.
-at::Tensor NormActivate(const at::Tensor& x, const NormTensors& norm, const net::Node& node, bool training);
+// act(norm(x)). With `training`, by the statistics of the batch, which are averaged into the
+// running ones with weight 0.1. Without, `x` may be overwritten if no gradient is recorded.
+at::Tensor NormActivate(const at::Tensor& x, const NormTensors& norm, const net::Node& node,
+                        bool training);
 
-// The depthwise convolution of `node`, without bias; weight {channels, 1, k, k} in float, x float or bfloat16.
+// The depthwise convolution of `node`, without bias; weight {channels, 1, k, k} in float, x float
+// or bfloat16.
 bool HasDepthwiseKernel(const net::Node& node, const at::Tensor& x);
 at::Tensor DepthwiseConvolve(const at::Tensor& x, const at::Tensor& weight, const net::Node& node);
+
+// {n, c, h, w} to its average {n, c, 1, 1}, and {n, c, h, w} times a gate {n, c, 1, 1}.
+at::Tensor GlobalAverage(const at::Tensor& x);
+at::Tensor ScaleChannels(const at::Tensor& x, const at::Tensor& gate);
 
 }  // namespace lathe::train

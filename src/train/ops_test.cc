@@ -51,8 +51,9 @@ class OpsTest : public testing::TestWithParam<Case> {
 
 TEST_P(OpsTest, NormActivateEqualsBatchNormThenActivation) {
   using net::Activation;
-  for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kSwish,
-                               Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid}) {
+  for (const Activation act :
+       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kSwish,
+        Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid}) {
     for (const int64_t channels : {8, 40, 72}) {
       const at::Tensor image = Image({5, channels, 9, 7}, 1) * 2 + 3;
       const at::Tensor upstream = Image({5, channels, 9, 7}, 2);
@@ -61,8 +62,9 @@ TEST_P(OpsTest, NormActivateEqualsBatchNormThenActivation) {
       const auto run = [&](at::ScalarType type, bool ours) {
         const at::Tensor x = Leaf(image.to(type));
         const auto parameters = type == at::kDouble ? at::kDouble : at::kFloat;
-        NormTensors norm{Leaf(Random({channels}, 3).to(parameters)), Leaf(Random({channels}, 4).to(parameters)),
-                         at::full({channels}, 2.5, parameters), at::full({channels}, 2.0, parameters)};
+        NormTensors norm{
+            Leaf(Random({channels}, 3).to(parameters)), Leaf(Random({channels}, 4).to(parameters)),
+            at::full({channels}, 2.5, parameters), at::full({channels}, 2.0, parameters)};
         at::Tensor y;
         if (ours) {
           y = NormActivate(x, norm, node, true);
@@ -71,7 +73,8 @@ TEST_P(OpsTest, NormActivateEqualsBatchNormThenActivation) {
                                            static_cast<double>(node.bn_eps), false));
         }
         y.backward(upstream.to(type));
-        return std::vector<at::Tensor>{y, x.grad(), norm.gamma.grad(), norm.beta.grad(), norm.mean, norm.var};
+        return std::vector<at::Tensor>{y,         x.grad(), norm.gamma.grad(), norm.beta.grad(),
+                                       norm.mean, norm.var};
       };
       const auto exact = run(at::kDouble, false), fused = run(GetParam().type, true);
       for (size_t i = 0; i < exact.size(); ++i) {
@@ -87,11 +90,11 @@ TEST_P(OpsTest, NormActivateForEvaluation) {
   const at::Tensor image = Image({2, 16, 3, 3}, 1);
   net::Node node;
   node.act = net::Activation::kSwish;
-  const NormTensors norm{Random({16}, 2).to(at::kFloat), Random({16}, 3).to(at::kFloat), Random({16}, 4).to(at::kFloat),
-                         Random({16}, 5).square().to(at::kFloat)};
+  const NormTensors norm{Random({16}, 2).to(at::kFloat), Random({16}, 3).to(at::kFloat),
+                         Random({16}, 4).to(at::kFloat), Random({16}, 5).square().to(at::kFloat)};
   const at::Tensor exact =
-      at::silu(at::batch_norm(image.to(at::kFloat), norm.gamma, norm.beta, norm.mean, norm.var, false, 0.1,
-                              static_cast<double>(node.bn_eps), false));
+      at::silu(at::batch_norm(image.to(at::kFloat), norm.gamma, norm.beta, norm.mean, norm.var,
+                              false, 0.1, static_cast<double>(node.bn_eps), false));
   EXPECT_LT(Distance(NormActivate(image.clone(), norm, node, false), exact), GetParam().tolerance);
 }
 
@@ -106,12 +109,14 @@ TEST_P(OpsTest, DepthwiseEqualsConvolution) {
         node.in = {40, 9, 6};
         node.groups = 40;
         node.out = {40, (9 + 2 * pad - kernel) / stride + 1, (6 + 2 * pad - kernel) / stride + 1};
-        const at::Tensor image = Image({3, 40, 9, 6}, 1), upstream = Image({3, 40, node.out.h, node.out.w}, 2);
+        const at::Tensor image = Image({3, 40, 9, 6}, 1),
+                         upstream = Image({3, 40, node.out.h, node.out.w}, 2);
         const auto run = [&](at::ScalarType type, bool ours) {
           const at::Tensor x = Leaf(image.to(type));
-          const at::Tensor weight = Leaf(Random({40, 1, kernel, kernel}, 3).to(ours ? at::kFloat : type));
-          const at::Tensor y =
-              ours ? DepthwiseConvolve(x, weight, node) : at::conv2d(x, weight, {}, stride, pad, 1, 40);
+          const at::Tensor weight =
+              Leaf(Random({40, 1, kernel, kernel}, 3).to(ours ? at::kFloat : type));
+          const at::Tensor y = ours ? DepthwiseConvolve(x, weight, node)
+                                    : at::conv2d(x, weight, {}, stride, pad, 1, 40);
           y.backward(upstream.to(type));
           return std::vector<at::Tensor>{y, x.grad(), weight.grad()};
         };
@@ -125,8 +130,28 @@ TEST_P(OpsTest, DepthwiseEqualsConvolution) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, OpsTest, testing::Values(Case{at::kFloat, 2e-6}, Case{at::kBFloat16, 6e-3}),
-                         [](const auto& test) { return test.param.type == at::kFloat ? "Float" : "BFloat16"; });
+TEST_P(OpsTest, AverageAndScaleEqualTorch) {
+  const at::Tensor image = Image({3, 40, 5, 4}, 1), gates = Image({3, 40, 1, 1}, 2),
+                   upstream = Image({3, 40, 5, 4}, 3);
+  const auto run = [&](at::ScalarType type, bool ours) {
+    const at::Tensor x = Leaf(image.to(type)), gate = Leaf(gates.to(type));
+    const at::Tensor mean = ours ? GlobalAverage(x) : x.mean({2, 3}, true);
+    const at::Tensor y = ours ? ScaleChannels(x, gate) : x * gate;
+    (y * upstream.to(type)).sum().backward({}, true);
+    mean.backward(gates.to(type));
+    return std::vector<at::Tensor>{mean, y, x.grad(), gate.grad()};
+  };
+  const auto exact = run(at::kDouble, false), fused = run(GetParam().type, true);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_LT(Distance(fused[i], exact[i]), GetParam().tolerance) << "result " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, OpsTest,
+                         testing::Values(Case{at::kFloat, 2e-6}, Case{at::kBFloat16, 6e-3}),
+                         [](const auto& test) {
+                           return test.param.type == at::kFloat ? "Float" : "BFloat16";
+                         });
 
 }  // namespace
 }  // namespace lathe::train

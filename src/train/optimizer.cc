@@ -5,7 +5,9 @@
 namespace lathe::train {
 
 FlatOptimizer::FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_t decayed)
-    : recipe_(recipe), parameters_(std::move(parameters)), decayed_(parameters_.narrow(0, 0, decayed)) {
+    : recipe_(recipe),
+      parameters_(std::move(parameters)),
+      decayed_(parameters_.narrow(0, 0, decayed)) {
   buffers_.push_back(at::zeros_like(parameters_));
   if (recipe_.optimizer == Optimizer::kAdamW) buffers_.push_back(at::zeros_like(parameters_));
   if (recipe_.optimizer == Optimizer::kRmsPropTf) buffers_.push_back(at::ones_like(parameters_));

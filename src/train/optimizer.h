@@ -13,9 +13,10 @@ namespace lathe::train {
 class FlatOptimizer {
  public:
   // The first `decayed` of `parameters` (updated in place) get weight decay.
-  //   sgd:        Nesterov momentum, decay added to the gradient (Sutskever et al. 2013, as in torch)
-  //   adamw:      beta1 = momentum, beta2 = 0.999, eps = 1e-8, decoupled decay (Loshchilov and Hutter 2019)
-  //   rmsprop_tf: alpha = 0.9, eps = 1e-3 inside the root, squares start at 1, momentum on the scaled step (TensorFlow's; timm)
+  //   sgd:        Nesterov momentum, decay added to the gradient (Sutskever et al. 2013, as in
+  //   torch) adamw:      beta1 = momentum, beta2 = 0.999, eps = 1e-8, decoupled decay (Loshchilov
+  //   and Hutter 2019) rmsprop-tf: alpha = 0.9, eps = 1e-3 inside the root, squares start at 1,
+  //   momentum on the scaled step (TensorFlow's; timm)
   FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_t decayed);
 
   // `gradient` is used as scratch.

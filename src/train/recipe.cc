@@ -8,34 +8,43 @@
 namespace lathe::train {
 namespace {
 
-constexpr std::array<std::string_view, 3> kOptimizers{"sgd", "adamw", "rmsprop_tf"};
-constexpr std::array<std::string_view, 3> kSchedules{"cosine", "step", "one_cycle"};
+constexpr std::array<std::string_view, 3> kOptimizers{"sgd", "adamw", "rmsprop-tf"};
+constexpr std::array<std::string_view, 3> kSchedules{"cosine", "step", "one-cycle"};
 
 // Names are in the order of the enumerators.
 template <typename Enum, size_t kCount>
-Enum ReadEnum(const Config& table, std::string_view key, const std::array<std::string_view, kCount>& names, Enum fallback) {
-  const std::string name = table.Choice(key, names, std::string(names[static_cast<size_t>(fallback)]));
+Enum ReadEnum(const Config& table, std::string_view key,
+              const std::array<std::string_view, kCount>& names, Enum fallback) {
+  const std::string name =
+      table.Choice(key, names, std::string(names[static_cast<size_t>(fallback)]));
   return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
 }
 
 }  // namespace
 
 Recipe ReadRecipe(const Config& table) {
+  constexpr std::array<std::string_view, 1> kFormats{"lathe-recipe"};
   Recipe recipe;
+  table.Choice("format", kFormats, std::string(kFormats[0]));  // of a file of its own
+  table.Int("version", {.fallback = 1, .min = 1, .max = 1});
   const auto share = [&](std::string_view key, double fallback, double max) {
     return table.Real(key, {.fallback = fallback, .min = 0, .max = max});
   };
   recipe.epochs = table.Real("epochs", {.fallback = recipe.epochs, .min = 1e-4, .max = 1e5});
-  recipe.images_per_epoch = table.Int("images_per_epoch", {.fallback = recipe.images_per_epoch, .min = 0});
-  recipe.batch = static_cast<int>(table.Int("batch", {.fallback = recipe.batch, .min = 1, .max = 65536}));
+  recipe.images_per_epoch =
+      table.Int("images_per_epoch", {.fallback = recipe.images_per_epoch, .min = 0});
+  recipe.batch =
+      static_cast<int>(table.Int("batch", {.fallback = recipe.batch, .min = 1, .max = 65536}));
   recipe.optimizer = ReadEnum(table, "optimizer", kOptimizers, recipe.optimizer);
-  recipe.learning_rate = table.Real("learning_rate", {.fallback = recipe.learning_rate, .min = 0, .max = 1e3});
+  recipe.learning_rate =
+      table.Real("learning_rate", {.fallback = recipe.learning_rate, .min = 0, .max = 1e3});
   recipe.momentum = share("momentum", recipe.momentum, 0.9999);
   recipe.weight_decay = share("weight_decay", recipe.weight_decay, 10);
   recipe.schedule = ReadEnum(table, "schedule", kSchedules, recipe.schedule);
   recipe.warmup = share("warmup", recipe.warmup, 0.99);
   recipe.step_epochs = table.Real("step_epochs", {.fallback = recipe.step_epochs, .min = 1e-3});
-  recipe.step_factor = table.Real("step_factor", {.fallback = recipe.step_factor, .min = 1e-3, .max = 1});
+  recipe.step_factor =
+      table.Real("step_factor", {.fallback = recipe.step_factor, .min = 1e-3, .max = 1});
   recipe.label_smoothing = share("label_smoothing", recipe.label_smoothing, 0.9);
   recipe.dropout = share("dropout", recipe.dropout, 0.9);
   recipe.drop_connect = share("drop_connect", recipe.drop_connect, 0.9);
@@ -50,8 +59,12 @@ Recipe ReadRecipe(const Config& table) {
 std::string ToToml(const Recipe& recipe) {
   const data::Augmentation& augmentation = recipe.augmentation;
   std::string text;
-  const auto add = [&](std::string_view key, const auto& value) { text += fmt::format("{} = {}\n", key, value); };
-  const auto add_name = [&](std::string_view key, std::string_view name) { text += fmt::format("{} = \"{}\"\n", key, name); };
+  const auto add = [&](std::string_view key, const auto& value) {
+    text += fmt::format("{} = {}\n", key, value);
+  };
+  const auto add_name = [&](std::string_view key, std::string_view name) {
+    text += fmt::format("{} = \"{}\"\n", key, name);
+  };
   add("epochs", recipe.epochs);
   add("images_per_epoch", recipe.images_per_epoch);
   add("batch", recipe.batch);
@@ -70,9 +83,11 @@ std::string ToToml(const Recipe& recipe) {
   add("clip_norm", recipe.clip_norm);
   add("bf16", recipe.bf16);
   // Inline, so that the text can stand in any table.
-  text += fmt::format("augmentation = {{ flip = {}, pad_crop = {}, random_erasing = {}, random_resized_crop = {} }}\n",
-                      augmentation.flip, augmentation.pad_crop, augmentation.random_erasing,
-                      augmentation.random_resized_crop);
+  text += fmt::format(
+      "augmentation = {{ flip = {}, pad_crop = {}, random_erasing = {}, random_resized_crop = {} "
+      "}}\n",
+      augmentation.flip, augmentation.pad_crop, augmentation.random_erasing,
+      augmentation.random_resized_crop);
   return text;
 }
 

@@ -12,22 +12,22 @@ enum class Optimizer { kSgd, kAdamW, kRmsPropTf };
 enum class Schedule { kCosine, kStep, kOneCycle };
 
 struct Recipe {
-  double epochs = 6;              // may be fractional: 0.25 epoch of a large set
-  int64_t images_per_epoch = 0;   // 0: the whole set; otherwise a seeded part per epoch
+  double epochs = 6;             // may be fractional: 0.25 epoch of a large set
+  int64_t images_per_epoch = 0;  // 0: the whole set; otherwise a seeded part per epoch
   int batch = 128;
   Optimizer optimizer = Optimizer::kSgd;
-  double learning_rate = 0.1;     // at its peak, for this batch size
+  double learning_rate = 0.1;  // at its peak, for this batch size
   double momentum = 0.9;
-  double weight_decay = 5e-4;     // not on norms and biases
+  double weight_decay = 5e-4;  // not on norms and biases
   Schedule schedule = Schedule::kOneCycle;
-  double warmup = 0.2;            // share of all steps
+  double warmup = 0.2;                           // share of all steps
   double step_epochs = 2.4, step_factor = 0.97;  // kStep
   double label_smoothing = 0.0;
-  double dropout = 0.0;           // before the classifier
-  double drop_connect = 0.0;      // at the last block; grows linearly with depth
-  double ema = 0.0;               // decay of the weights' moving average; 0: off
-  double clip_norm = 0.0;         // 0: off
-  bool bf16 = false;              // autocast on the CPU
+  double dropout = 0.0;       // before the classifier
+  double drop_connect = 0.0;  // at the last block; grows linearly with depth
+  double ema = 0.0;           // decay of the weights' moving average; 0: off
+  double clip_norm = 0.0;     // 0: off
+  bool bf16 = false;          // autocast on the CPU
   data::Augmentation augmentation;
 };
 

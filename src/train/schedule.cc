@@ -13,22 +13,27 @@ double LearningRate(const Recipe& recipe, int64_t step, int64_t steps, int64_t s
   if (at < warmup) {
     const double start = recipe.schedule == Schedule::kOneCycle ? 1.0 / 25 : 0.0;
     // The first of the steps is not wasted on a rate of zero.
-    const double share = recipe.schedule == Schedule::kOneCycle ? at / warmup : (at + 1) / (warmup + 1);
+    const double share =
+        recipe.schedule == Schedule::kOneCycle ? at / warmup : (at + 1) / (warmup + 1);
     return peak * (start + (1 - start) * share);
   }
   const double rest = static_cast<double>(steps) - warmup;
   const double done = (at - warmup) / rest;
   switch (recipe.schedule) {
-    case Schedule::kOneCycle: return peak * (1 - done);
-    case Schedule::kCosine: return peak * 0.5 * (1 + std::cos(std::numbers::pi * done));
-    case Schedule::kStep: break;
+    case Schedule::kOneCycle:
+      return peak * (1 - done);
+    case Schedule::kCosine:
+      return peak * 0.5 * (1 + std::cos(std::numbers::pi * done));
+    case Schedule::kStep:
+      break;
   }
   const double epoch = at / static_cast<double>(std::max<int64_t>(1, steps_per_epoch));
   return peak * std::pow(recipe.step_factor, std::floor(epoch / recipe.step_epochs));
 }
 
 double EmaDecay(const Recipe& recipe, int64_t step) {
-  return std::min(recipe.ema, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
+  return std::min(recipe.ema,
+                  (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
 }
 
 }  // namespace lathe::train

@@ -1,4 +1,5 @@
-// The learning rate over a training, and drop-connect's rate over depth: plain formulas. Private to this module.
+// The learning rate over a training, and drop-connect's rate over depth: plain formulas. Private to
+// this module.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +8,16 @@
 
 namespace lathe::train {
 
-// For step 0 <= step < steps. Every schedule starts with a linear warm-up over recipe.warmup of all steps:
-//   one_cycle: from 1/25 of the peak up, then linearly down to 0 (Smith and Topin 2018)
+// For step 0 <= step < steps. Every schedule starts with a linear warm-up over recipe.warmup of all
+// steps:
+//   one-cycle: from 1/25 of the peak up, then linearly down to 0 (Smith and Topin 2018)
 //   cosine:    from 0 up, then half a cosine down to 0 (Loshchilov and Hutter 2017)
-//   step:      from 0 up, then times step_factor after every step_epochs epochs since the start, in stairs
+//   step:      from 0 up, then times step_factor after every step_epochs epochs since the start, in
+//   stairs
 double LearningRate(const Recipe& recipe, int64_t step, int64_t steps, int64_t steps_per_epoch);
 
-// The weight of the old average at `step` (0-based): recipe.ema, less in the first steps so that the start is forgotten.
+// The weight of the old average at `step` (0-based): recipe.ema, less in the first steps so that
+// the start is forgotten.
 double EmaDecay(const Recipe& recipe, int64_t step);
 
 }  // namespace lathe::train

@@ -25,22 +25,29 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(300);
 constexpr auto kSaveInterval = std::chrono::minutes(2);
 constexpr int kEvaluationBatch = 256;
 
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-void CheckInput(const net::Network& network, const data::Dataset& train, const data::Dataset& evaluation,
-                const data::Preprocessing& preprocessing) {
-  const net::Shape wanted{preprocessing.channels, preprocessing.resolution, preprocessing.resolution};
+void CheckInput(const net::Network& network, const data::Dataset& train,
+                const data::Dataset& evaluation, const data::Preprocessing& preprocessing) {
+  const net::Shape wanted{preprocessing.channels, preprocessing.resolution,
+                          preprocessing.resolution};
   if (network.input != wanted) {
-    throw Error(ErrorKind::kInput, "the network takes images of {} x {} x {}, the data gives {} x {} x {}", network.input.h,
-                network.input.w, network.input.c, wanted.h, wanted.w, wanted.c);
+    throw Error(ErrorKind::kInput,
+                "the network takes images of {} x {} x {}, the data gives {} x {} x {}",
+                network.input.h, network.input.w, network.input.c, wanted.h, wanted.w, wanted.c);
   }
-  const auto classes = std::max(std::ssize(train.class_names()), std::ssize(evaluation.class_names()));
+  const auto classes =
+      std::max(std::ssize(train.class_names()), std::ssize(evaluation.class_names()));
   if (network.num_classes() < classes) {
-    throw Error(ErrorKind::kInput, "the network has {} classes, the data set {}", network.num_classes(), classes);
+    throw Error(ErrorKind::kInput, "the network has {} classes, the data set {}",
+                network.num_classes(), classes);
   }
 }
 
-// Data is made by the caller's thread if that is all there is; a GPU, or several threads, can be fed meanwhile.
+// Data is made by the caller's thread if that is all there is; a GPU, or several threads, can be
+// fed meanwhile.
 int LoaderThreads(int threads) {
   if (ComputeDevice() != at::kCPU) return std::max(1, threads);
   return threads > 1 ? 1 : 0;
@@ -77,7 +84,8 @@ class Training {
       const int64_t part = recipe_.images_per_epoch / recipe_.batch;
       steps_per_epoch_ = std::clamp<int64_t>(part, 1, steps_per_epoch_);
     }
-    steps_ = std::max<int64_t>(1, std::llround(recipe_.epochs * static_cast<double>(steps_per_epoch_)));
+    steps_ =
+        std::max<int64_t>(1, std::llround(recipe_.epochs * static_cast<double>(steps_per_epoch_)));
   }
 
   TrainResult Run() {
@@ -95,11 +103,13 @@ class Training {
   }
 
  private:
-  static std::string Fingerprint(const net::Network& network, const data::Dataset& train, const TrainOptions& options) {
+  static std::string Fingerprint(const net::Network& network, const data::Dataset& train,
+                                 const TrainOptions& options) {
     const data::Preprocessing& pre = options.preprocessing;
-    return fmt::format("{:016x}", HashBytes(fmt::format("{}{}{} {} {} {}", net::ToJson(network), ToToml(options.recipe),
-                                                        options.seed, train.size(), fmt::join(pre.mean, ","),
-                                                        fmt::join(pre.std, ","))));
+    return fmt::format("{:016x}",
+                       HashBytes(fmt::format("{}{}{} {} {} {}", net::ToJson(network),
+                                             ToToml(options.recipe), options.seed, train.size(),
+                                             fmt::join(pre.mean, ","), fmt::join(pre.std, ","))));
   }
 
   // False: stopped on request.
@@ -110,7 +120,8 @@ class Training {
     const auto epoch_started = Clock::now();
     const int64_t resumed_at = step_;
     const auto rate = [&] {
-      return static_cast<double>((step_ - resumed_at) * recipe_.batch) / std::max(1e-9, SecondsSince(epoch_started));
+      return static_cast<double>((step_ - resumed_at) * recipe_.batch) /
+             std::max(1e-9, SecondsSince(epoch_started));
     };
     train_loader_.StartEpoch(static_cast<int>(epoch), step_ - first);
     while (step_ < end) {
@@ -124,12 +135,13 @@ class Training {
       if (SecondsSince(saved_) > std::chrono::duration<double>(kSaveInterval).count()) Save();
       if (options_.on_progress && Clock::now() - reported_ > kProgressInterval) {
         reported_ = Clock::now();
-        options_.on_progress({.epoch = static_cast<int>(epoch) + 1,
-                              .step = step_,
-                              .steps = steps_,
-                              .train_loss = loss_sum_ / static_cast<double>(step_ - first),
-                              .images_per_second = rate(),
-                              .seconds_left = static_cast<double>((steps_ - step_) * recipe_.batch) / rate()});
+        options_.on_progress(
+            {.epoch = static_cast<int>(epoch) + 1,
+             .step = step_,
+             .steps = steps_,
+             .train_loss = loss_sum_ / static_cast<double>(step_ - first),
+             .images_per_second = rate(),
+             .seconds_left = static_cast<double>((steps_ - step_) * recipe_.batch) / rate()});
       }
     }
     const double images_per_second = rate();
@@ -151,16 +163,21 @@ class Training {
 
   // One batch; returns its loss.
   double Step() {
-    pass_.generator.set_current_seed(SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step_)));
+    pass_.generator.set_current_seed(
+        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step_)));
     module_.gradient().zero_();
-    const at::Tensor logits = module_.Forward(ImagesOf(batch_.images.data(), batch_.count, input_), &pass_);
-    const at::Tensor labels = at::from_blob(batch_.labels.data(), {batch_.count}, at::kLong).to(logits.device());
-    const at::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100, recipe_.label_smoothing);
+    const at::Tensor logits =
+        module_.Forward(ImagesOf(batch_.images.data(), batch_.count, input_), &pass_);
+    const at::Tensor labels =
+        at::from_blob(batch_.labels.data(), {batch_.count}, at::kLong).to(logits.device());
+    const at::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100,
+                                                   recipe_.label_smoothing);
     const auto value = loss.item<double>();
     if (!std::isfinite(value)) {
       throw Error(ErrorKind::kInput,
-                  "training diverged: the loss is {} at step {} of {}; lower learning_rate (it is {}) or set clip_norm", value,
-                  step_ + 1, steps_, recipe_.learning_rate);
+                  "training diverged: the loss is {} at step {} of {}; lower learning_rate (it is "
+                  "{}) or set clip_norm",
+                  value, step_ + 1, steps_, recipe_.learning_rate);
     }
     loss.backward();
     const at::NoGradGuard no_grad;
@@ -182,7 +199,8 @@ class Training {
     const Score score = train::Evaluate(module_, evaluation_loader_, input_);
     if (average_.defined()) state.copy_(trained);
     if (!std::isfinite(score.loss)) {
-      throw Error(ErrorKind::kInput, "training diverged: the evaluation loss is {}; lower learning_rate (it is {})",
+      throw Error(ErrorKind::kInput,
+                  "training diverged: the evaluation loss is {}; lower learning_rate (it is {})",
                   score.loss, recipe_.learning_rate);
     }
     return score;
@@ -219,10 +237,13 @@ class Training {
     bool fits = checkpoint.vectors.size() == vectors.size();
     for (size_t i = 0; fits && i < vectors.size(); ++i) {
       fits = std::ssize(checkpoint.vectors[i]) == vectors[i].numel();
-      if (fits) vectors[i].copy_(at::from_blob(checkpoint.vectors[i].data(), {vectors[i].numel()}, at::kFloat));
+      if (fits)
+        vectors[i].copy_(
+            at::from_blob(checkpoint.vectors[i].data(), {vectors[i].numel()}, at::kFloat));
     }
     if (!fits) {
-      throw Error(ErrorKind::kInput, "{}: its tensors have the wrong sizes; remove it to start over",
+      throw Error(ErrorKind::kInput,
+                  "{}: its tensors have the wrong sizes; remove it to start over",
                   options_.checkpoint.string());
     }
     step_ = checkpoint.step;

@@ -26,7 +26,8 @@ class Patterns final : public data::Dataset {
     for (int y = 0; y < 12; ++y) {
       for (int x = 0; x < 12; ++x) {
         const int at[] = {y / 2 % 2, x / 2 % 2, (x + y) / 2 % 2, x > 3 && x < 9 && y > 3 && y < 9};
-        image.pixels.push_back(static_cast<uint8_t>(150 * at[Label(index)] + static_cast<int>(random.Below(100))));
+        image.pixels.push_back(
+            static_cast<uint8_t>(150 * at[Label(index)] + static_cast<int>(random.Below(100))));
       }
     }
     return image;
@@ -47,7 +48,11 @@ net::Network SmallNetwork() {
     shape = network.layers.back().out();
   };
   add({.op = net::Op::kConv, .out_channels = 8, .stride = 2});
-  add({.op = net::Op::kFusedIrb, .out_channels = 8, .mid_channels = 16, .act = net::Activation::kSwish, .residual = true});
+  add({.op = net::Op::kFusedIrb,
+       .out_channels = 8,
+       .mid_channels = 16,
+       .act = net::Activation::kSwish,
+       .residual = true});
   add({.op = net::Op::kIrb, .out_channels = 16, .stride = 2, .mid_channels = 24, .se_channels = 4});
   add({.op = net::Op::kTail, .out_channels = 4, .mid_channels = 24});
   return network;
@@ -98,7 +103,8 @@ TEST_F(TrainTest, EveryOptimizerLearns) {
   options_.recipe.ema = 0.9;
   options_.recipe.clip_norm = 5;
   options_.evaluate_every_epoch = false;
-  for (const auto& [optimizer, rate] : {std::pair{Optimizer::kAdamW, 0.01}, std::pair{Optimizer::kRmsPropTf, 0.01}}) {
+  for (const auto& [optimizer, rate] :
+       {std::pair{Optimizer::kAdamW, 0.01}, std::pair{Optimizer::kRmsPropTf, 0.01}}) {
     options_.recipe.optimizer = optimizer;
     options_.recipe.learning_rate = rate;
     const TrainResult result = Run();
@@ -111,7 +117,8 @@ TEST_F(TrainTest, ReturnedWeightsGiveTheReportedAccuracy) {
   options_.recipe.ema = 0.8;  // then the averaged weights are the result
   const TrainResult result = Run();
   TrainedModel model(network_, result.weights, 1);
-  data::Loader loader(evaluation_, {.preprocessing = options_.preprocessing, .augmentation = {}, .batch = 60});
+  data::Loader loader(evaluation_,
+                      {.preprocessing = options_.preprocessing, .augmentation = {}, .batch = 60});
   data::Batch batch;
   ASSERT_TRUE(loader.Next(batch));
   const std::vector<float> logits = model.Logits(batch.images, 60);
@@ -120,7 +127,8 @@ TEST_F(TrainTest, ReturnedWeightsGiveTheReportedAccuracy) {
     const auto row = logits.begin() + static_cast<std::ptrdiff_t>(4 * i);
     correct += std::max_element(row, row + 4) - row == batch.labels[i] ? 1 : 0;
     double sum = 0;
-    for (size_t c = 0; c < 4; ++c) sum += std::exp(static_cast<double>(row[static_cast<std::ptrdiff_t>(c)]));
+    for (size_t c = 0; c < 4; ++c)
+      sum += std::exp(static_cast<double>(row[static_cast<std::ptrdiff_t>(c)]));
     loss += std::log(sum) - static_cast<double>(row[batch.labels[i]]);
   }
   EXPECT_DOUBLE_EQ(result.accuracy, correct / 60);
@@ -154,7 +162,7 @@ TEST_F(TrainTest, StoppedAndResumedEqualsUninterrupted) {
     for (size_t i = 0; i < whole.epochs.size(); ++i) {
       EXPECT_EQ(part.epochs[i].train_loss, whole.epochs[i].train_loss);
       EXPECT_EQ(part.epochs[i].accuracy, whole.epochs[i].accuracy);
-      if (i > 0) EXPECT_GT(part.epochs[i].seconds, part.epochs[i - 1].seconds);
+      EXPECT_GT(part.epochs[i].seconds, i > 0 ? part.epochs[i - 1].seconds : 0.0);
     }
     const TrainResult again = Run();  // nothing left to do
     ExpectSameWeights(again.weights, whole.weights);
@@ -197,10 +205,13 @@ TEST_F(TrainTest, SaysWhenItDiverges) {
 
 TEST_F(TrainTest, SaysWhatDoesNotFit) {
   options_.preprocessing.resolution = 14;
-  ExpectError(ErrorKind::kInput, "the network takes images of 12 x 12 x 1, the data gives 14 x 14 x 1", [&] { Run(); });
+  ExpectError(ErrorKind::kInput,
+              "the network takes images of 12 x 12 x 1, the data gives 14 x 14 x 1",
+              [&] { Run(); });
   options_.preprocessing.resolution = 12;
   const net::Network two = net::WithClasses(network_, 2);
-  ExpectError(ErrorKind::kInput, "the network has 2 classes, the data set 4", [&] { Train(two, train_, evaluation_, options_); });
+  ExpectError(ErrorKind::kInput, "the network has 2 classes, the data set 4",
+              [&] { Train(two, train_, evaluation_, options_); });
 }
 
 }  // namespace
