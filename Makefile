@@ -23,7 +23,9 @@ build: setup ## build build/lathe and the unit tests (PRESET=dev, asan or tsan f
 	@[ -f $(BUILD)/build.ninja ] || cmake --preset $(PRESET)
 	@cmake --build $(BUILD) --parallel $(JOBS)
 
-demo: build ## search a Fashion-MNIST classifier for this machine (continues when run again)
+demo: setup ## search a Fashion-MNIST classifier for this machine (continues when run again)
+	@[ -f build/build.ninja ] || cmake --preset release
+	@cmake --build build --parallel $(JOBS) --target lathe
 	build/lathe search $(DEMO_STUDY) --dir $(DEMO_DIR) $(if $(wildcard $(DEMO_DIR)/study.db),--resume)
 
 test: ## set up, build, and run every test

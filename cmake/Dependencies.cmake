@@ -59,6 +59,9 @@ add_library(lathe_torch INTERFACE)
 target_compile_options(lathe_torch INTERFACE "SHELL:-idirafter ${torch}/include"
                                              "SHELL:-idirafter ${torch}/include/torch/csrc/api/include")
 target_link_libraries(lathe_torch INTERFACE "${torch}/lib/libtorch_cpu.so" "${torch}/lib/libc10.so" Threads::Threads)
+# at::parallel_for is an inline function that runs on torch's threads only when compiled with OpenMP.
+target_compile_options(lathe_torch INTERFACE -fopenmp)
+target_link_libraries(lathe_torch INTERFACE "${torch}/lib/libgomp.so.1")
 if(LATHE_CUDA)
   target_compile_definitions(lathe_torch INTERFACE LATHE_CUDA=1)
   # Nothing refers to libtorch_cuda by name (it registers itself when loaded), so it must not be dropped.

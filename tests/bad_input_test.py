@@ -89,6 +89,7 @@ class BadInputTest(testing.TestCase):
             self.fails(2, "lut.json", arguments=["lut", "show", lut])
             study, _ = self.edited_study("build_seconds = 6", f'file = "{lut}"')
             self.fails(2, "lut.json", arguments=["search", study, "--dir", self.folder / "out", "--quiet"])
+            self.assertFalse((self.folder / "out").exists(), "nothing is begun with a damaged table")
 
     def test_damaged_network(self):
         good = testing.run_json("zoo", "show", "mobilenet_v2@64x0.25")

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sqlite3
 
 import lathe_testing as testing
 
@@ -58,19 +57,6 @@ class SearchTest(testing.TestCase):
         self.assertEqual(again["networks"][0]["accuracy"], finalist["accuracy"])
         refused = testing.run("search", study, "--dir", out, check=2)
         self.assertIn("--resume", refused.stderr)
-        self.check_optuna(out, trials)
-
-    def check_optuna(self, out, trials):
-        try:
-            import optuna
-        except ImportError:
-            print("SKIPPED: optuna is not installed; study.db is checked as SQLite only")
-            database = sqlite3.connect(out / "study.db")
-            self.assertEqual(database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0], 5)
-            return
-        loaded = optuna.load_study(study_name="tiny", storage=f"sqlite:///{out / 'study.db'}")
-        self.assertEqual([t.number for t in loaded.trials], [0, 1, 2, 3, 4])
-        self.assertEqual([t.value for t in loaded.trials], [t["value"] for t in trials])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ struct Globals {
   bool quiet = false;
   bool verbose = false;
   uint64_t seed = 1;
+  bool seed_given = false;   // on the command line
 };
 
 // Set by the chosen subcommand's parser; main runs it and returns its value.

@@ -189,7 +189,9 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context, con
 }
 
 std::string ReproduceCommand(const StudyContext& context) {
-  return fmt::format("lathe search {} --set study.seed={}", context.config.source.string(), context.config.seed);
+  std::string command = fmt::format("lathe search {}", context.config.source.string());
+  for (const std::string& setting : context.options.overrides) command += fmt::format(" --set '{}'", setting);
+  return command;
 }
 
 // Exports, verifies and measures one trained network.

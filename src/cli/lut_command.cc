@@ -93,7 +93,7 @@ int Check(const Globals& globals, const LutFlags& flags) {
   if (networks.empty()) throw Error(ErrorKind::kUsage, "nothing to check: give --space, networks, or both");
   const latency::CheckResult result = latency::CheckLut(*engine, lut, networks);
   if (globals.json) {
-    nlohmann::ordered_json json = {{"band", JsonOf(result.band)}, {"networks", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json json = {{"band", JsonOf(result.band)}, {"slowdown", result.slowdown}, {"networks", nlohmann::ordered_json::array()}};
     for (const latency::CheckRow& row : result.rows) {
       json["networks"].push_back({{"name", row.name}, {"predicted_us", row.predicted_us}, {"measured_us", row.measured_us}});
     }
@@ -105,7 +105,9 @@ int Check(const Globals& globals, const LutFlags& flags) {
     rows.push_back({row.name, fmt::format("{:.4f}", row.predicted_us / 1000), fmt::format("{:.4f}", row.measured_us / 1000),
                     fmt::format("{:+.1f} %", 100 * (row.predicted_us / row.measured_us - 1))});
   }
-  PrintText(FormatTable(rows) + BandText(result.band) + "\n");
+  PrintText(FormatTable(rows) + BandText(result.band) + "\n" +
+            fmt::format("measured latencies are given at the table's speed; the machine now needs {:.2f} times as long\n",
+                        result.slowdown));
   return 0;
 }
 

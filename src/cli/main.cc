@@ -22,7 +22,8 @@ int main(int argc, char** argv) {
   app.add_flag("--json", globals.json, "Print results as JSON on stdout");
   app.add_flag("--quiet,-q", globals.quiet, "Only warnings and errors on stderr");
   app.add_flag("--verbose,-v", globals.verbose, "More detail on stderr");
-  app.add_option("--seed", globals.seed, "Seed of everything random")->capture_default_str();
+  const CLI::Option* seed =
+      app.add_option("--seed", globals.seed, "Seed of everything random")->capture_default_str();
 
   Action action;
   AddSearchCommand(app, globals, action);
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   }
+  globals.seed_given = seed->count() > 0;
   SetUpLogging(globals.quiet     ? LogLevel::kQuiet
                : globals.verbose ? LogLevel::kVerbose
                                  : LogLevel::kNormal);

@@ -21,9 +21,12 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   command->add_flag("--dry-run", flags->dry_run, "Check the study, data and engine, print the resolved study, do nothing");
   command->callback([&globals, &action, flags] {
     action = [&globals, flags] {
-      const study::StudyConfig config = study::LoadStudy(flags->study, flags->set);
+      std::vector<std::string> overrides = flags->set;
+      if (globals.seed_given) overrides.push_back(fmt::format("study.seed={}", globals.seed));
+      const study::StudyConfig config = study::LoadStudy(flags->study, overrides);
       SearchOptions options{.folder = flags->folder.empty() ? std::filesystem::path("runs") / config.name
                                                             : std::filesystem::path(flags->folder),
+                            .overrides = overrides,
                             .resume = flags->resume,
                             .quiet = globals.quiet};
       if (flags->dry_run) {

@@ -194,6 +194,19 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
   if (end == study::SearchEnd::kExhausted) store.LogEvent("search ended: every network of the sub-space was tried");
 }
 
+// Finds out now, not after the training, that the engine can't do what the study asks of it.
+void CheckEngine(const study::StudyConfig& config, engine::Engine& engine, const space::SearchSpace& space,
+                 space::SearchSpace::Head head) {
+  if (config.target.engine == "torch") {
+    throw Error(ErrorKind::kInput,
+                "{}: [target] engine = \"torch\" can time networks but not run the exported ONNX files; use \"openvino\"",
+                config.source.string());
+  }
+  Random random(config.seed);
+  const net::Network network = space.Decode(space.Sample(random), head);
+  engine.Compile(network, net::RandomWeights(net::Lower(network), config.seed), {});
+}
+
 void StartFolder(const study::StudyConfig& config, const SearchOptions& options) {
   const fs::path& folder = options.folder;
   if (fs::exists(folder / "study.db") && !options.resume) {
@@ -223,6 +236,7 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
   const space::SearchSpace::Head head{.channels = splits.train->channels(),
                                       .classes = static_cast<int>(splits.train->class_names().size())};
   std::unique_ptr<engine::Engine> engine = MakeEngine(config.target.engine, config.target.options);
+  CheckEngine(config, *engine, space, head);
   std::optional<latency::Lut> given_lut;
   if (!config.lut_file.empty()) {
     given_lut = latency::ReadLut(config.lut_file);

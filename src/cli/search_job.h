@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "data/dataset.h"
 #include "engine/engine.h"
@@ -19,7 +21,8 @@
 namespace lathe::cli {
 
 struct SearchOptions {
-  std::filesystem::path folder;   // NAME/
+  std::filesystem::path folder;         // NAME/
+  std::vector<std::string> overrides;   // --set key=value, for the command that reproduces the study
   bool resume = false;
   bool quiet = false;
 };

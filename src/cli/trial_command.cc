@@ -11,6 +11,9 @@ namespace lathe::cli {
 namespace {
 
 int RunTrial(const fs::path& folder) {
+  if (!fs::exists(folder / "trial.json")) {
+    throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study", folder.string());
+  }
   const FileLock lock(folder / "lock",
                       fmt::format("{}: another process is running this trial", folder.string()));
   const study::TrialSpec spec = study::ReadSpec(folder);

@@ -104,15 +104,33 @@ void PixelWriter::Write(const Image& image, const Augmentation& augmentation, Ra
 
 // `row` null: padding.
 void PixelWriter::WriteRow(const uint8_t* row, int channels, int dx, bool flip, float* out) const {
-  const int step = channels == 1 ? 0 : 1;  // a grey pixel serves every channel
-  for (int x = 0; x < side_; ++x) {
-    const int from = (flip ? side_ - 1 - x : x) + dx;
-    const bool inside = row != nullptr && from >= 0 && from < side_;
-    for (int c = 0; c < channels_; ++c) {
-      const uint8_t value = inside ? row[from * channels + c * step] : uint8_t{0};
-      *out++ = values_[static_cast<size_t>(c)][value];
+  if (channels_ == 1) return WriteChannel<1>(row, dx, flip, 0, out);
+  const bool grey = channels == 1;  // then the one channel serves all
+  for (int c = 0; c < channels_; ++c) {
+    const uint8_t* from = row == nullptr || grey ? row : row + c;
+    if (grey) {
+      WriteChannel<1>(from, dx, flip, c, out + c);
+    } else {
+      WriteChannel<3>(from, dx, flip, c, out + c);
     }
   }
+}
+
+// Output pixel x comes from pixel x + dx, or from the mirrored one plus dx; what lies outside is
+// padding. `kStep`: bytes from pixel to pixel.
+template <int kStep>
+void PixelWriter::WriteChannel(const uint8_t* row, int dx, bool flip, int channel,
+                               float* out) const {
+  const std::array<float, 256>& values = values_[static_cast<size_t>(channel)];
+  const int shift = flip ? -dx : dx;
+  const int begin = row == nullptr ? side_ : std::clamp(-shift, 0, side_);
+  const int end = row == nullptr ? side_ : std::clamp(side_ - shift, 0, side_);
+  for (int x = 0; x < begin; ++x) out[x * channels_] = values[0];
+  if (begin == side_) return;
+  const uint8_t* from = row + (flip ? side_ - 1 - begin + dx : begin + dx) * kStep;
+  const int step = flip ? -kStep : kStep;
+  for (int x = begin; x < end; ++x, from += step) out[x * channels_] = values[*from];
+  for (int x = end; x < side_; ++x) out[x * channels_] = values[0];
 }
 
 // A rectangle of 2-33 % of the area becomes the mean (Zhong et al. 2017).

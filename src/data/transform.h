@@ -32,6 +32,8 @@ class PixelWriter {
 
  private:
   void WriteRow(const uint8_t* row, int channels, int dx, bool flip, float* out) const;
+  template <int kStep>
+  void WriteChannel(const uint8_t* row, int dx, bool flip, int channel, float* out) const;
   void Erase(Random& random, float* out) const;
 
   int side_;

@@ -8,6 +8,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "base/config.h"
 #include "base/error.h"
@@ -159,6 +161,12 @@ void WriteSafetensors(const std::filesystem::path& path, const Weights& weights)
   }
   std::string data;
   for (const auto& [name, tensor] : weights.tensors) {
+    const int64_t expected = std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1},
+                                             std::multiplies<>());
+    if (expected != static_cast<int64_t>(tensor.values.size())) {
+      throw Error(ErrorKind::kInternal, "{}: tensor '{}' of shape [{}] has {} values", path.string(),
+                  name, fmt::join(tensor.shape, ", "), tensor.values.size());
+    }
     const size_t size = tensor.values.size() * sizeof(float);
     entries.push_back(fmt::format(
         "{}:{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", QuoteJson(name),

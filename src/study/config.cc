@@ -81,7 +81,7 @@ void ReadLatency(const Config& table, StudyConfig& config) {
 void ReadStage1(const Config& table, StudyConfig& config) {
   const double budget_us = config.target.latency_us;
   config.stage1_points =
-      table.Int("points", {.fallback = config.stage1_points, .min = 1, .max = int64_t{1} << 28});
+      table.Int("points", {.fallback = config.stage1_points, .min = 1, .max = int64_t{1} << 26});
   if (table.Has("edges_ms")) {
     for (double edge_ms : table.Reals("edges_ms", {.fallback = {}, .min = 1e-6, .max = kMaxMs})) {
       if (!config.edges_us.empty() && 1000 * edge_ms <= config.edges_us.back()) {

@@ -194,6 +194,14 @@ bool Supports([[maybe_unused]] int64_t channels) {
 #endif
 }
 
+bool HasBFloat16() {
+#ifdef LATHE_KERNELS
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 template <typename T>
 void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum,
                 double* squares) {

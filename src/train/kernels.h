@@ -15,6 +15,9 @@ namespace lathe::train::kernels {
 // its vectors.
 bool Supports(int64_t channels);
 
+// Whether this processor multiplies bfloat16; else it is slower than float.
+bool HasBFloat16();
+
 struct BFloat16 {  // the upper half of a float; layout of c10::BFloat16
   uint16_t bits;
 };

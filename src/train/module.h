@@ -1,7 +1,7 @@
 // A network as torch operations: executes net/graph.h node by node in channels-last layout,
 // forwards here, backwards by autograd. All state lies in one flat vector, so that optimizers,
-// averages and checkpoints are single operations on it. The only torch header of this module's
-// folder besides optimizer.h; private to it. One thread at a time.
+// averages and checkpoints are single operations on it. Private to this module. One thread at a
+// time.
 #pragma once
 
 #include <torch/types.h>

@@ -27,7 +27,7 @@ struct Recipe {
   double drop_connect = 0.0;  // at the last block; grows linearly with depth
   double ema = 0.0;           // decay of the weights' moving average; 0: off
   double clip_norm = 0.0;     // 0: off
-  bool bf16 = false;          // autocast on the CPU
+  bool bf16 = false;          // convolutions and features; ignored by processors without it
   data::Augmentation augmentation;
 };
 

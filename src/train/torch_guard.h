@@ -26,9 +26,9 @@ inline void SetTorchThreads(int threads) {
   static std::once_flag once;
   std::call_once(once, [] {
     at::set_num_interop_threads(1);
-    // Keep freed tensors: giving their pages back to the kernel and clearing new ones costs a tenth
-    // of a step.
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    // Keep freed tensors: giving their pages back to the kernel and clearing new ones costs a
+    // quarter of a step.
+    mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     at::globalContext().setFlushDenormal(
         true);  // vanishing gradients are as slow as they are useless

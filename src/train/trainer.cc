@@ -11,6 +11,7 @@
 #include "net/network_file.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/kernels.h"
 #include "train/module.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -53,6 +54,8 @@ int LoaderThreads(int threads) {
   return threads > 1 ? 1 : 0;
 }
 
+bool HasFastBFloat16() { return ComputeDevice() != at::kCPU || kernels::HasBFloat16(); }
+
 class Training {
  public:
   Training(const net::Network& network, std::shared_ptr<const data::Dataset> train,
@@ -77,7 +80,7 @@ class Training {
     average_ = recipe_.ema > 0 ? module_.state().clone() : at::Tensor();
     pass_ = {.dropout = recipe_.dropout,
              .drop_connect = recipe_.drop_connect,
-             .bf16 = recipe_.bf16,
+             .bf16 = recipe_.bf16 && HasFastBFloat16(),
              .generator = at::detail::createCPUGenerator()};
     steps_per_epoch_ = train_loader_.batches_per_epoch();
     if (recipe_.images_per_epoch > 0) {
