@@ -124,13 +124,13 @@ class BadInputTest(testing.TestCase):
             self.skipTest("SKIPPED: needs root to mount a small file system")
         disk = self.folder / "disk"
         disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], capture_output=True, text=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], capture_output=True, text=True)
         if mounted.returncode != 0:
             self.skipTest(f"SKIPPED: cannot mount a small file system: {mounted.stderr.strip()}")
         try:
             study = self.study(trials=2, images=256)
             filler = disk / "filler"
-            filler.write_bytes(b"x" * (6 * 1024 * 1024 - 300 * 1024))
+            filler.write_bytes(b"x" * (64 * 1024 * 1024 - 300 * 1024))
             result = testing.run("search", study, "--dir", disk / "out", "--quiet")
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn("No space left", result.stderr)

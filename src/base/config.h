@@ -65,8 +65,8 @@ class Config {
   Config Table(std::string_view key) const;                // missing table reads as an empty one
   std::vector<Config> Tables(std::string_view key) const;  // array of tables; missing: empty
 
-  // This table with `defaults` behind it: keys missing here are taken from there, tables inside likewise. Messages keep naming
-  // the file each value came from.
+  // This table with `defaults` behind it: keys missing here are taken from there, tables inside
+  // likewise. Messages keep naming the file each value came from.
   Config Over(const Config& defaults) const;
 
   // Throws kInput if any key of this table was never read. Call it last.

@@ -42,28 +42,37 @@ void PrintText(std::string_view text) {
 
 void PrintJson(const nlohmann::ordered_json& json) { PrintText(json.dump(2) + "\n"); }
 
-std::unique_ptr<engine::Engine> MakeEngine(const std::string& name, const engine::TargetOptions& options) {
+std::unique_ptr<engine::Engine> MakeEngine(const std::string& name,
+                                           const engine::TargetOptions& options) {
   const auto maker = Engines().find(name);
   if (maker != Engines().end()) return maker->second(options);
   std::vector<std::string> names;
   for (const auto& [known, unused] : Engines()) names.push_back(known);
   const std::string nearest = NearestName(name, names);
   throw Error(ErrorKind::kInput, "unknown engine '{}'{}; known: {}", name,
-              nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest), fmt::join(names, ", "));
+              nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest),
+              fmt::join(names, ", "));
 }
 
 void TargetFlags::AddTo(CLI::App& command) {
   command.add_option("--engine", engine, "Inference engine that is timed")->capture_default_str();
   command.add_option("--device", device, "Device of the engine")->capture_default_str();
-  command.add_option("--threads", threads, "Threads of one inference")->capture_default_str()->check(CLI::Range(1, 1024));
-  command.add_option("--batch", batch, "Images per inference")->capture_default_str()->check(CLI::Range(1, 4096));
+  command.add_option("--threads", threads, "Threads of one inference")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--batch", batch, "Images per inference")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
   command.add_option("--precision", precision, "f32, bf16, f16 or int8")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}));
 }
 
 engine::TargetOptions TargetFlags::Options() const {
-  return {.threads = threads, .batch = batch, .precision = engine::ParsePrecision(precision), .device = device};
+  return {.threads = threads,
+          .batch = batch,
+          .precision = engine::ParsePrecision(precision),
+          .device = device};
 }
 
 net::Network LoadNetwork(const std::string& file_or_name) {

@@ -1,4 +1,5 @@
-// What all subcommands share: global options, output, and the engines by name. Each *_command.cc adds one subcommand.
+// What all subcommands share: global options, output, and the engines by name. Each *_command.cc
+// adds one subcommand.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -19,7 +20,7 @@ struct Globals {
   bool quiet = false;
   bool verbose = false;
   uint64_t seed = 1;
-  bool seed_given = false;   // on the command line
+  bool seed_given = false;  // on the command line
 };
 
 // Set by the chosen subcommand's parser; main runs it and returns its value.
@@ -38,7 +39,8 @@ void PrintText(std::string_view text);
 void PrintJson(const nlohmann::ordered_json& json);
 
 // The one list of inference engines. Throws kInput with the nearest name for an unknown one.
-std::unique_ptr<engine::Engine> MakeEngine(const std::string& name, const engine::TargetOptions& options);
+std::unique_ptr<engine::Engine> MakeEngine(const std::string& name,
+                                           const engine::TargetOptions& options);
 
 // --engine, --device, --threads, --batch and --precision of the commands that time networks.
 struct TargetFlags {

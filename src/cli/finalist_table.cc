@@ -14,12 +14,13 @@ constexpr int kFormatVersion = 1;
 
 }  // namespace
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FinalistRow, name, kind, origin, path, training, accuracy, accuracy_exported, images,
-                                   disagreements, lut_us, measured_us, p10_us, p90_us, params, macs, meets_target,
-                                   problem)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FinalistRow, name, kind, origin, path, training, accuracy,
+                                   accuracy_exported, images, disagreements, lut_us, measured_us,
+                                   p10_us, p90_us, params, macs, meets_target, problem)
 
 bool FinalistTable::AnyMeetsTarget() const {
-  return std::ranges::any_of(rows, [](const FinalistRow& row) { return row.kind == "finalist" && row.meets_target; });
+  return std::ranges::any_of(
+      rows, [](const FinalistRow& row) { return row.kind == "finalist" && row.meets_target; });
 }
 
 nlohmann::ordered_json ToJson(const FinalistTable& table) {
@@ -40,7 +41,8 @@ FinalistTable ReadFinalists(const fs::path& study_folder) {
   try {
     const nlohmann::json json = nlohmann::json::parse(ReadFile(file));
     if (json.at("version").get<int>() > kFormatVersion) {
-      throw Error(ErrorKind::kInput, "{}: written by a newer lathe; use that version", file.string());
+      throw Error(ErrorKind::kInput, "{}: written by a newer lathe; use that version",
+                  file.string());
     }
     table.latency_budget_us = json.at("latency_budget_us");
     table.accuracy_target = json.at("accuracy_target");
@@ -48,7 +50,8 @@ FinalistTable ReadFinalists(const fs::path& study_folder) {
     table.latency_check = json.at("latency_check").get<std::vector<std::pair<double, double>>>();
     table.left_out = json.at("left_out").get<std::vector<std::pair<std::string, std::string>>>();
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::kInput, "{}: damaged ({}); delete it and run 'lathe search --resume' to make it again",
+    throw Error(ErrorKind::kInput,
+                "{}: damaged ({}); delete it and run 'lathe search --resume' to make it again",
                 file.string(), error.what());
   }
   return table;
@@ -59,9 +62,10 @@ std::string ToText(const FinalistTable& table, const fs::path& study_folder) {
       {"network", "test accuracy", "LUT ms", "measured ms", "params", "MACs", "in budget", "path"}};
   for (const FinalistRow& row : table.rows) {
     const bool trained = row.images > 0;
-    rows.push_back({row.name, trained ? FormatPercent(row.accuracy_exported) : "-", fmt::format("{:.3f}", row.lut_us / 1000),
-                    fmt::format("{:.3f}", row.measured_us / 1000), trained ? FormatCount(row.params) : "-",
-                    trained ? FormatCount(row.macs) : "-",
+    rows.push_back({row.name, trained ? FormatPercent(row.accuracy_exported) : "-",
+                    fmt::format("{:.3f}", row.lut_us / 1000),
+                    fmt::format("{:.3f}", row.measured_us / 1000),
+                    trained ? FormatCount(row.params) : "-", trained ? FormatCount(row.macs) : "-",
                     row.measured_us <= table.latency_budget_us ? "yes" : "NO",
                     row.path.empty() ? "-" : (study_folder / row.path).string()});
   }
@@ -69,7 +73,8 @@ std::string ToText(const FinalistTable& table, const fs::path& study_folder) {
   for (const FinalistRow& row : table.rows) {
     if (!row.problem.empty()) text += fmt::format("{}: {}\n", row.name, row.problem);
   }
-  for (const auto& [name, reason] : table.left_out) text += fmt::format("{} is not in the table: {}\n", name, reason);
+  for (const auto& [name, reason] : table.left_out)
+    text += fmt::format("{} is not in the table: {}\n", name, reason);
   return text;
 }
 

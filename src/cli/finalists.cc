@@ -22,8 +22,8 @@
 namespace lathe::cli {
 namespace {
 
-// A candidate is trained fully only if it is this much faster than the budget before training: the final measurement, minutes
-// later, has to confirm it.
+// A candidate is trained fully only if it is this much faster than the budget before training: the
+// final measurement, minutes later, has to confirm it.
 constexpr double kMeasuringMargin = 0.97;
 
 // A network that goes into the final table.
@@ -31,13 +31,14 @@ struct Contender {
   std::string name, kind, origin;
   net::Network network;
   double lut_us = 0;
-  double measured_us = 0;           // with random weights, before training
-  std::filesystem::path folder;     // of its training
+  double measured_us = 0;        // with random weights, before training
+  std::filesystem::path folder;  // of its training
 };
 
 engine::Timing MeasureUntrained(const StudyContext& context, const net::Network& network) {
   const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-  const std::unique_ptr<engine::CompiledModel> model = context.engine->Compile(network, weights, {});
+  const std::unique_ptr<engine::CompiledModel> model =
+      context.engine->Compile(network, weights, {});
   return model->Time({.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
 }
 
@@ -59,22 +60,24 @@ std::vector<Contender> ChooseFinalists(const StudyContext& context, const study:
     contender.measured_us = MeasureUntrained(context, contender.network).median_us;
     table.latency_check.emplace_back(contender.lut_us, contender.measured_us);
     if (contender.measured_us > kMeasuringMargin * budget_us) {
-      spdlog::info("trial {} is passed over: predicted {}, measured {}", trial.number, FormatMs(contender.lut_us),
-                   FormatMs(contender.measured_us));
+      spdlog::info("trial {} is passed over: predicted {}, measured {}", trial.number,
+                   FormatMs(contender.lut_us), FormatMs(contender.measured_us));
       continue;
     }
     chosen.push_back(std::move(contender));
   }
   if (chosen.empty()) {
-    throw Error(ErrorKind::kTargetNotReached,
-                "no trial of this study runs within {} as measured; raise latency_ms or lower subspace_ms",
-                FormatMs(budget_us));
+    throw Error(
+        ErrorKind::kTargetNotReached,
+        "no trial of this study runs within {} as measured; raise latency_ms or lower subspace_ms",
+        FormatMs(budget_us));
   }
   return chosen;
 }
 
 // The widest version of each baseline that holds the budget as measured.
-std::vector<Contender> ChooseBaselines(const StudyContext& context, const latency::Estimator& estimator, int resolution,
+std::vector<Contender> ChooseBaselines(const StudyContext& context,
+                                       const latency::Estimator& estimator, int resolution,
                                        FinalistTable& table) {
   static constexpr std::array kWidths = {1.0, 0.75, 0.5, 0.35, 0.25, 0.125};
   std::vector<Contender> chosen;
@@ -86,9 +89,10 @@ std::vector<Contender> ChooseBaselines(const StudyContext& context, const latenc
     bool fits = false;
     for (const double width : kWidths) {
       if ((!scalable && width != 1.0) || fits) break;
-      const std::string full_name = fixed ? name : fmt::format("{}@{}x{:g}", name, resolution, width);
-      net::Network network =
-          net::ZooNetwork(full_name, {.channels = context.head.channels, .classes = context.head.classes});
+      const std::string full_name =
+          fixed ? name : fmt::format("{}@{}x{:g}", name, resolution, width);
+      net::Network network = net::ZooNetwork(
+          full_name, {.channels = context.head.channels, .classes = context.head.classes});
       fastest_us = MeasureUntrained(context, network).median_us;
       if (fastest_us > kMeasuringMargin * context.config.target.latency_us) continue;
       fits = true;
@@ -103,8 +107,10 @@ std::vector<Contender> ChooseBaselines(const StudyContext& context, const latenc
                         .folder = {}});
     }
     if (!fits) {
-      table.left_out.emplace_back(name, fmt::format("needs {} at its smallest", FormatMs(fastest_us)));
-      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name, FormatMs(fastest_us));
+      table.left_out.emplace_back(name,
+                                  fmt::format("needs {} at its smallest", FormatMs(fastest_us)));
+      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name,
+                   FormatMs(fastest_us));
     }
   }
   return chosen;
@@ -112,26 +118,28 @@ std::vector<Contender> ChooseBaselines(const StudyContext& context, const latenc
 
 // Chosen once per study: a resumed search must train the same networks.
 std::vector<Contender> ChooseContenders(const StudyContext& context, study::Store& store,
-                                        const study::SubspaceSource& source, const latency::Estimator& estimator,
-                                        FinalistTable& table) {
+                                        const study::SubspaceSource& source,
+                                        const latency::Estimator& estimator, FinalistTable& table) {
   std::vector<Contender> contenders;
   if (const std::optional<std::string> saved = store.Value("contenders")) {
     const nlohmann::json json = nlohmann::json::parse(*saved);
     for (const nlohmann::json& item : json.at("contenders")) {
-      contenders.push_back({.name = item.at("name"),
-                            .kind = item.at("kind"),
-                            .origin = item.at("origin"),
-                            .network = net::ParseNetwork(item.at("network").get<std::string>(), "study.db"),
-                            .lut_us = item.at("lut_us"),
-                            .measured_us = item.at("measured_us"),
-                            .folder = {}});
+      contenders.push_back(
+          {.name = item.at("name"),
+           .kind = item.at("kind"),
+           .origin = item.at("origin"),
+           .network = net::ParseNetwork(item.at("network").get<std::string>(), "study.db"),
+           .lut_us = item.at("lut_us"),
+           .measured_us = item.at("measured_us"),
+           .folder = {}});
     }
     table.latency_check = json.at("latency_check").get<std::vector<std::pair<double, double>>>();
     table.left_out = json.at("left_out").get<std::vector<std::pair<std::string, std::string>>>();
   } else {
     contenders = ChooseFinalists(context, store, source, table);
     const int resolution = contenders.front().network.input.h;
-    std::ranges::move(ChooseBaselines(context, estimator, resolution, table), std::back_inserter(contenders));
+    std::ranges::move(ChooseBaselines(context, estimator, resolution, table),
+                      std::back_inserter(contenders));
     nlohmann::json json = {{"contenders", nlohmann::json::array()},
                            {"latency_check", table.latency_check},
                            {"left_out", table.left_out}};
@@ -153,24 +161,28 @@ std::vector<Contender> ChooseContenders(const StudyContext& context, study::Stor
   return contenders;
 }
 
-std::vector<study::TrialResult> TrainContenders(const StudyContext& context, const std::vector<Contender>& contenders) {
+std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
+                                                const std::vector<Contender>& contenders) {
   std::vector<study::BatchJob> jobs;
   for (size_t i = 0; i < contenders.size(); ++i) {
     const auto number = static_cast<int64_t>(i);
     jobs.push_back({.folder = contenders[i].folder, .number = number});
     if (!fs::exists(contenders[i].folder / "result.json")) {
-      PrepareTrial(context, contenders[i].folder, number, contenders[i].kind, contenders[i].network);
+      PrepareTrial(context, contenders[i].folder, number, contenders[i].kind,
+                   contenders[i].network);
     }
   }
   const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
-  Progress progress({.stage = "training finalists and baselines", .total = 1000, .quiet = context.options.quiet});
+  Progress progress(
+      {.stage = "training finalists and baselines", .total = 1000, .quiet = context.options.quiet});
   study::BatchOptions options;
   options.max_starts = 1 + context.config.max_retries;
   options.stop = &StopRequested;
   options.on_finished = [&](size_t job, const study::TrialResult& result) {
-    progress.PrintLine(result.ok ? fmt::format("{}: test accuracy {}", contenders[job].name,
-                                               FormatPercent(result.metrics.at("accuracy")))
-                                 : fmt::format("{}: failed: {}", contenders[job].name, result.error));
+    progress.PrintLine(result.ok
+                           ? fmt::format("{}: test accuracy {}", contenders[job].name,
+                                         FormatPercent(result.metrics.at("accuracy")))
+                           : fmt::format("{}: failed: {}", contenders[job].name, result.error));
   };
   options.on_poll = [&] {
     // All jobs have the same number of images to see; a job that waits counts as zero.
@@ -178,9 +190,12 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context, con
     int finished = 0;
     for (const study::BatchJob& job : jobs) {
       const bool done = fs::exists(job.folder / "result.json");
-      const study::TrialProgress at = done ? study::TrialProgress{} : study::ReadProgress(job.folder);
+      const study::TrialProgress at =
+          done ? study::TrialProgress{} : study::ReadProgress(job.folder);
       finished += done ? 1 : 0;
-      share += done ? 1.0 : (at.steps > 0 ? static_cast<double>(at.step) / static_cast<double>(at.steps) : 0.0);
+      share += done ? 1.0
+                    : (at.steps > 0 ? static_cast<double>(at.step) / static_cast<double>(at.steps)
+                                    : 0.0);
     }
     progress.Update(static_cast<int64_t>(1000 * share / static_cast<double>(jobs.size())),
                     fmt::format("{} of {} trained", finished, jobs.size()));
@@ -190,7 +205,8 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context, con
 
 std::string ReproduceCommand(const StudyContext& context) {
   std::string command = fmt::format("lathe search {}", context.config.source.string());
-  for (const std::string& setting : context.options.overrides) command += fmt::format(" --set '{}'", setting);
+  for (const std::string& setting : context.options.overrides)
+    command += fmt::format(" --set '{}'", setting);
   return command;
 }
 
@@ -200,7 +216,8 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   const study::StudyConfig& config = context.config;
   package.network = contender.network;
   package.weights = net::ReadSafetensors(contender.folder / "weights.safetensors");
-  package.preprocessing = data::MeasurePreprocessing(*context.splits.train, contender.network.input.h);
+  package.preprocessing =
+      data::MeasurePreprocessing(*context.splits.train, contender.network.input.h);
   package.class_names = context.splits.train->class_names();
   package.target = context.engine->Target();
   package.latency_budget_us = config.target.latency_us;
@@ -212,17 +229,19 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   package.seed = config.seed;
 
   const fs::path onnx_file = contender.folder / "model.onnx";
-  onnx_bytes = onnx::ToOnnx(contender.network, package.weights,
-                            {.metadata = {{"lathe.version", kVersion},
-                                          {"lathe.origin", package.origin},
-                                          {"lathe.latency_budget_us", fmt::format("{}", config.target.latency_us)}}});
+  onnx_bytes = onnx::ToOnnx(
+      contender.network, package.weights,
+      {.metadata = {{"lathe.version", kVersion},
+                    {"lathe.origin", package.origin},
+                    {"lathe.latency_budget_us", fmt::format("{}", config.target.latency_us)}}});
   WriteFileAtomically(onnx_file, onnx_bytes);
   const std::unique_ptr<engine::CompiledModel> exported = context.engine->Load(onnx_file.string());
   package.measured = exported->Time({.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
-  train::TrainedModel trained(contender.network, package.weights, static_cast<int>(AvailableCpus().size()));
-  package.verification =
-      deploy::Verify([&](std::span<const float> images, int count) { return trained.Logits(images, count); }, *exported,
-                     context.splits.test, package.preprocessing);
+  train::TrainedModel trained(contender.network, package.weights,
+                              static_cast<int>(AvailableCpus().size()));
+  package.verification = deploy::Verify(
+      [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
+      *exported, context.splits.test, package.preprocessing);
 
   const net::Costs costs = net::Count(contender.network);
   FinalistRow row{.name = contender.name,
@@ -266,14 +285,16 @@ struct Judged {
 
 }  // namespace
 
-FinalistTable MakeFinalists(const StudyContext& context, study::Store& store, const study::SubspaceSource& source,
+FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
+                            const study::SubspaceSource& source,
                             const latency::Estimator& estimator) {
   FinalistTable table{.latency_budget_us = context.config.target.latency_us,
                       .accuracy_target = context.config.target.accuracy,
                       .rows = {},
                       .latency_check = {},
                       .left_out = {}};
-  const std::vector<Contender> contenders = ChooseContenders(context, store, source, estimator, table);
+  const std::vector<Contender> contenders =
+      ChooseContenders(context, store, source, estimator, table);
   const std::vector<study::TrialResult> results = TrainContenders(context, contenders);
 
   std::vector<Judged> judged;
@@ -288,7 +309,8 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store, co
   // Finalists first; those that meet the targets before the others; then by accuracy.
   std::ranges::stable_sort(judged, [](const Judged& a, const Judged& b) {
     const auto key = [](const FinalistRow& row) {
-      return std::tuple(row.kind != "finalist", row.kind == "finalist" && !row.meets_target, -row.accuracy_exported);
+      return std::tuple(row.kind != "finalist", row.kind == "finalist" && !row.meets_target,
+                        -row.accuracy_exported);
     };
     return key(a.row) < key(b.row);
   });

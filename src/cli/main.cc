@@ -1,5 +1,5 @@
-// Entry point: parses the command line, runs one subcommand, turns errors into messages and exit codes
-// (0 done, 1 failed, 2 bad usage or input, 3 target not reached, 130 interrupted).
+// Entry point: parses the command line, runs one subcommand, turns errors into messages and exit
+// codes (0 done, 1 failed, 2 bad usage or input, 3 target not reached, 130 interrupted).
 #include <spdlog/spdlog.h>
 
 #include <exception>

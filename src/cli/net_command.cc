@@ -31,13 +31,16 @@ data::Splits OpenData(const std::string& name, uint64_t seed) {
   const bool folder = std::filesystem::is_directory(name);
   const nlohmann::json quoted = name;
   const ConfigFile table = ConfigFile::ParseToml(
-      folder ? fmt::format("kind = \"image-folder\"\npath = {}", quoted.dump()) : fmt::format("kind = {}", quoted.dump()), "--data");
+      folder ? fmt::format("kind = \"image-folder\"\npath = {}", quoted.dump())
+             : fmt::format("kind = {}", quoted.dump()),
+      "--data");
   return data::OpenSplits(data::ReadDataConfig(table.root()), seed);
 }
 
 // The network made to fit the data: its classes, and its image channels.
 net::Network FitTo(const net::Network& network, const data::Dataset& dataset) {
-  const net::Network fitted = net::WithClasses(network, static_cast<int>(dataset.class_names().size()));
+  const net::Network fitted =
+      net::WithClasses(network, static_cast<int>(dataset.class_names().size()));
   return net::WithInput(fitted, {dataset.channels(), network.input.h, network.input.w});
 }
 
@@ -45,12 +48,14 @@ int Time(const Globals& globals, const NetFlags& flags) {
   const net::Network network = LoadNetwork(flags.network);
   const std::unique_ptr<engine::Engine> engine = flags.target.Make();
   const net::Weights weights = net::RandomWeights(net::Lower(network), globals.seed);
-  const engine::Timing timing =
-      engine->Compile(network, weights, {})->Time({.warmup = 20, .min_runs = 100, .min_seconds = 1.0});
+  const engine::Timing timing = engine->Compile(network, weights, {})
+                                    ->Time({.warmup = 20, .min_runs = 100, .min_seconds = 1.0});
   const std::vector<engine::LayerTime> profile =
-      engine->Compile(network, weights, {.profile = true})->Profile({.warmup = 20, .min_runs = 50, .min_seconds = 0.5});
+      engine->Compile(network, weights, {.profile = true})
+          ->Profile({.warmup = 20, .min_runs = 50, .min_seconds = 0.5});
   std::vector<double> measured(network.layers.size(), 0.0);
-  for (const engine::LayerTime& layer : profile) measured[static_cast<size_t>(layer.layer)] = layer.median_us;
+  for (const engine::LayerTime& layer : profile)
+    measured[static_cast<size_t>(layer.layer)] = layer.median_us;
 
   latency::NetworkEstimate estimate;
   if (!flags.lut.empty()) {
@@ -60,12 +65,9 @@ int Time(const Globals& globals, const NetFlags& flags) {
   }
   const bool predicted = !estimate.layers.empty();
   if (globals.json) {
-    nlohmann::ordered_json json = {{"network", network.name},
-                                   {"median_us", timing.median_us},
-                                   {"p10_us", timing.p10_us},
-                                   {"p90_us", timing.p90_us},
-                                   {"runs", timing.runs},
-                                   {"layers_us", measured}};
+    nlohmann::ordered_json json = {{"network", network.name}, {"median_us", timing.median_us},
+                                   {"p10_us", timing.p10_us}, {"p90_us", timing.p90_us},
+                                   {"runs", timing.runs},     {"layers_us", measured}};
     if (predicted) json["predicted_us"] = estimate.latency_us;
     PrintJson(json);
     return 0;
@@ -75,17 +77,18 @@ int Time(const Globals& globals, const NetFlags& flags) {
   for (size_t i = 0; i < network.layers.size(); ++i) {
     const net::Layer& layer = network.layers[i];
     rows.push_back({std::to_string(i), std::string(net::Name(layer.op)),
-                    fmt::format("{}x{}x{}", layer.in.c, layer.in.h, layer.in.w), std::to_string(layer.out_channels),
-                    fmt::format("{:.2f}", measured[i])});
+                    fmt::format("{}x{}x{}", layer.in.c, layer.in.h, layer.in.w),
+                    std::to_string(layer.out_channels), fmt::format("{:.2f}", measured[i])});
     if (predicted) rows.back().push_back(fmt::format("{:.2f}", estimate.layers[i].latency_us));
   }
   std::string text = FormatTable(rows);
-  text += fmt::format("end to end: {} (p10 {}, p90 {}, {} runs)\n", FormatMs(timing.median_us), FormatMs(timing.p10_us),
-                      FormatMs(timing.p90_us), timing.runs);
+  text += fmt::format("end to end: {} (p10 {}, p90 {}, {} runs)\n", FormatMs(timing.median_us),
+                      FormatMs(timing.p10_us), FormatMs(timing.p90_us), timing.runs);
   if (predicted) {
-    text += fmt::format("predicted: {} ({:+.1f} %, {} of {} layers estimated)\n", FormatMs(estimate.latency_us),
-                        100 * (estimate.latency_us / timing.median_us - 1), estimate.estimated_layers,
-                        network.layers.size());
+    text += fmt::format("predicted: {} ({:+.1f} %, {} of {} layers estimated)\n",
+                        FormatMs(estimate.latency_us),
+                        100 * (estimate.latency_us / timing.median_us - 1),
+                        estimate.estimated_layers, network.layers.size());
   }
   PrintText(text);
   return 0;
@@ -95,7 +98,8 @@ int Train(const Globals& globals, const NetFlags& flags) {
   const data::Splits splits = OpenData(flags.data, globals.seed);
   const net::Network network = FitTo(LoadNetwork(flags.network), *splits.train);
   train::TrainOptions options;
-  if (!flags.recipe.empty()) options.recipe = train::ReadRecipe(ConfigFile::LoadToml(flags.recipe).root());
+  if (!flags.recipe.empty())
+    options.recipe = train::ReadRecipe(ConfigFile::LoadToml(flags.recipe).root());
   if (flags.epochs > 0) options.recipe.epochs = flags.epochs;
   options.preprocessing = data::MeasurePreprocessing(*splits.train, network.input.h);
   options.threads = flags.target.threads;
@@ -105,30 +109,39 @@ int Train(const Globals& globals, const NetFlags& flags) {
   Progress progress({.stage = "training", .total = 0, .quiet = globals.quiet});
   options.on_progress = [&](const train::TrainProgress& at) {
     progress.SetTotal(at.steps);
-    progress.Update(at.step, fmt::format("epoch {}, loss {:.3f}, {:.0f} images/s", at.epoch, at.train_loss, at.images_per_second),
+    progress.Update(at.step,
+                    fmt::format("epoch {}, loss {:.3f}, {:.0f} images/s", at.epoch, at.train_loss,
+                                at.images_per_second),
                     at.seconds_left);
   };
   options.on_epoch = [&](const train::EpochMetrics& epoch) {
-    progress.PrintLine(fmt::format("epoch {:>3}  train loss {:.4f}  loss {:.4f}  accuracy {}  {:.0f} images/s", epoch.epoch,
-                                   epoch.train_loss, epoch.loss, FormatPercent(epoch.accuracy), epoch.images_per_second));
+    progress.PrintLine(fmt::format(
+        "epoch {:>3}  train loss {:.4f}  loss {:.4f}  accuracy {}  {:.0f} images/s", epoch.epoch,
+        epoch.train_loss, epoch.loss, FormatPercent(epoch.accuracy), epoch.images_per_second));
   };
   options.stop = &StopRequested;
   const train::TrainResult result = train::Train(network, splits.train, splits.test, options);
   if (result.interrupted) {
-    throw Error(ErrorKind::kInterrupted, "stopped; run the same command again to continue from {}", options.checkpoint.string());
+    throw Error(ErrorKind::kInterrupted, "stopped; run the same command again to continue from {}",
+                options.checkpoint.string());
   }
   net::WriteSafetensors(fs::path(flags.out) / "weights.safetensors", result.weights);
   WriteFileAtomically(fs::path(flags.out) / "network.json", net::ToJson(network));
-  const nlohmann::ordered_json json = {{"loss", result.loss}, {"accuracy", result.accuracy}, {"images", result.images_seen}, {"folder", flags.out}};
+  const nlohmann::ordered_json json = {{"loss", result.loss},
+                                       {"accuracy", result.accuracy},
+                                       {"images", result.images_seen},
+                                       {"folder", flags.out}};
   globals.json ? PrintJson(json)
-               : PrintText(fmt::format("test accuracy {}, loss {:.4f}; {}\n", FormatPercent(result.accuracy), result.loss, flags.out));
+               : PrintText(fmt::format("test accuracy {}, loss {:.4f}; {}\n",
+                                       FormatPercent(result.accuracy), result.loss, flags.out));
   return 0;
 }
 
 int Export(const Globals& globals, const NetFlags& flags) {
   const net::Network network = LoadNetwork(flags.network);
   if (flags.weights.empty() && !flags.random) {
-    throw Error(ErrorKind::kUsage, "give --weights FILE.safetensors, or --random for a network that is only timed");
+    throw Error(ErrorKind::kUsage,
+                "give --weights FILE.safetensors, or --random for a network that is only timed");
   }
   const net::Weights weights = flags.random ? net::RandomWeights(net::Lower(network), globals.seed)
                                             : net::ReadSafetensors(flags.weights);
@@ -144,8 +157,9 @@ int Verify(const Globals& globals, const NetFlags& flags) {
   train::TrainedModel trained(network, weights, static_cast<int>(AvailableCpus().size()));
   const std::unique_ptr<engine::CompiledModel> exported = flags.target.Make()->Load(flags.onnx);
   const deploy::Verification result = deploy::Verify(
-      [&](std::span<const float> images, int count) { return trained.Logits(images, count); }, *exported, splits.test,
-      data::MeasurePreprocessing(*splits.train, network.input.h), flags.images);
+      [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
+      *exported, splits.test, data::MeasurePreprocessing(*splits.train, network.input.h),
+      flags.images);
   const std::string complaint = deploy::Complaint(result);
   if (globals.json) {
     PrintJson({{"images", result.images},
@@ -155,23 +169,30 @@ int Verify(const Globals& globals, const NetFlags& flags) {
                {"accuracy_exported", result.accuracy_exported()},
                {"ok", complaint.empty()}});
   } else {
-    PrintText(fmt::format("{} images: largest logit difference {:.2e}, {} top-1 disagreements, accuracy trained {} exported {}\n",
-                          result.images, result.max_difference, result.disagreements, FormatPercent(result.accuracy_trained()),
-                          FormatPercent(result.accuracy_exported())));
+    PrintText(fmt::format(
+        "{} images: largest logit difference {:.2e}, {} top-1 disagreements, accuracy trained {} "
+        "exported {}\n",
+        result.images, result.max_difference, result.disagreements,
+        FormatPercent(result.accuracy_trained()), FormatPercent(result.accuracy_exported())));
   }
   if (complaint.empty()) return 0;
-  throw Error(ErrorKind::kTargetNotReached, "{} does not match the trained model: {}", flags.onnx, complaint);
+  throw Error(ErrorKind::kTargetNotReached, "{} does not match the trained model: {}", flags.onnx,
+              complaint);
 }
 
 }  // namespace
 
 void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
-  CLI::App* net_command = app.add_subcommand("net", "One network: costs, latency, training, export, parity");
+  CLI::App* net_command =
+      app.add_subcommand("net", "One network: costs, latency, training, export, parity");
   net_command->require_subcommand(1);
   auto flags = std::make_shared<NetFlags>();
   const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
     CLI::App* command = net_command->add_subcommand(name, help);
-    command->add_option("network", flags->network, "Network file (Lathe's or GPUNet's JSON) or zoo name")->required();
+    command
+        ->add_option("network", flags->network,
+                     "Network file (Lathe's or GPUNet's JSON) or zoo name")
+        ->required();
     command->callback([&action, run] { action = run; });
     return command;
   };
@@ -180,28 +201,40 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
     PrintText(globals.json ? net::ToJson(network) : net::Describe(network));
     return 0;
   });
-  CLI::App* time = add("time", "Latency end to end and layer by layer", [=, &globals] { return Time(globals, *flags); });
+  CLI::App* time = add("time", "Latency end to end and layer by layer",
+                       [=, &globals] { return Time(globals, *flags); });
   time->add_option("--lut", flags->lut, "LUT file, to see the prediction beside it");
   flags->target.AddTo(*time);
 
-  CLI::App* train = add("train", "Train a network", [=, &globals] { return Train(globals, *flags); });
-  train->add_option("--data", flags->data, "fashion-mnist, or a folder with train/CLASS/ and val/CLASS/")->capture_default_str();
+  CLI::App* train =
+      add("train", "Train a network", [=, &globals] { return Train(globals, *flags); });
+  train
+      ->add_option("--data", flags->data,
+                   "fashion-mnist, or a folder with train/CLASS/ and val/CLASS/")
+      ->capture_default_str();
   train->add_option("--recipe", flags->recipe, "Recipe file (TOML)");
   train->add_option("--epochs", flags->epochs, "Epochs (default: the recipe's)");
   train->add_option("--threads", flags->target.threads, "Threads")->capture_default_str();
-  train->add_option("--out,-o", flags->out, "Folder for weights and checkpoint; an unfinished one is continued")->required();
+  train
+      ->add_option("--out,-o", flags->out,
+                   "Folder for weights and checkpoint; an unfinished one is continued")
+      ->required();
 
-  CLI::App* export_command = add("export", "Write an ONNX file", [=, &globals] { return Export(globals, *flags); });
+  CLI::App* export_command =
+      add("export", "Write an ONNX file", [=, &globals] { return Export(globals, *flags); });
   export_command->add_option("--weights", flags->weights, "Weights (safetensors)");
   export_command->add_flag("--random", flags->random, "Random weights instead");
-  export_command->add_option("--batch", flags->target.batch, "Images per inference; 0: dynamic")->capture_default_str();
+  export_command->add_option("--batch", flags->target.batch, "Images per inference; 0: dynamic")
+      ->capture_default_str();
   export_command->add_option("--out,-o", flags->out, "ONNX file to write")->required();
 
-  CLI::App* verify = add("verify", "Compare an ONNX file in the engine with the trained model", [=, &globals] { return Verify(globals, *flags); });
+  CLI::App* verify = add("verify", "Compare an ONNX file in the engine with the trained model",
+                         [=, &globals] { return Verify(globals, *flags); });
   verify->add_option("--weights", flags->weights, "Weights (safetensors)")->required();
   verify->add_option("--onnx", flags->onnx, "ONNX file")->required();
   verify->add_option("--data", flags->data, "fashion-mnist, or a folder")->capture_default_str();
-  verify->add_option("--images", flags->images, "At most so many test images; 0: all")->capture_default_str();
+  verify->add_option("--images", flags->images, "At most so many test images; 0: all")
+      ->capture_default_str();
   flags->target.AddTo(*verify);
 }
 

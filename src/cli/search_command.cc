@@ -7,7 +7,8 @@
 namespace lathe::cli {
 
 void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
-  CLI::App* command = app.add_subcommand("search", "Search, train, rank and export networks for a study file");
+  CLI::App* command =
+      app.add_subcommand("search", "Search, train, rank and export networks for a study file");
   struct Flags {
     std::string study, folder;
     std::vector<std::string> set;
@@ -17,15 +18,19 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   command->add_option("study", flags->study, "Study file (TOML)")->required();
   command->add_option("--dir", flags->folder, "Folder of the study's results (default: runs/NAME)");
   command->add_flag("--resume", flags->resume, "Continue a search that was stopped or killed");
-  command->add_option("--set", flags->set, "Override a key of the study file: --set search.trials=8")->allow_extra_args(false);
-  command->add_flag("--dry-run", flags->dry_run, "Check the study, data and engine, print the resolved study, do nothing");
+  command
+      ->add_option("--set", flags->set, "Override a key of the study file: --set search.trials=8")
+      ->allow_extra_args(false);
+  command->add_flag("--dry-run", flags->dry_run,
+                    "Check the study, data and engine, print the resolved study, do nothing");
   command->callback([&globals, &action, flags] {
     action = [&globals, flags] {
       std::vector<std::string> overrides = flags->set;
       if (globals.seed_given) overrides.push_back(fmt::format("study.seed={}", globals.seed));
       const study::StudyConfig config = study::LoadStudy(flags->study, overrides);
-      SearchOptions options{.folder = flags->folder.empty() ? std::filesystem::path("runs") / config.name
-                                                            : std::filesystem::path(flags->folder),
+      SearchOptions options{.folder = flags->folder.empty()
+                                          ? std::filesystem::path("runs") / config.name
+                                          : std::filesystem::path(flags->folder),
                             .overrides = overrides,
                             .resume = flags->resume,
                             .quiet = globals.quiet};

@@ -33,7 +33,8 @@ uint64_t SplitSeed(const study::StudyConfig& config) { return SubSeed(config.see
 
 void StopIfRequested() {
   if (StopRequested()) {
-    throw Error(ErrorKind::kInterrupted, "stopped; everything finished is kept, continue with --resume");
+    throw Error(ErrorKind::kInterrupted,
+                "stopped; everything finished is kept, continue with --resume");
   }
 }
 
@@ -64,9 +65,10 @@ latency::Lut MeasureLayers(const StudyContext& context) {
        .file = file,
        .on_progress = [&](const latency::BuildProgress& build) {
          StopIfRequested();
-         progress.Update(static_cast<int64_t>(std::min(100.0, 100 * build.seconds / build.seconds_budget)),
-                         fmt::format("{} keys in {} networks", build.keys_measured, build.networks_done),
-                         std::max(0.0, build.seconds_budget - build.seconds));
+         progress.Update(
+             static_cast<int64_t>(std::min(100.0, 100 * build.seconds / build.seconds_budget)),
+             fmt::format("{} keys in {} networks", build.keys_measured, build.networks_done),
+             std::max(0.0, build.seconds_budget - build.seconds));
        }});
   return lut;
 }
@@ -88,7 +90,8 @@ std::string DescribeBuckets(const space::Stage1& stage1) {
   std::string text;
   for (size_t i = 0; i < stage1.bucket_counts.size(); ++i) {
     const std::string from = i == 0 ? "0" : fmt::format("{:.3f}", stage1.edges_us[i - 1] / 1000);
-    const std::string to = i == stage1.edges_us.size() ? "up" : fmt::format("{:.3f}", stage1.edges_us[i] / 1000);
+    const std::string to =
+        i == stage1.edges_us.size() ? "up" : fmt::format("{:.3f}", stage1.edges_us[i] / 1000);
     text += fmt::format("{}{}-{} ms: {}", i ? ", " : "", from, to, stage1.bucket_counts[i]);
   }
   return text;
@@ -107,13 +110,16 @@ std::vector<space::Candidate> PoolOf(const StudyContext& context, const space::S
   if (!pool.empty()) return pool;
   if (fastest && fastest->latency_us > config.subspace_high_us) {
     throw Error(ErrorKind::kTargetNotReached,
-                "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this device; the fastest of {} "
-                "candidates needs {:.3f} ms. Raise the budget or allow smaller networks in [space.restrict]",
-                config.source.string(), config.target.latency_us / 1000, context.space.name(), stage1.candidates.size(),
-                fastest->latency_us / 1000);
+                "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this "
+                "device; the fastest of {} "
+                "candidates needs {:.3f} ms. Raise the budget or allow smaller networks in "
+                "[space.restrict]",
+                config.source.string(), config.target.latency_us / 1000, context.space.name(),
+                stage1.candidates.size(), fastest->latency_us / 1000);
   }
   throw Error(ErrorKind::kInput,
-              "{}: the sub-space {:g}-{:g} ms is empty ({} candidates sampled: {}). Widen subspace_ms in [stage1] or raise "
+              "{}: the sub-space {:g}-{:g} ms is empty ({} candidates sampled: {}). Widen "
+              "subspace_ms in [stage1] or raise "
               "points",
               config.source.string(), config.subspace_low_us / 1000, config.subspace_high_us / 1000,
               stage1.candidates.size(), DescribeBuckets(stage1));
@@ -135,17 +141,19 @@ std::string TrialLine(const study::TrialRecord& trial, bool best) {
     const auto found = trial.metrics.find(name);
     return found == trial.metrics.end() ? 0.0 : found->second;
   };
-  return fmt::format("trial {:>4}  accuracy {:5.2f} %  loss {:.4f}  latency {:.3f} ms  {:>7} params  objective {:.4f}  {}{}",
-                     trial.number, 100 * metric("accuracy"), metric("loss"), trial.latency_us / 1000,
-                     FormatShort(metric("params")), trial.value.value_or(0), FormatSeconds(trial.end - trial.begin),
-                     best ? "  <- best" : "");
+  return fmt::format(
+      "trial {:>4}  accuracy {:5.2f} %  loss {:.4f}  latency {:.3f} ms  {:>7} params  objective "
+      "{:.4f}  {}{}",
+      trial.number, 100 * metric("accuracy"), metric("loss"), trial.latency_us / 1000,
+      FormatShort(metric("params")), trial.value.value_or(0),
+      FormatSeconds(trial.end - trial.begin), best ? "  <- best" : "");
 }
 
 void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
-  const std::unique_ptr<search::Proposer> proposer =
-      search::MakeProposer(config.proposer, source,
-                           {.dimensions = study::Dimensions(context.space), .seed = SubSeed(config.seed, "proposer")});
+  const std::unique_ptr<search::Proposer> proposer = search::MakeProposer(
+      config.proposer, source,
+      {.dimensions = study::Dimensions(context.space), .seed = SubSeed(config.seed, "proposer")});
   const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
   Progress progress({.stage = "searching", .total = config.trials, .quiet = context.options.quiet});
   double best_value = 0;
@@ -177,29 +185,33 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
     progress.PrintLine(TrialLine(trial, best));
   };
   hooks.on_progress = [&](int done, int running) {
-    progress.Update(done, any ? fmt::format("{} running, best {}", running, FormatPercent(best_accuracy))
-                              : fmt::format("{} running", running));
+    progress.Update(done,
+                    any ? fmt::format("{} running, best {}", running, FormatPercent(best_accuracy))
+                        : fmt::format("{} running", running));
   };
   hooks.stop = &StopRequested;
-  const study::SearchEnd end = study::RunController(store, *proposer, *executor,
-                                                    {.trials_folder = context.options.folder / "trials",
-                                                     .trials = config.trials,
-                                                     .max_seconds = config.max_seconds,
-                                                     .max_starts = 1 + config.max_retries,
-                                                     .objective = config.objective,
-                                                     .latency_budget_us = config.target.latency_us},
-                                                    hooks);
+  const study::SearchEnd end =
+      study::RunController(store, *proposer, *executor,
+                           {.trials_folder = context.options.folder / "trials",
+                            .trials = config.trials,
+                            .max_seconds = config.max_seconds,
+                            .max_starts = 1 + config.max_retries,
+                            .objective = config.objective,
+                            .latency_budget_us = config.target.latency_us},
+                           hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();
   if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");
-  if (end == study::SearchEnd::kExhausted) store.LogEvent("search ended: every network of the sub-space was tried");
+  if (end == study::SearchEnd::kExhausted)
+    store.LogEvent("search ended: every network of the sub-space was tried");
 }
 
 // Finds out now, not after the training, that the engine can't do what the study asks of it.
-void CheckEngine(const study::StudyConfig& config, engine::Engine& engine, const space::SearchSpace& space,
-                 space::SearchSpace::Head head) {
+void CheckEngine(const study::StudyConfig& config, engine::Engine& engine,
+                 const space::SearchSpace& space, space::SearchSpace::Head head) {
   if (config.target.engine == "torch") {
     throw Error(ErrorKind::kInput,
-                "{}: [target] engine = \"torch\" can time networks but not run the exported ONNX files; use \"openvino\"",
+                "{}: [target] engine = \"torch\" can time networks but not run the exported ONNX "
+                "files; use \"openvino\"",
                 config.source.string());
   }
   Random random(config.seed);
@@ -210,9 +222,10 @@ void CheckEngine(const study::StudyConfig& config, engine::Engine& engine, const
 void StartFolder(const study::StudyConfig& config, const SearchOptions& options) {
   const fs::path& folder = options.folder;
   if (fs::exists(folder / "study.db") && !options.resume) {
-    throw Error(ErrorKind::kInput,
-                "{} holds a study already; continue it with --resume, or choose another folder with --dir",
-                folder.string());
+    throw Error(
+        ErrorKind::kInput,
+        "{} holds a study already; continue it with --resume, or choose another folder with --dir",
+        folder.string());
   }
   MakeFolder(folder);
   WriteFileAtomically(folder / "study.toml", config.resolved_toml);
@@ -222,8 +235,8 @@ void StartFolder(const study::StudyConfig& config, const SearchOptions& options)
 
 std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
   if (config.executor != "local") {
-    throw Error(ErrorKind::kInput, "{}: [executor] kind = \"{}\" is not available; use \"local\"", config.source.string(),
-                config.executor);
+    throw Error(ErrorKind::kInput, "{}: [executor] kind = \"{}\" is not available; use \"local\"",
+                config.source.string(), config.executor);
   }
   return executor::MakeLocalExecutor({.slots = config.slots,
                                       .threads_per_slot = config.threads_per_slot,
@@ -233,8 +246,9 @@ std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
   space::SearchSpace space = space::SearchSpace::Load(config.space_file).Restrict(config.restrict);
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
-  const space::SearchSpace::Head head{.channels = splits.train->channels(),
-                                      .classes = static_cast<int>(splits.train->class_names().size())};
+  const space::SearchSpace::Head head{
+      .channels = splits.train->channels(),
+      .classes = static_cast<int>(splits.train->class_names().size())};
   std::unique_ptr<engine::Engine> engine = MakeEngine(config.target.engine, config.target.options);
   CheckEngine(config, *engine, space, head);
   std::optional<latency::Lut> given_lut;
@@ -251,44 +265,50 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
           .given_lut = std::move(given_lut)};
 }
 
-void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number, const std::string& kind,
-                  const net::Network& network) {
+void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number,
+                  const std::string& kind, const net::Network& network) {
   const study::StudyConfig& config = context.config;
   WriteFileAtomically(folder / "network.json", net::ToJson(network));
   const train::Recipe& recipe = kind == "search" ? config.trial_recipe : config.finalist_recipe;
-  study::WriteSpec(folder, {.number = number,
-                            .study = config.name,
-                            .kind = kind,
-                            .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
-                            .threads = config.threads_per_slot,
-                            .config_toml = fmt::format("split_seed = {}\n{}\n[recipe]\n{}",
-                                                       SplitSeed(config), ToToml(config.data),
-                                                       train::ToToml(recipe))});
+  study::WriteSpec(
+      folder, {.number = number,
+               .study = config.name,
+               .kind = kind,
+               .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
+               .threads = config.threads_per_slot,
+               .config_toml = fmt::format("split_seed = {}\n{}\n[recipe]\n{}", SplitSeed(config),
+                                          ToToml(config.data), train::ToToml(recipe))});
 }
 
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
   const Clock::time_point start = Clock::now();
   const StudyContext context = OpenStudy(config, options);
   StartFolder(config, options);
-  const FileLock lock(options.folder / ".lock",
-                      fmt::format("{}: another lathe process is running this study", options.folder.string()));
+  const FileLock lock(
+      options.folder / ".lock",
+      fmt::format("{}: another lathe process is running this study", options.folder.string()));
   study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space));
-  spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)", config.name,
-               context.engine->Target().engine, context.engine->Target().device_name, FormatMs(config.target.latency_us),
-               context.splits.train->size(), context.space.name(), context.space.size_log10());
+  spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
+               config.name, context.engine->Target().engine, context.engine->Target().device_name,
+               FormatMs(config.target.latency_us), context.splits.train->size(),
+               context.space.name(), context.space.size_log10());
 
   const latency::Lut lut = MeasureLayers(context);
-  spdlog::info("look-up table: {} keys{}", lut.entries.size(),
-               lut.band ? fmt::format(", whole networks within {:.1f} % on average, 95 % within {:.1f} %",
-                                      100 * lut.band->mape, 100 * lut.band->p95)
-                        : "");
+  spdlog::info(
+      "look-up table: {} keys{}", lut.entries.size(),
+      lut.band ? fmt::format(", whole networks within {:.1f} % on average, 95 % within {:.1f} %",
+                             100 * lut.band->mape, 100 * lut.band->p95)
+               : "");
   StopIfRequested();
   const latency::Estimator estimator(lut);
   const space::Stage1 stage1 = CategoriseSpace(context, estimator);
   std::vector<space::Candidate> pool = PoolOf(context, stage1);
-  spdlog::info("stage 1: {} candidates; {}; {} in the sub-space {:.3f}-{:.3f} ms", stage1.candidates.size(),
-               DescribeBuckets(stage1), pool.size(), config.subspace_low_us / 1000, config.subspace_high_us / 1000);
-  store.SetValue("stage1", nlohmann::json{{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}}.dump());
+  spdlog::info("stage 1: {} candidates; {}; {} in the sub-space {:.3f}-{:.3f} ms",
+               stage1.candidates.size(), DescribeBuckets(stage1), pool.size(),
+               config.subspace_low_us / 1000, config.subspace_high_us / 1000);
+  store.SetValue(
+      "stage1",
+      nlohmann::json{{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}}.dump());
 
   study::SubspaceSource source(context.space, context.head, estimator, std::move(pool),
                                {config.subspace_low_us, config.subspace_high_us});
@@ -299,8 +319,11 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   json ? PrintJson(ToJson(table)) : PrintText(ToText(table, options.folder));
   spdlog::info("done in {}; report: {}", FormatSeconds(SecondsSince(start)), report.string());
   if (table.AnyMeetsTarget()) return 0;
-  spdlog::error("no finalist meets the target ({}{}) as measured; see {}", FormatMs(config.target.latency_us),
-                config.target.accuracy > 0 ? fmt::format(", accuracy {}", FormatPercent(config.target.accuracy)) : "",
+  spdlog::error("no finalist meets the target ({}{}) as measured; see {}",
+                FormatMs(config.target.latency_us),
+                config.target.accuracy > 0
+                    ? fmt::format(", accuracy {}", FormatPercent(config.target.accuracy))
+                    : "",
                 report.string());
   return 3;
 }

@@ -1,5 +1,6 @@
-// The whole job of `lathe search`: measure, categorise, optimise, rank, train and package the finalists, report. Every stage
-// leaves its result in the study's folder, so a job that was killed continues where it was.
+// The whole job of `lathe search`: measure, categorise, optimise, rank, train and package the
+// finalists, report. Every stage leaves its result in the study's folder, so a job that was killed
+// continues where it was.
 #pragma once
 
 #include <filesystem>
@@ -21,13 +22,14 @@
 namespace lathe::cli {
 
 struct SearchOptions {
-  std::filesystem::path folder;         // NAME/
-  std::vector<std::string> overrides;   // --set key=value, for the command that reproduces the study
+  std::filesystem::path folder;        // NAME/
+  std::vector<std::string> overrides;  // --set key=value, for the command that reproduces the study
   bool resume = false;
   bool quiet = false;
 };
 
-// What the stages share. Built once by OpenStudy(), which checks everything that can be wrong before any time is spent.
+// What the stages share. Built once by OpenStudy(), which checks everything that can be wrong
+// before any time is spent.
 struct StudyContext {
   study::StudyConfig config;
   SearchOptions options;
@@ -35,7 +37,7 @@ struct StudyContext {
   space::SearchSpace::Head head;
   data::Splits splits;
   std::unique_ptr<engine::Engine> engine;
-  std::optional<latency::Lut> given_lut;   // of [latency] file
+  std::optional<latency::Lut> given_lut;  // of [latency] file
 
   std::unique_ptr<study::Executor> MakeExecutor() const;
 };

@@ -23,7 +23,9 @@ struct SpaceFlags {
   space::SearchSpace::Head Head() const { return {.channels = channels, .classes = classes}; }
 };
 
-std::string TextOf(const space::Encoding& encoding) { return fmt::format("{}", fmt::join(encoding, ",")); }
+std::string TextOf(const space::Encoding& encoding) {
+  return fmt::format("{}", fmt::join(encoding, ","));
+}
 
 space::Encoding ParseEncoding(const std::string& text) {
   space::Encoding encoding;
@@ -33,7 +35,8 @@ space::Encoding ParseEncoding(const std::string& text) {
     int value = 0;
     const auto [next, error] = std::from_chars(at, end, value);
     if (error != std::errc{} || (next != end && *next != ',')) {
-      throw Error(ErrorKind::kUsage, "'{}' is not a comma-separated list of integers (at '{}')", text, std::string(at, end));
+      throw Error(ErrorKind::kUsage, "'{}' is not a comma-separated list of integers (at '{}')",
+                  text, std::string(at, end));
     }
     encoding.push_back(value);
     at = next == end ? end : next + 1;
@@ -46,7 +49,8 @@ int Describe(const Globals& globals, const SpaceFlags& flags) {
   if (globals.json) {
     nlohmann::ordered_json json = {{"name", space.name()}, {"size_log10", space.size_log10()}};
     for (const space::Gene& gene : space.genes()) {
-      json["genes"].push_back({{"name", gene.name}, {"choices", gene.choices}, {"ordinal", gene.ordinal}});
+      json["genes"].push_back(
+          {{"name", gene.name}, {"choices", gene.choices}, {"ordinal", gene.ordinal}});
     }
     PrintJson(json);
     return 0;
@@ -61,16 +65,18 @@ int Describe(const Globals& globals, const SpaceFlags& flags) {
     }
     rows.push_back({gene.name, fmt::format("{}", fmt::join(choices, " "))});
   }
-  PrintText(FormatTable(rows) + fmt::format("{}: {} genes, 10^{:.2f} encodings\n", space.name(), space.genes().size(),
-                                            space.size_log10()));
+  PrintText(FormatTable(rows) + fmt::format("{}: {} genes, 10^{:.2f} encodings\n", space.name(),
+                                            space.genes().size(), space.size_log10()));
   return 0;
 }
 
 int Sample(const Globals& globals, const SpaceFlags& flags) {
   const space::SearchSpace space = space::SearchSpace::Load(flags.space);
   std::unique_ptr<latency::Estimator> estimator;
-  if (!flags.lut.empty()) estimator = std::make_unique<latency::Estimator>(latency::ReadLut(flags.lut));
-  if (!estimator && !flags.between_ms.empty()) throw Error(ErrorKind::kUsage, "--between needs --lut to know latencies");
+  if (!flags.lut.empty())
+    estimator = std::make_unique<latency::Estimator>(latency::ReadLut(flags.lut));
+  if (!estimator && !flags.between_ms.empty())
+    throw Error(ErrorKind::kUsage, "--between needs --lut to know latencies");
   space::SobolSource sobol(space, globals.seed);
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   std::string text;
@@ -94,7 +100,8 @@ int Sample(const Globals& globals, const SpaceFlags& flags) {
   }
   globals.json ? PrintJson(json) : PrintText(text);
   if (found == flags.count) return 0;
-  throw Error(ErrorKind::kTargetNotReached, "only {} of {} networks found between {:g} and {:g} ms in {} Sobol points", found,
+  throw Error(ErrorKind::kTargetNotReached,
+              "only {} of {} networks found between {:g} and {:g} ms in {} Sobol points", found,
               flags.count, flags.between_ms[0], flags.between_ms[1], limit);
 }
 
@@ -107,7 +114,8 @@ void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action) {
   const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
     CLI::App* command = space_command->add_subcommand(name, help);
     command->add_option("--space", flags->space, "Space file (TOML)")->required();
-    command->add_option("--channels", flags->channels, "Channels of the image")->capture_default_str();
+    command->add_option("--channels", flags->channels, "Channels of the image")
+        ->capture_default_str();
     command->add_option("--classes", flags->classes, "Number of classes")->capture_default_str();
     command->callback([&action, run] { action = run; });
     return command;
@@ -115,24 +123,29 @@ void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action) {
   add("describe", "Genes, choices and size", [=, &globals] { return Describe(globals, *flags); });
   CLI::App* sample = add("sample", "Sobol candidates, optionally inside a latency sub-space",
                          [=, &globals] { return Sample(globals, *flags); });
-  sample->add_option("--count", flags->count, "How many")->capture_default_str()->check(CLI::Range(1, 100000000));
+  sample->add_option("--count", flags->count, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000000));
   sample->add_option("--lut", flags->lut, "LUT file for latencies");
-  sample->add_option("--between", flags->between_ms, "Lowest and highest latency in ms")->expected(2);
+  sample->add_option("--between", flags->between_ms, "Lowest and highest latency in ms")
+      ->expected(2);
   CLI::App* encode = add("encode", "The encoding of a network", [=, &globals] {
-    const space::Encoding encoding = space::SearchSpace::Load(flags->space).Encode(LoadNetwork(flags->network));
+    const space::Encoding encoding =
+        space::SearchSpace::Load(flags->space).Encode(LoadNetwork(flags->network));
     globals.json ? PrintJson({{"encoding", encoding}}) : PrintText(TextOf(encoding) + "\n");
     return 0;
   });
   encode->add_option("network", flags->network, "Network file or zoo name")->required();
   CLI::App* decode = add("decode", "The network of an encoding", [=, &globals] {
-    const net::Network network =
-        space::SearchSpace::Load(flags->space).Decode(ParseEncoding(flags->encoding), flags->Head());
+    const net::Network network = space::SearchSpace::Load(flags->space)
+                                     .Decode(ParseEncoding(flags->encoding), flags->Head());
     if (!flags->out.empty()) WriteFileAtomically(flags->out, net::ToJson(network));
     if (flags->out.empty()) PrintText(globals.json ? net::ToJson(network) : net::Describe(network));
     return 0;
   });
   decode->add_option("encoding", flags->encoding, "Comma-separated integers")->required();
-  decode->add_option("--out,-o", flags->out, "Write the network to this file instead of printing it");
+  decode->add_option("--out,-o", flags->out,
+                     "Write the network to this file instead of printing it");
 }
 
 }  // namespace lathe::cli

@@ -21,15 +21,15 @@ double MetricOf(const study::TrialRecord& trial, const std::string& name) {
   return found == trial.metrics.end() ? 0.0 : found->second;
 }
 
-nlohmann::ordered_json JsonOf(const study::TrialRecord& trial, const std::vector<study::Parameter>& parameters) {
-  nlohmann::ordered_json json = {{"number", trial.number},
-                                 {"state", study::Name(trial.state)},
-                                 {"latency_us", trial.latency_us},
-                                 {"metrics", trial.metrics},
-                                 {"starts", trial.starts},
-                                 {"reason", trial.reason}};
+nlohmann::ordered_json JsonOf(const study::TrialRecord& trial,
+                              const std::vector<study::Parameter>& parameters) {
+  nlohmann::ordered_json json = {
+      {"number", trial.number},         {"state", study::Name(trial.state)},
+      {"latency_us", trial.latency_us}, {"metrics", trial.metrics},
+      {"starts", trial.starts},         {"reason", trial.reason}};
   if (trial.value) json["value"] = *trial.value;
-  for (size_t i = 0; i < parameters.size(); ++i) json["params"][parameters[i].name] = trial.encoding[i];
+  for (size_t i = 0; i < parameters.size(); ++i)
+    json["params"][parameters[i].name] = trial.encoding[i];
   return json;
 }
 
@@ -41,16 +41,17 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
     PrintJson(json);
     return 0;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"trial", "state", "accuracy", "loss", "LUT ms", "objective", "params", "MACs", "starts", "note"}};
+  std::vector<std::vector<std::string>> rows = {{"trial", "state", "accuracy", "loss", "LUT ms",
+                                                 "objective", "params", "MACs", "starts", "note"}};
   for (const study::TrialRecord& trial : trials) {
     const bool complete = trial.state == study::TrialState::kComplete;
     rows.push_back({std::to_string(trial.number), std::string(study::Name(trial.state)),
                     complete ? FormatPercent(MetricOf(trial, "accuracy")) : "-",
                     complete ? fmt::format("{:.4f}", MetricOf(trial, "loss")) : "-",
                     fmt::format("{:.3f}", trial.latency_us / 1000),
-                    trial.value ? fmt::format("{:.4f}", *trial.value) : "-", FormatShort(MetricOf(trial, "params")),
-                    FormatShort(MetricOf(trial, "macs")), std::to_string(trial.starts), trial.reason});
+                    trial.value ? fmt::format("{:.4f}", *trial.value) : "-",
+                    FormatShort(MetricOf(trial, "params")), FormatShort(MetricOf(trial, "macs")),
+                    std::to_string(trial.starts), trial.reason});
   }
   PrintText(FormatTable(rows));
   return 0;
@@ -60,7 +61,8 @@ int Status(const Globals& globals, const fs::path& folder) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
   std::map<std::string, int> states;
-  for (const study::TrialRecord& trial : store.Trials()) ++states[std::string(study::Name(trial.state))];
+  for (const study::TrialRecord& trial : store.Trials())
+    ++states[std::string(study::Name(trial.state))];
   const FinalistTable table = ReadFinalists(folder);
   if (globals.json) {
     nlohmann::ordered_json json = {{"study", store.study_name()},
@@ -85,7 +87,8 @@ int Status(const Globals& globals, const fs::path& folder) {
 int Rank(const Globals& globals, const fs::path& folder, size_t top, double accuracy) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
-  std::vector<study::TrialRecord> ranked = study::Rank(store.Trials(), config.target.latency_us, accuracy);
+  std::vector<study::TrialRecord> ranked =
+      study::Rank(store.Trials(), config.target.latency_us, accuracy);
   if (ranked.size() > top) ranked.resize(top);
   PrintTrials(globals, ranked, store.parameters());
   return ranked.empty() ? 3 : 0;
@@ -110,11 +113,13 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
     const study::Store store = study::Store::OpenReadOnly(fs::path(*folder) / "study.db");
     return PrintTrials(globals, store.Trials(), store.parameters());
   });
-  add("best", "The best trial within the budget", [=, &globals] { return Rank(globals, *folder, 1, 0); });
+  add("best", "The best trial within the budget",
+      [=, &globals] { return Rank(globals, *folder, 1, 0); });
   CLI::App* rank = add("rank", "Trials within the budget, best accuracy first",
                        [=, &globals] { return Rank(globals, *folder, *top, *accuracy); });
   rank->add_option("--top", *top, "How many")->capture_default_str();
-  rank->add_option("--accuracy", *accuracy, "Only those with at least this accuracy (0..1)")->check(CLI::Range(0.0, 1.0));
+  rank->add_option("--accuracy", *accuracy, "Only those with at least this accuracy (0..1)")
+      ->check(CLI::Range(0.0, 1.0));
   add("report", "Write report.html again from the study's files", [=] {
     WriteStudyReport(*folder);
     PrintText((fs::path(*folder) / "report.html").string() + "\n");

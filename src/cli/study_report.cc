@@ -25,7 +25,8 @@ double MetricOf(const study::TrialRecord& trial, const std::string& name) {
 std::vector<std::string> LayerLines(const net::Network& network) {
   std::vector<std::string> lines;
   for (const net::Layer& layer : network.layers) {
-    std::string line = fmt::format("{} {}x{}x{}", net::Name(layer.op), layer.in.c, layer.in.h, layer.in.w);
+    std::string line =
+        fmt::format("{} {}x{}x{}", net::Name(layer.op), layer.in.c, layer.in.h, layer.in.w);
     if (layer.op != net::Op::kTail) {
       line += fmt::format(" -> {}, k{} s{}", layer.out_channels, layer.kernel, layer.stride);
     }
@@ -67,7 +68,8 @@ report::ReportNetwork ReportOf(const FinalistRow& row, const fs::path& folder) {
                                 .layers = {},
                                 .curve = {}};
   if (row.images > 0) {
-    std::tie(network.accuracy_low, network.accuracy_high) = deploy::WilsonInterval(row.accuracy_exported, row.images);
+    std::tie(network.accuracy_low, network.accuracy_high) =
+        deploy::WilsonInterval(row.accuracy_exported, row.images);
   }
   const fs::path file = folder / row.path / "network.json";
   if (!row.path.empty() && fs::exists(file)) network.layers = LayerLines(net::ReadNetwork(file));
@@ -109,14 +111,16 @@ void WriteStudyReport(const fs::path& folder) {
                      {"Space", config.space_file.string()}};
   if (fs::exists(folder / "lut.json")) {
     const latency::Lut lut = latency::ReadLut(folder / "lut.json");
-    for (const auto& [name, value] : lut.target.Fields()) data.provenance.emplace_back("Target " + name, value);
+    for (const auto& [name, value] : lut.target.Fields())
+      data.provenance.emplace_back("Target " + name, value);
     data.provenance.emplace_back("LUT keys", std::to_string(lut.entries.size()));
     if (lut.band) {
       data.provenance.emplace_back(
           "LUT error on whole networks",
-          fmt::format("mean {:.1f} %, 95 % within {:.1f} %, bias {:+.1f} %, Spearman {:.3f} ({} networks)",
-                      100 * lut.band->mape, 100 * lut.band->p95, 100 * lut.band->bias, lut.band->spearman,
-                      lut.band->networks));
+          fmt::format(
+              "mean {:.1f} %, 95 % within {:.1f} %, bias {:+.1f} %, Spearman {:.3f} ({} networks)",
+              100 * lut.band->mape, 100 * lut.band->p95, 100 * lut.band->bias, lut.band->spearman,
+              lut.band->networks));
     }
   }
   report::WriteReport(folder / "report.html", data);

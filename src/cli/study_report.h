@@ -1,4 +1,5 @@
-// report.html of a study folder, from what the folder holds: works on a running, stopped or finished study.
+// report.html of a study folder, from what the folder holds: works on a running, stopped or
+// finished study.
 #pragma once
 
 #include <filesystem>

@@ -13,8 +13,8 @@
 namespace lathe::cli {
 namespace {
 
-// Candidates are judged on a part of the training images; finalists and baselines train on all of them and are judged on the
-// test set.
+// Candidates are judged on a part of the training images; finalists and baselines train on all of
+// them and are judged on the test set.
 struct Roles {
   std::shared_ptr<const data::Dataset> train, evaluation;
 };
@@ -26,10 +26,12 @@ Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits) {
 
 }  // namespace
 
-std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folder, const study::TrialSpec& spec,
+std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folder,
+                                                           const study::TrialSpec& spec,
                                                            const std::function<bool()>& stop) {
   const net::Network network = net::ReadNetwork(folder / "network.json");
-  const ConfigFile config = ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
+  const ConfigFile config =
+      ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
   const data::DataConfig data_config = data::ReadDataConfig(config.root().Table("data"));
   const auto split_seed = static_cast<uint64_t>(config.root().Int("split_seed"));
   const Roles roles = RolesOf(spec, data::OpenSplits(data_config, split_seed));
@@ -53,19 +55,23 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
                                              {"accuracy", epoch.accuracy},
                                              {"images_per_second", epoch.images_per_second},
                                              {"seconds", epoch.seconds}}});
-    spdlog::info("epoch {}: train loss {:.4f}, loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s", epoch.epoch,
-                 epoch.train_loss, epoch.loss, 100 * epoch.accuracy, epoch.images_per_second);
+    spdlog::info("epoch {}: train loss {:.4f}, loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s",
+                 epoch.epoch, epoch.train_loss, epoch.loss, 100 * epoch.accuracy,
+                 epoch.images_per_second);
   };
   options.on_progress = [&](const train::TrainProgress& progress) {
-    study::WriteProgress(folder,
-                         {.step = progress.step, .steps = progress.steps, .seconds_left = progress.seconds_left});
+    study::WriteProgress(
+        folder,
+        {.step = progress.step, .steps = progress.steps, .seconds_left = progress.seconds_left});
   };
 
   study::TrialResult result{.number = spec.number, .ok = false, .error = "", .metrics = {}};
   try {
-    const train::TrainResult trained = train::Train(network, roles.train, roles.evaluation, options);
+    const train::TrainResult trained =
+        train::Train(network, roles.train, roles.evaluation, options);
     if (trained.interrupted) return std::nullopt;
-    if (spec.kind != "search") net::WriteSafetensors(folder / "weights.safetensors", trained.weights);
+    if (spec.kind != "search")
+      net::WriteSafetensors(folder / "weights.safetensors", trained.weights);
     result.ok = true;
     result.metrics = {{"loss", trained.loss}, {"accuracy", trained.accuracy}};
     if (!trained.epochs.empty()) {
@@ -73,7 +79,8 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
       result.metrics["images_per_second"] = trained.epochs.back().images_per_second;
     }
   } catch (const Error& error) {
-    // A network that cannot be trained (NaN loss) is a result. A full disk or a broken machine is not: the trial runs again.
+    // A network that cannot be trained (NaN loss) is a result. A full disk or a broken machine is
+    // not: the trial runs again.
     if (error.kind() != ErrorKind::kInput) throw;
     result.error = error.what();
   }

@@ -7,7 +7,8 @@ namespace lathe::cli {
 
 class TrainEvaluator : public study::Evaluator {
  public:
-  std::optional<study::TrialResult> Evaluate(const std::filesystem::path& folder, const study::TrialSpec& spec,
+  std::optional<study::TrialResult> Evaluate(const std::filesystem::path& folder,
+                                             const study::TrialSpec& spec,
                                              const std::function<bool()>& stop) override;
 };
 

@@ -1,4 +1,5 @@
-// lathe trial DIR: what executors start. Runs one trial in its folder, continuing from its checkpoint if there is one.
+// lathe trial DIR: what executors start. Runs one trial in its folder, continuing from its
+// checkpoint if there is one.
 #include <spdlog/spdlog.h>
 
 #include "base/error.h"
@@ -12,7 +13,8 @@ namespace {
 
 int RunTrial(const fs::path& folder) {
   if (!fs::exists(folder / "trial.json")) {
-    throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study", folder.string());
+    throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study",
+                folder.string());
   }
   const FileLock lock(folder / "lock",
                       fmt::format("{}: another process is running this trial", folder.string()));
@@ -23,7 +25,8 @@ int RunTrial(const fs::path& folder) {
   }
   try {
     TrainEvaluator evaluator;
-    const std::optional<study::TrialResult> result = evaluator.Evaluate(folder, spec, &StopRequested);
+    const std::optional<study::TrialResult> result =
+        evaluator.Evaluate(folder, spec, &StopRequested);
     if (!result) return study::kTrialContinueMe;
     study::WriteResult(folder, *result);
     return study::kTrialDone;
@@ -37,7 +40,8 @@ int RunTrial(const fs::path& folder) {
 }  // namespace
 
 void AddTrialCommand(CLI::App& app, const Globals&, Action& action) {
-  CLI::App* command = app.add_subcommand("trial", "Run one trial in its folder (what executors start)");
+  CLI::App* command =
+      app.add_subcommand("trial", "Run one trial in its folder (what executors start)");
   auto folder = std::make_shared<std::string>();
   command->add_option("folder", *folder, "Folder with trial.json and network.json")->required();
   command->callback([&action, folder] { action = [folder] { return RunTrial(*folder); }; });

@@ -17,8 +17,9 @@ int List(const Globals& globals) {
   for (const net::ZooEntry& entry : net::Zoo()) {
     const net::Network network = net::ZooNetwork(entry.name);
     const net::Costs costs = net::Count(network);
-    rows.push_back({std::string(entry.name), fmt::format("{} px", entry.resolution), FormatCount(costs.params),
-                    FormatCount(costs.macs), std::string(entry.description)});
+    rows.push_back({std::string(entry.name), fmt::format("{} px", entry.resolution),
+                    FormatCount(costs.params), FormatCount(costs.macs),
+                    std::string(entry.description)});
     json.push_back({{"name", entry.name},
                     {"resolution", entry.resolution},
                     {"params", costs.params},
@@ -36,18 +37,19 @@ int List(const Globals& globals) {
 void AddZooCommand(CLI::App& app, const Globals& globals, Action& action) {
   CLI::App* zoo = app.add_subcommand("zoo", "Known networks: GPUNets and baselines");
   zoo->require_subcommand(1);
-  zoo->add_subcommand("list", "All networks with parameters and multiply-accumulates")->callback([&] {
-    action = [&] { return List(globals); };
-  });
+  zoo->add_subcommand("list", "All networks with parameters and multiply-accumulates")
+      ->callback([&] { action = [&] { return List(globals); }; });
 
   auto name = std::make_shared<std::string>();
   auto options = std::make_shared<net::ZooOptions>();
   auto out = std::make_shared<std::string>();
   auto gpunet_format = std::make_shared<bool>(false);
   auto add_options = [&](CLI::App* command) {
-    command->add_option("name", *name, "A name of 'zoo list', optionally as NAME@RESOLUTIONxWIDTH")->required();
+    command->add_option("name", *name, "A name of 'zoo list', optionally as NAME@RESOLUTIONxWIDTH")
+        ->required();
     command->add_option("--resolution", options->resolution, "Input size in px (default: native)");
-    command->add_option("--channels", options->channels, "Channels of the image")->capture_default_str();
+    command->add_option("--channels", options->channels, "Channels of the image")
+        ->capture_default_str();
     command->add_option("--width", options->width, "Width multiplier")->capture_default_str();
     command->add_option("--classes", options->classes, "Number of classes")->capture_default_str();
   };

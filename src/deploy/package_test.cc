@@ -22,7 +22,10 @@ class Stripes : public data::Dataset {
   const std::vector<std::string>& class_names() const override { return names_; }
   int Label(int64_t index) const override { return static_cast<int>(index % 3); }
   data::Image Load(int64_t index, int) const override {
-    return {.h = 4, .w = 4, .c = 1, .pixels = std::vector<uint8_t>(16, static_cast<uint8_t>(10 * index))};
+    return {.h = 4,
+            .w = 4,
+            .c = 1,
+            .pixels = std::vector<uint8_t>(16, static_cast<uint8_t>(10 * index))};
   }
 
  private:
@@ -30,7 +33,8 @@ class Stripes : public data::Dataset {
 };
 
 // Answers with the right label, but for images listed as wrong; `offset` is added to every logit.
-std::vector<float> Answer(std::span<const float> images, int count, float offset, const std::vector<int>& wrong) {
+std::vector<float> Answer(std::span<const float> images, int count, float offset,
+                          const std::vector<int>& wrong) {
   std::vector<float> logits(static_cast<size_t>(count) * 3, offset);
   const size_t pixels = images.size() / static_cast<size_t>(count);
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
@@ -44,7 +48,9 @@ std::vector<float> Answer(std::span<const float> images, int count, float offset
 class Scripted : public engine::CompiledModel {
  public:
   Scripted(float offset, std::vector<int> wrong) : offset_(offset), wrong_(std::move(wrong)) {}
-  std::vector<float> Run(std::span<const float> images, int count) override { return Answer(images, count, offset_, wrong_); }
+  std::vector<float> Run(std::span<const float> images, int count) override {
+    return Answer(images, count, offset_, wrong_);
+  }
   engine::Timing Time(const engine::TimingOptions&) override { return {}; }
   std::vector<engine::LayerTime> Profile(const engine::TimingOptions&) override { return {}; }
 
@@ -53,12 +59,14 @@ class Scripted : public engine::CompiledModel {
   std::vector<int> wrong_;
 };
 
-const data::Preprocessing kPlain{.resolution = 4, .channels = 1, .mean = {0, 0, 0}, .std = {1, 1, 1}};
+const data::Preprocessing kPlain{
+    .resolution = 4, .channels = 1, .mean = {0, 0, 0}, .std = {1, 1, 1}};
 
 Verification Compare(float offset, std::vector<int> wrong, int64_t limit = 0) {
   Scripted exported(offset, std::move(wrong));
-  return Verify([](std::span<const float> images, int count) { return Answer(images, count, 0, {}); }, exported,
-                std::make_shared<Stripes>(), kPlain, limit);
+  return Verify(
+      [](std::span<const float> images, int count) { return Answer(images, count, 0, {}); },
+      exported, std::make_shared<Stripes>(), kPlain, limit);
 }
 
 TEST(Verify, AgreementIsSilent) {

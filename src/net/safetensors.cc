@@ -161,11 +161,11 @@ void WriteSafetensors(const std::filesystem::path& path, const Weights& weights)
   }
   std::string data;
   for (const auto& [name, tensor] : weights.tensors) {
-    const int64_t expected = std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1},
-                                             std::multiplies<>());
+    const int64_t expected =
+        std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
     if (expected != static_cast<int64_t>(tensor.values.size())) {
-      throw Error(ErrorKind::kInternal, "{}: tensor '{}' of shape [{}] has {} values", path.string(),
-                  name, fmt::join(tensor.shape, ", "), tensor.values.size());
+      throw Error(ErrorKind::kInternal, "{}: tensor '{}' of shape [{}] has {} values",
+                  path.string(), name, fmt::join(tensor.shape, ", "), tensor.values.size());
     }
     const size_t size = tensor.values.size() * sizeof(float);
     entries.push_back(fmt::format(

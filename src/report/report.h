@@ -1,5 +1,5 @@
-// report.html: one self-contained page of a study, readable offline. Plots by an embedded library; every string from outside is
-// escaped.
+// report.html: one self-contained page of a study, readable offline. Plots by an embedded library;
+// every string from outside is escaped.
 #pragma once
 
 #include <filesystem>
@@ -12,23 +12,23 @@ namespace lathe::report {
 
 struct ReportTrial {
   int64_t number = 0;
-  std::string state;               // "COMPLETE", "FAIL", ...
+  std::string state;  // "COMPLETE", "FAIL", ...
   double latency_us = 0, loss = 0, accuracy = 0, value = 0, params = 0, macs = 0, seconds = 0;
-  std::string note;                // failure reason
+  std::string note;  // failure reason
   std::vector<int> encoding;
 };
 
 // A fully trained network: finalist or baseline.
 struct ReportNetwork {
-  std::string name;                // "finalist 01", "mobilenet_v2@28x0.5"
+  std::string name;  // "finalist 01", "mobilenet_v2@28x0.5"
   bool finalist = false;
   bool meets_target = false;
-  double accuracy = 0, accuracy_low = 0, accuracy_high = 0;   // test set, 95 % interval
+  double accuracy = 0, accuracy_low = 0, accuracy_high = 0;  // test set, 95 % interval
   double lut_us = 0, measured_us = 0, measured_p10_us = 0, measured_p90_us = 0;
   double params = 0, macs = 0;
-  std::string path;                // relative to the report
-  std::vector<std::string> layers; // one short line per layer, for the drawing
-  std::vector<double> curve;       // accuracy per epoch
+  std::string path;                 // relative to the report
+  std::vector<std::string> layers;  // one short line per layer, for the drawing
+  std::vector<double> curve;        // accuracy per epoch
 };
 
 struct ReportData {
@@ -37,10 +37,10 @@ struct ReportData {
   std::vector<std::string> genes;
   std::vector<ReportTrial> trials;
   std::vector<ReportNetwork> networks;
-  std::vector<double> edges_us;            // stage 1
-  std::vector<int64_t> bucket_counts;      // edges + 1
-  std::vector<std::pair<double, double>> lut_check;   // predicted, measured end to end (us)
-  std::vector<std::pair<std::string, std::string>> provenance;   // label, text
+  std::vector<double> edges_us;                      // stage 1
+  std::vector<int64_t> bucket_counts;                // edges + 1
+  std::vector<std::pair<double, double>> lut_check;  // predicted, measured end to end (us)
+  std::vector<std::pair<std::string, std::string>> provenance;  // label, text
 };
 
 void WriteReport(const std::filesystem::path& path, const ReportData& data);

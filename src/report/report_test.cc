@@ -15,9 +15,20 @@ ReportData Example() {
   data.title = kHostile;
   data.latency_budget_us = 250;
   data.genes = {"resolution", "stage2.kernel"};
-  data.trials = {{.number = 0, .state = "COMPLETE", .latency_us = 210, .accuracy = 0.88, .value = 0.4, .encoding = {28, 3}},
-                 {.number = 1, .state = "FAIL", .latency_us = 190, .note = kHostile, .encoding = {28, 5}},
-                 {.number = 2, .state = "COMPLETE", .latency_us = 180, .accuracy = 0.90, .value = 0.3, .encoding = {28, 5}}};
+  data.trials = {
+      {.number = 0,
+       .state = "COMPLETE",
+       .latency_us = 210,
+       .accuracy = 0.88,
+       .value = 0.4,
+       .encoding = {28, 3}},
+      {.number = 1, .state = "FAIL", .latency_us = 190, .note = kHostile, .encoding = {28, 5}},
+      {.number = 2,
+       .state = "COMPLETE",
+       .latency_us = 180,
+       .accuracy = 0.90,
+       .value = 0.3,
+       .encoding = {28, 5}}};
   data.networks = {{.name = "finalist 01",
                     .finalist = true,
                     .accuracy = 0.9234,
@@ -49,7 +60,8 @@ TEST(RenderReport, HostileNamesStayText) {
 
 TEST(RenderReport, ShowsTheNumbers) {
   const std::string html = RenderReport(Example());
-  for (const char* part : {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 1x28x28 → 16"}) {
+  for (const char* part :
+       {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 1x28x28 → 16"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }
@@ -66,7 +78,8 @@ TEST(RenderReport, UnfinishedStudyShowsNoEmptyPlotsOrNumbers) {
   EXPECT_NE(html.find("best trial so far, trial 2"), std::string::npos);
   EXPECT_NE(html.find("of 3 trials complete, 1 failed"), std::string::npos);
   EXPECT_EQ(html.find("id=\"curves\""), std::string::npos);
-  EXPECT_NE(html.find("<td class=\"text state FAIL\">FAIL</td><td>–</td><td>–</td><td>0.190</td>"), std::string::npos);
+  EXPECT_NE(html.find("<td class=\"text state FAIL\">FAIL</td><td>–</td><td>–</td><td>0.190</td>"),
+            std::string::npos);
   data.trials.resize(0);
   html = RenderReport(data);
   EXPECT_NE(html.find("No trial is complete yet"), std::string::npos);
@@ -81,7 +94,8 @@ TEST(RenderReport, ComparesWithTheBestBaselineInTheBudget) {
 
 TEST(RenderReport, AsksForNothingFromOutside) {
   const std::string html = RenderReport(Example());
-  EXPECT_FALSE(std::regex_search(html.substr(0, html.find("application/json")), std::regex("(src|href)=\"(https?:)?//")));
+  EXPECT_FALSE(std::regex_search(html.substr(0, html.find("application/json")),
+                                 std::regex("(src|href)=\"(https?:)?//")));
   EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
 }
 

@@ -130,7 +130,7 @@ TEST(SearchSpace, CanonicalResetsTheGenesOfEmptyStages) {
   EXPECT_TRUE(space.IsActive(encoding, layers));
   EXPECT_TRUE(space.IsActive(encoding, space.GeneIndex("stage4.filters")));
   const Encoding canonical = space.Canonical(encoding);
-  EXPECT_EQ(canonical[filters], 96);
+  EXPECT_EQ(canonical[filters], 64);
   EXPECT_EQ(canonical[space.GeneIndex("stage4.filters")], 96);
   EXPECT_EQ(canonical[space.GeneIndex("stage7.filters")], 256);
   EXPECT_EQ(space.Canonical(canonical), canonical);
@@ -230,17 +230,11 @@ TEST(SearchSpace, RestrictNarrowsGenesAndWhatSharesThem) {
 }
 
 TEST(SearchSpace, RestrictNamesTheNearestGeneAndValue) {
-  EXPECT_THAT(MessageOf([] {
-                Gpunet().Restrict({{"stage2.kernal", {3}}});
-              }),
+  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"stage2.kernal", {3}}}); }),
               AllOf(HasSubstr("gpunet"), HasSubstr("did you mean 'stage2.kernel'")));
-  EXPECT_THAT(MessageOf([] {
-                Gpunet().Restrict({{"resolution", {230}}});
-              }),
+  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"resolution", {230}}}); }),
               AllOf(HasSubstr("resolution"), HasSubstr("'230'"), HasSubstr("nearest: 224")));
-  EXPECT_THAT(MessageOf([] {
-                Gpunet().Restrict({{"resolution", {}}});
-              }),
+  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"resolution", {}}}); }),
               HasSubstr("no value is allowed"));
 }
 

@@ -16,7 +16,11 @@ namespace {
 class Batch {
  public:
   Batch(Executor& executor, const std::vector<BatchJob>& jobs, const BatchOptions& options)
-      : executor_(executor), jobs_(jobs), options_(options), results_(jobs.size()), starts_(jobs.size(), 0) {}
+      : executor_(executor),
+        jobs_(jobs),
+        options_(options),
+        results_(jobs.size()),
+        starts_(jobs.size(), 0) {}
 
   std::vector<TrialResult> Run() {
     for (size_t i = 0; i < jobs_.size(); ++i) {
@@ -71,8 +75,8 @@ class Batch {
       if (!end.continue_me && ++starts_[job] >= options_.max_starts) {
         FinishJob(job, {.number = end.trial,
                         .ok = false,
-                        .error = fmt::format("started {} times, last: {}; see {}", starts_[job], end.reason,
-                                             (jobs_[job].folder / "log.txt").string()),
+                        .error = fmt::format("started {} times, last: {}; see {}", starts_[job],
+                                             end.reason, (jobs_[job].folder / "log.txt").string()),
                         .metrics = {}});
       } else {
         waiting_.push_back(job);
@@ -89,7 +93,8 @@ class Batch {
       executor_.Poll();
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    throw Error(ErrorKind::kInterrupted, "stopped; everything finished is kept, continue with --resume");
+    throw Error(ErrorKind::kInterrupted,
+                "stopped; everything finished is kept, continue with --resume");
   }
 
   Executor& executor_;
@@ -104,7 +109,8 @@ class Batch {
 
 }  // namespace
 
-std::vector<TrialResult> RunBatch(Executor& executor, const std::vector<BatchJob>& jobs, const BatchOptions& options) {
+std::vector<TrialResult> RunBatch(Executor& executor, const std::vector<BatchJob>& jobs,
+                                  const BatchOptions& options) {
   return Batch(executor, jobs, options).Run();
 }
 
@@ -117,7 +123,8 @@ void WriteProgress(const fs::path& folder, const TrialProgress& progress) {
 TrialProgress ReadProgress(const fs::path& folder) {
   std::error_code missing;
   if (!fs::exists(folder / "progress.json", missing)) return {};
-  const nlohmann::json json = nlohmann::json::parse(ReadFile(folder / "progress.json"), nullptr, false);
+  const nlohmann::json json =
+      nlohmann::json::parse(ReadFile(folder / "progress.json"), nullptr, false);
   if (!json.is_object()) return {};
   return {.step = json.value("step", int64_t{0}),
           .steps = json.value("steps", int64_t{0}),

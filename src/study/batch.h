@@ -1,5 +1,5 @@
-// A fixed list of trainings run through an executor, outside the search: finalists and baselines. Jobs whose result is already
-// there are not run again, so a killed batch continues where it was.
+// A fixed list of trainings run through an executor, outside the search: finalists and baselines.
+// Jobs whose result is already there are not run again, so a killed batch continues where it was.
 #pragma once
 
 #include <chrono>
@@ -13,20 +13,23 @@
 namespace lathe::study {
 
 struct BatchJob {
-  std::filesystem::path folder;   // with trial.json and network.json
-  int64_t number = 0;             // unique in the batch; equals the number in trial.json
+  std::filesystem::path folder;  // with trial.json and network.json
+  int64_t number = 0;            // unique in the batch; equals the number in trial.json
 };
 
 struct BatchOptions {
   int max_starts = 3;
   std::chrono::milliseconds poll_interval{200};
-  std::function<void(size_t job, const TrialResult&)> on_finished;   // also for results found at the start
+  std::function<void(size_t job, const TrialResult&)>
+      on_finished;  // also for results found at the start
   std::function<void()> on_poll;
-  std::function<bool()> stop;   // true: running jobs save, then kInterrupted is thrown
+  std::function<bool()> stop;  // true: running jobs save, then kInterrupted is thrown
 };
 
-// Blocking; one result per job, in order. A job that keeps dying gets a result with !ok and the reason.
-std::vector<TrialResult> RunBatch(Executor& executor, const std::vector<BatchJob>& jobs, const BatchOptions& options);
+// Blocking; one result per job, in order. A job that keeps dying gets a result with !ok and the
+// reason.
+std::vector<TrialResult> RunBatch(Executor& executor, const std::vector<BatchJob>& jobs,
+                                  const BatchOptions& options);
 
 // progress.json: how far a running trial is; its modification time is the trial's sign of life.
 struct TrialProgress {
@@ -34,6 +37,6 @@ struct TrialProgress {
   double seconds_left = 0;
 };
 void WriteProgress(const std::filesystem::path& folder, const TrialProgress& progress);
-TrialProgress ReadProgress(const std::filesystem::path& folder);   // zeros while there is none
+TrialProgress ReadProgress(const std::filesystem::path& folder);  // zeros while there is none
 
 }  // namespace lathe::study

@@ -1,5 +1,5 @@
-// The candidates of one latency sub-space, as a proposer sees them: encodings of a space with their predicted latency and the
-// features known before training. Deterministic; one thread at a time.
+// The candidates of one latency sub-space, as a proposer sees them: encodings of a space with their
+// predicted latency and the features known before training. Deterministic; one thread at a time.
 #pragma once
 
 #include <vector>
@@ -17,17 +17,22 @@ struct Interval {
 
 class SubspaceSource : public search::CandidateSource {
  public:
-  // `pool`: candidates of stage 1 that lie in the interval; must not be empty. The references must outlive the source.
-  SubspaceSource(const space::SearchSpace& space, space::SearchSpace::Head head, const latency::Estimator& estimator,
-                 std::vector<space::Candidate> pool, Interval interval);
+  // `pool`: candidates of stage 1 that lie in the interval; must not be empty. The references must
+  // outlive the source.
+  SubspaceSource(const space::SearchSpace& space, space::SearchSpace::Head head,
+                 const latency::Estimator& estimator, std::vector<space::Candidate> pool,
+                 Interval interval);
 
-  // Half straight from the pool, half from random walks of one to three gene changes that stay inside.
+  // Half straight from the pool, half from random walks of one to three gene changes that stay
+  // inside.
   std::vector<search::Candidate> Draw(int count, Random& random) override;
   std::vector<search::Candidate> Neighbours(const search::Candidate& candidate) override;
 
   // Latency and features (log MACs, log params, log latency, layers) of any encoding of the space.
   search::Candidate Describe(const space::Encoding& encoding) const;
-  net::Network NetworkOf(const space::Encoding& encoding) const { return space_.Decode(encoding, head_); }
+  net::Network NetworkOf(const space::Encoding& encoding) const {
+    return space_.Decode(encoding, head_);
+  }
 
  private:
   const space::SearchSpace& space_;

@@ -164,12 +164,13 @@ std::vector<MetricLine> ReadMetrics(const fs::path& folder) {
 }
 
 Error DiskError(const fs::path& trial_folder) {
-  constexpr uintmax_t kNoRoom = 1 << 20;  // less than any checkpoint needs
+  constexpr uintmax_t kNoRoom = 16 << 20;  // a write that failed with less was for want of room
   std::error_code unknown;
   const fs::space_info space = fs::space(trial_folder, unknown);
   const bool full = !unknown && space.available < kNoRoom;
   return Error(ErrorKind::kIo,
-               "{}: this trial could not write its files ({}). Nothing finished is lost: {} and continue with --resume",
+               "{}: this trial could not write its files ({}). Nothing finished is lost: {} and "
+               "continue with --resume",
                trial_folder.string(), full ? "No space left on device" : "see log.txt there",
                full ? "make room" : "correct it");
 }

@@ -76,7 +76,8 @@ struct JobEnd {
   std::string reason;        // "killed by signal 9 (SIGKILL)"
 };
 
-// What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to go on.
+// What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to
+// go on.
 Error DiskError(const std::filesystem::path& trial_folder);
 
 class Executor {
