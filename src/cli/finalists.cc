@@ -12,6 +12,7 @@
 #include "cli/common.h"
 #include "cli/version.h"
 #include "deploy/package.h"
+#include "engine/timing.h"
 #include "net/network_file.h"
 #include "net/zoo.h"
 #include "onnx/export.h"
@@ -39,7 +40,7 @@ engine::Timing MeasureUntrained(const StudyContext& context, const net::Network&
   const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
   const std::unique_ptr<engine::CompiledModel> model =
       context.engine->Compile(network, weights, {});
-  return model->Time({.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
+  return engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
 }
 
 // Ranked trials, measured one after the other until enough of them hold the budget.
@@ -236,7 +237,8 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
                     {"lathe.latency_budget_us", fmt::format("{}", config.target.latency_us)}}});
   WriteFileAtomically(onnx_file, onnx_bytes);
   const std::unique_ptr<engine::CompiledModel> exported = context.engine->Load(onnx_file.string());
-  package.measured = exported->Time({.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
+  package.measured =
+      engine::TimeUndisturbed(*exported, {.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
   train::TrainedModel trained(contender.network, package.weights,
                               static_cast<int>(AvailableCpus().size()));
   package.verification = deploy::Verify(

@@ -11,6 +11,7 @@
 #include "cli/common.h"
 #include "data/dataset.h"
 #include "deploy/package.h"
+#include "engine/timing.h"
 #include "latency/estimator.h"
 #include "net/network_file.h"
 #include "onnx/export.h"
@@ -48,8 +49,9 @@ int Time(const Globals& globals, const NetFlags& flags) {
   const net::Network network = LoadNetwork(flags.network);
   const std::unique_ptr<engine::Engine> engine = flags.target.Make();
   const net::Weights weights = net::RandomWeights(net::Lower(network), globals.seed);
-  const engine::Timing timing = engine->Compile(network, weights, {})
-                                    ->Time({.warmup = 20, .min_runs = 100, .min_seconds = 1.0});
+  const std::unique_ptr<engine::CompiledModel> model = engine->Compile(network, weights, {});
+  const engine::Timing timing =
+      engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 1.0});
   const std::vector<engine::LayerTime> profile =
       engine->Compile(network, weights, {.profile = true})
           ->Profile({.warmup = 20, .min_runs = 50, .min_seconds = 0.5});

@@ -137,15 +137,11 @@ std::string TrialLine(const study::TrialRecord& trial, bool best) {
   if (trial.state != study::TrialState::kComplete) {
     return fmt::format("trial {:>4}  {}  {}", trial.number, study::Name(trial.state), trial.reason);
   }
-  const auto metric = [&](const char* name) {
-    const auto found = trial.metrics.find(name);
-    return found == trial.metrics.end() ? 0.0 : found->second;
-  };
   return fmt::format(
       "trial {:>4}  accuracy {:5.2f} %  loss {:.4f}  latency {:.3f} ms  {:>7} params  objective "
       "{:.4f}  {}{}",
-      trial.number, 100 * metric("accuracy"), metric("loss"), trial.latency_us / 1000,
-      FormatShort(metric("params")), trial.value.value_or(0),
+      trial.number, 100 * trial.Metric("accuracy"), trial.Metric("loss"), trial.latency_us / 1000,
+      FormatShort(trial.Metric("params")), trial.value.value_or(0),
       FormatSeconds(trial.end - trial.begin), best ? "  <- best" : "");
 }
 
@@ -164,8 +160,7 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
     if (any && *trial.value >= best_value) return false;
     any = true;
     best_value = *trial.value;
-    const auto accuracy = trial.metrics.find("accuracy");
-    best_accuracy = accuracy == trial.metrics.end() ? 0 : accuracy->second;
+    best_accuracy = trial.Metric("accuracy");
     return true;
   };
   for (const study::TrialRecord& trial : store.Trials()) note_best(trial);

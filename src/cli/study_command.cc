@@ -16,11 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double MetricOf(const study::TrialRecord& trial, const std::string& name) {
-  const auto found = trial.metrics.find(name);
-  return found == trial.metrics.end() ? 0.0 : found->second;
-}
-
 nlohmann::ordered_json JsonOf(const study::TrialRecord& trial,
                               const std::vector<study::Parameter>& parameters) {
   nlohmann::ordered_json json = {
@@ -46,11 +41,11 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
   for (const study::TrialRecord& trial : trials) {
     const bool complete = trial.state == study::TrialState::kComplete;
     rows.push_back({std::to_string(trial.number), std::string(study::Name(trial.state)),
-                    complete ? FormatPercent(MetricOf(trial, "accuracy")) : "-",
-                    complete ? fmt::format("{:.4f}", MetricOf(trial, "loss")) : "-",
+                    complete ? FormatPercent(trial.Metric("accuracy")) : "-",
+                    complete ? fmt::format("{:.4f}", trial.Metric("loss")) : "-",
                     fmt::format("{:.3f}", trial.latency_us / 1000),
                     trial.value ? fmt::format("{:.4f}", *trial.value) : "-",
-                    FormatShort(MetricOf(trial, "params")), FormatShort(MetricOf(trial, "macs")),
+                    FormatShort(trial.Metric("params")), FormatShort(trial.Metric("macs")),
                     std::to_string(trial.starts), trial.reason});
   }
   PrintText(FormatTable(rows));

@@ -17,11 +17,6 @@
 namespace lathe::cli {
 namespace {
 
-double MetricOf(const study::TrialRecord& trial, const std::string& name) {
-  const auto found = trial.metrics.find(name);
-  return found == trial.metrics.end() ? 0.0 : found->second;
-}
-
 std::vector<std::string> LayerLines(const net::Network& network) {
   std::vector<std::string> lines;
   for (const net::Layer& layer : network.layers) {
@@ -41,11 +36,11 @@ report::ReportTrial ReportOf(const study::TrialRecord& trial) {
   return {.number = trial.number,
           .state = std::string(study::Name(trial.state)),
           .latency_us = trial.latency_us,
-          .loss = MetricOf(trial, "loss"),
-          .accuracy = MetricOf(trial, "accuracy"),
+          .loss = trial.Metric("loss"),
+          .accuracy = trial.Metric("accuracy"),
           .value = trial.value.value_or(0),
-          .params = MetricOf(trial, "params"),
-          .macs = MetricOf(trial, "macs"),
+          .params = trial.Metric("params"),
+          .macs = trial.Metric("macs"),
           .seconds = trial.end > 0 ? trial.end - trial.begin : 0,
           .note = trial.reason,
           .encoding = trial.encoding};

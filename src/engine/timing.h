@@ -21,6 +21,11 @@ std::vector<double> TimeRuns(const TimingOptions& options, const std::function<v
 // Median, 10th and 90th percentile. `samples_us` must not be empty.
 Timing Summarise(std::vector<double> samples_us);
 
+// CompiledModel::Time() up to `attempts` times, with growing pauses, until p10 and p90 are within
+// 15 % of the median of each other; returns the timing with the smallest spread. A larger spread
+// comes from other programs on the machine, not from the model.
+Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int attempts = 5);
+
 // One layer from its time in each run. For samples of a clock that counts whole microseconds the
 // median is interpolated within its microsecond (the grouped median), or layers of 3 us would be 30
 // % off.

@@ -36,6 +36,36 @@ TEST(Timing, RunsUntilRunsAndSecondsAreReached) {
   EXPECT_GT(samples.size(), 100u);
 }
 
+// A model whose timings are given.
+class Recorded : public CompiledModel {
+ public:
+  explicit Recorded(std::vector<Timing> timings) : timings_(std::move(timings)) {}
+  std::vector<float> Run(std::span<const float>, int) override { return {}; }
+  Timing Time(const TimingOptions&) override { return timings_.at(calls++); }
+  std::vector<LayerTime> Profile(const TimingOptions&) override { return {}; }
+  size_t calls = 0;
+
+ private:
+  std::vector<Timing> timings_;
+};
+
+TEST(TimeUndisturbed, TakesTheFirstCalmTiming) {
+  Recorded calm({{.median_us = 100, .p10_us = 98, .p90_us = 105, .runs = 9}});
+  EXPECT_EQ(TimeUndisturbed(calm, {}).median_us, 100);
+  EXPECT_EQ(calm.calls, 1u);
+  Recorded disturbed({{.median_us = 150, .p10_us = 100, .p90_us = 400, .runs = 9},
+                      {.median_us = 101, .p10_us = 99, .p90_us = 106, .runs = 9}});
+  EXPECT_EQ(TimeUndisturbed(disturbed, {}).median_us, 101);
+}
+
+TEST(TimeUndisturbed, GivesTheLeastDisturbedWhenNoneIsCalm) {
+  Recorded noisy({{.median_us = 150, .p10_us = 100, .p90_us = 400, .runs = 9},
+                  {.median_us = 120, .p10_us = 100, .p90_us = 200, .runs = 9},
+                  {.median_us = 110, .p10_us = 60, .p90_us = 300, .runs = 9}});
+  EXPECT_EQ(TimeUndisturbed(noisy, {}, 3).median_us, 120);
+  EXPECT_EQ(noisy.calls, 3u);
+}
+
 TEST(Timing, LayerMedianSeesBelowTheClocksResolution) {
   Random random(1);
   for (const double exact : {3.0, 3.2, 3.5, 3.9}) {

@@ -369,6 +369,11 @@ void Store::Finish(const TrialRecord& trial) {
   transaction.Commit();
 }
 
+double TrialRecord::Metric(const std::string& name) const {
+  const auto found = metrics.find(name);
+  return found == metrics.end() ? 0.0 : found->second;
+}
+
 std::vector<TrialRecord> Store::Trials() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
   std::map<int64_t, TrialRecord> by_id;

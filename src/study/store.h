@@ -34,6 +34,8 @@ struct TrialRecord {
   int crashes = 0;  // how often it died by itself, as opposed to with the controller
   std::map<std::string, double> constraints =
       {};  // Optuna's: name -> violation, at most 0 where met; set on creation
+
+  double Metric(const std::string& name) const;  // 0 when there is none
 };
 
 class Store {
