@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "build/deps/testing"))  # of scripts/setup --tests
 LATHE = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else ROOT / "build/lathe").resolve())
 
 TINY_STUDY = """
@@ -54,7 +55,7 @@ images_per_epoch = {images}
 count = 1
 recipe = "quick"
 epochs = 1
-images_per_epoch = {images}
+images_per_epoch = {finalist_images}
 
 [baselines]
 networks = ["mobilenet_v3_small"]
@@ -87,9 +88,11 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._folder.cleanup)
         self.folder = pathlib.Path(self._folder.name)
 
-    def study(self, trials=4, images=512):
+    def study(self, trials=4, images=512, finalist_images=512):
+        """The path of a small study; images per training."""
         file = self.folder / "study.toml"
-        file.write_text(TINY_STUDY.format(root=ROOT, trials=trials, images=images))
+        file.write_text(TINY_STUDY.format(root=ROOT, trials=trials, images=images,
+                                          finalist_images=finalist_images))
         return file
 
 

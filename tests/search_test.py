@@ -8,7 +8,7 @@ import lathe_testing as testing
 
 class SearchTest(testing.TestCase):
     def test_whole_job(self):
-        study = self.study(trials=5, images=1024)
+        study = self.study(trials=5, images=1024, finalist_images=8192)
         out = self.folder / "out"
         table = json.loads(testing.run("search", study, "--dir", out, "--json", check=0).stdout)
 
