@@ -6,6 +6,7 @@ Each test is a script called with the path of the program: `python3 tests/x_test
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile

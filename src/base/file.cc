@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "base/descriptor.h"
 #include "base/error.h"
@@ -34,12 +35,6 @@ void SyncFolder(const fs::path& folder) {
   const Descriptor descriptor(
       open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (descriptor.ok()) fsync(descriptor.get());
-}
-
-void WriteInPlace(const fs::path& path, std::string_view content) {
-  const Descriptor out = OpenToWrite(path, 0);
-  const int error = out.ok() ? WriteAll(out.get(), content) : errno;
-  if (error != 0) FailIo("write", path, error);
 }
 
 }  // namespace
@@ -80,34 +75,53 @@ std::string ReadFile(const fs::path& path) {
   return content;
 }
 
-void WriteFileAtomically(const fs::path& path, std::string_view content) {
+AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
   std::error_code ignored;
   const fs::file_status status = fs::status(path, ignored);
   if (fs::is_directory(status)) FailIo("write", path, EISDIR);
   // A pipe or device (--out /dev/stdout) must be written to, not replaced by a file.
-  if (fs::exists(status) && !fs::is_regular_file(status)) return WriteInPlace(path, content);
-  const fs::path target = fs::is_symlink(path, ignored) ? fs::weakly_canonical(path) : path;
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    fd_ = OpenToWrite(path, 0).Release();
+    if (fd_ < 0) FailIo("write", path, errno);
+    return;
+  }
+  if (fs::is_symlink(path, ignored)) target_ = fs::weakly_canonical(path);
 
   // The process id alone is not unique in a folder that several machines share, hence O_EXCL.
   static std::atomic<uint64_t> counter{0};
-  fs::path temporary;
-  Descriptor out;
   do {
     const std::string name =
-        fmt::format(".{}.tmp-{}-{}", target.filename().string(), getpid(), counter.fetch_add(1));
-    temporary = target.parent_path() / name;
-    out = OpenToWrite(temporary, O_CREAT | O_EXCL);
-  } while (!out.ok() && errno == EEXIST);
-  if (!out.ok()) FailIo("write", path, errno);
-  int error = WriteAll(out.get(), content);
-  if (error == 0 && fsync(out.get()) != 0) error = errno;
-  if (out.Close() != 0 && error == 0) error = errno;
-  if (error == 0 && rename(temporary.c_str(), target.c_str()) != 0) error = errno;
-  if (error != 0) {
-    unlink(temporary.c_str());
-    FailIo("write", path, error);
-  }
-  SyncFolder(target.parent_path());
+        fmt::format(".{}.tmp-{}-{}", target_.filename().string(), getpid(), counter.fetch_add(1));
+    temporary_ = target_.parent_path() / name;
+    fd_ = OpenToWrite(temporary_, O_CREAT | O_EXCL).Release();
+  } while (fd_ < 0 && errno == EEXIST);
+  if (fd_ < 0) FailIo("write", path, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::Fail(int error) { FailIo("write", path_, error); }
+
+void AtomicFile::Write(std::string_view content) {
+  if (const int error = WriteAll(fd_, content); error != 0) Fail(error);
+}
+
+void AtomicFile::Commit() {
+  if (!temporary_.empty() && fsync(fd_) != 0) Fail(errno);
+  if (close(std::exchange(fd_, -1)) != 0) Fail(errno);
+  if (temporary_.empty()) return;
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) Fail(errno);
+  temporary_.clear();
+  SyncFolder(target_.parent_path());
+}
+
+void WriteFileAtomically(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.Write(content);
+  file.Commit();
 }
 
 void AppendLine(const fs::path& path, std::string_view line) {

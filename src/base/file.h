@@ -20,6 +20,26 @@ std::string ReadFile(const fs::path& path);
 // is removed and the old file stays. Follows links; a device or pipe is written to in place.
 void WriteFileAtomically(const fs::path& path, std::string_view content);
 
+// The same piece by piece, for content that should not be held at once: nothing of it is seen under
+// its name before Commit(); without that, it is removed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const fs::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void Write(std::string_view content);
+  void Commit();  // once, last
+
+ private:
+  [[noreturn]] void Fail(int error);
+
+  fs::path path_;       // as given, for messages
+  fs::path target_;     // behind links
+  fs::path temporary_;  // empty: written in place, or gone
+  int fd_ = -1;
+};
+
 // Appends one line and flushes it to the kernel (a crash of the process loses nothing). Creates
 // missing parent folders. Throws kIo; then no part of the line is left.
 void AppendLine(const fs::path& path, std::string_view line);

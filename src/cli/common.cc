@@ -33,6 +33,24 @@ const std::map<std::string, EngineMaker>& Engines() {
   return engines;
 }
 
+// "GENE=CHOICE,CHOICE": the choices that are left of a gene.
+std::pair<std::string, std::vector<int>> ParseRestriction(const space::SearchSpace& space,
+                                                          const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos) {
+    throw Error(ErrorKind::kUsage, "--restrict '{}': give GENE=CHOICE[,CHOICE...]", text);
+  }
+  const std::string name = text.substr(0, equals);
+  const space::Gene& gene = space.genes()[space.GeneIndex(name)];
+  std::vector<int> choices;
+  for (size_t at = equals + 1; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    choices.push_back(ParseChoice(gene, text.substr(at, end - at)));
+    at = end + 1;
+  }
+  return {name, choices};
+}
+
 }  // namespace
 
 void PrintText(std::string_view text) {
@@ -52,6 +70,13 @@ std::unique_ptr<engine::Engine> MakeEngine(const std::string& name,
   throw Error(ErrorKind::kInput, "unknown engine '{}'{}; known: {}", name,
               nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest),
               fmt::join(names, ", "));
+}
+
+space::SearchSpace LoadSpace(const std::string& file, const std::vector<std::string>& restrict) {
+  const space::SearchSpace space = space::SearchSpace::Load(file);
+  std::map<std::string, std::vector<int>> choices;
+  for (const std::string& text : restrict) choices.insert(ParseRestriction(space, text));
+  return space.Restrict(choices);
 }
 
 void TargetFlags::AddTo(CLI::App& command) {

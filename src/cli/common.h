@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "net/network.h"
+#include "space/search_space.h"
 
 namespace lathe::cli {
 
@@ -53,6 +54,11 @@ struct TargetFlags {
   engine::TargetOptions Options() const;
   std::unique_ptr<engine::Engine> Make() const { return MakeEngine(engine, Options()); }
 };
+
+// A space file with, for some genes, fewer choices: "GENE=CHOICE[,CHOICE...]" each.
+space::SearchSpace LoadSpace(const std::string& file, const std::vector<std::string>& restrict);
+inline constexpr const char* kRestrictHelp =
+    "Choices left of a gene, as GENE=CHOICE[,CHOICE...]; may be repeated";
 
 // A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
 net::Network LoadNetwork(const std::string& file_or_name);

@@ -20,7 +20,7 @@ struct LutFlags {
   TargetFlags target;
   double minutes = 1;
   int channels = 3, classes = 1000, networks = 20;
-  std::vector<std::string> names;
+  std::vector<std::string> names, restrict;
 };
 
 std::string BandText(const latency::ErrorBand& band) {
@@ -44,7 +44,7 @@ net::Network Draw(const space::SearchSpace& space, const LutFlags& flags, uint64
 }
 
 int Build(const Globals& globals, const LutFlags& flags) {
-  const space::SearchSpace space = space::SearchSpace::Load(flags.space);
+  const space::SearchSpace space = LoadSpace(flags.space, flags.restrict);
   const std::unique_ptr<engine::Engine> engine = flags.target.Make();
   Progress progress({.stage = "measuring layers", .total = 100, .quiet = globals.quiet});
   const latency::Lut lut = latency::BuildLut(
@@ -97,7 +97,7 @@ int Check(const Globals& globals, const LutFlags& flags) {
   std::vector<net::Network> networks;
   for (const std::string& name : flags.names) networks.push_back(LoadNetwork(name));
   if (!flags.space.empty()) {
-    const space::SearchSpace space = space::SearchSpace::Load(flags.space);
+    const space::SearchSpace space = LoadSpace(flags.space, flags.restrict);
     const uint64_t seed = SubSeed(globals.seed, "check");
     for (int i = 0; i < flags.networks; ++i)
       networks.push_back(Draw(space, flags, seed, static_cast<uint64_t>(i)));
@@ -140,6 +140,7 @@ void AddLutCommand(CLI::App& app, const Globals& globals, Action& action) {
   const auto add_space = [flags](CLI::App* command, bool required) {
     CLI::Option* space = command->add_option("--space", flags->space, "Space file (TOML)");
     if (required) space->required();
+    command->add_option("--restrict", flags->restrict, kRestrictHelp);
     command->add_option("--channels", flags->channels, "Channels of the image")
         ->capture_default_str();
     command->add_option("--classes", flags->classes, "Number of classes")->capture_default_str();

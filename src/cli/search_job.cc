@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,7 +16,10 @@
 #include "cli/study_report.h"
 #include "executor/local.h"
 #include "latency/builder.h"
+#include "latency/price_space.h"
 #include "net/network_file.h"
+#include "space/count.h"
+#include "space/subspace.h"
 #include "study/batch.h"
 #include "study/controller.h"
 
@@ -73,56 +77,71 @@ latency::Lut MeasureLayers(const StudyContext& context) {
   return lut;
 }
 
-space::Stage1 CategoriseSpace(const StudyContext& context, const latency::Estimator& estimator) {
-  const auto latency = [&](const space::Encoding& encoding) {
-    return estimator.Network(context.space.Decode(encoding, context.head)).latency_us;
-  };
-  space::Stage1 stage1 = space::Categorise(context.space, latency,
-                                           {.points = context.config.stage1_points,
-                                            .seed = SubSeed(context.config.seed, "sobol"),
-                                            .edges_us = context.config.edges_us,
-                                            .threads = static_cast<int>(AvailableCpus().size())});
-  space::WriteCsv(context.options.folder / "subspace.csv", context.space, stage1);
-  return stage1;
+// What [stage1] asks for, in the exact numbers that the tables give.
+int64_t PsOf(double latency_us) { return std::llround(latency_us * space::kPsPerUs); }
+
+space::SubspaceOptions SubspaceOf(const study::StudyConfig& config) {
+  return {.low_ps = PsOf(config.subspace_low_us),
+          .high_ps = PsOf(config.subspace_high_us),
+          .limits = {}};
 }
 
-std::string DescribeBuckets(const space::Stage1& stage1) {
+std::string DescribeBuckets(const space::SubspaceCounts& counts, const std::vector<double>& edges) {
   std::string text;
-  for (size_t i = 0; i < stage1.bucket_counts.size(); ++i) {
-    const std::string from = i == 0 ? "0" : fmt::format("{:.3f}", stage1.edges_us[i - 1] / 1000);
-    const std::string to =
-        i == stage1.edges_us.size() ? "up" : fmt::format("{:.3f}", stage1.edges_us[i] / 1000);
-    text += fmt::format("{}{}-{} ms: {}", i ? ", " : "", from, to, stage1.bucket_counts[i]);
+  for (size_t i = 0; i < counts.buckets.size(); ++i) {
+    const std::string from = i == 0 ? "0" : fmt::format("{:.3f}", edges[i - 1] / 1000);
+    const std::string to = i == edges.size() ? "up" : fmt::format("{:.3f}", edges[i] / 1000);
+    text +=
+        fmt::format("{}{}-{} ms: {:.3g}", i ? ", " : "", from, to, counts.buckets[i].count.approx);
   }
   return text;
 }
 
-// The candidates inside the study's sub-space; an error that helps when there are none.
-std::vector<space::Candidate> PoolOf(const StudyContext& context, const space::Stage1& stage1) {
+// An error that helps when the sub-space is empty.
+void CheckSubspace(const StudyContext& context, const space::CostTables& tables) {
   const study::StudyConfig& config = context.config;
-  const study::Interval interval{config.subspace_low_us, config.subspace_high_us};
-  std::vector<space::Candidate> pool;
-  const space::Candidate* fastest = nullptr;
-  for (const space::Candidate& candidate : stage1.candidates) {
-    if (interval.Contains(candidate.latency_us)) pool.push_back(candidate);
-    if (!fastest || candidate.latency_us < fastest->latency_us) fastest = &candidate;
-  }
-  if (!pool.empty()) return pool;
-  if (fastest && fastest->latency_us > config.subspace_high_us) {
+  const space::CostRange range = space::RangeOf(tables);
+  const auto ms = [](int64_t ps) { return static_cast<double>(ps) * 1e-9; };
+  const space::SubspaceOptions subspace = SubspaceOf(config);
+  if (range.least.latency_ps > subspace.high_ps) {
     throw Error(ErrorKind::kTargetNotReached,
                 "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this "
-                "device; the fastest of {} "
-                "candidates needs {:.3f} ms. Raise the budget or allow smaller networks in "
-                "[space.restrict]",
+                "device; the fastest needs {:.3f} ms. Raise the budget or allow smaller networks "
+                "in [space.restrict]",
                 config.source.string(), config.target.latency_us / 1000, context.space.name(),
-                stage1.candidates.size(), fastest->latency_us / 1000);
+                ms(range.least.latency_ps));
   }
-  throw Error(ErrorKind::kInput,
-              "{}: the sub-space {:g}-{:g} ms is empty ({} candidates sampled: {}). Widen "
-              "subspace_ms in [stage1] or raise "
-              "points",
-              config.source.string(), config.subspace_low_us / 1000, config.subspace_high_us / 1000,
-              stage1.candidates.size(), DescribeBuckets(stage1));
+  if (range.greatest.latency_ps < subspace.low_ps) {
+    throw Error(ErrorKind::kInput,
+                "{}: the sub-space {:g}-{:g} ms is empty: the slowest network of space '{}' needs "
+                "{:.3f} ms. Lower subspace_ms in [stage1]",
+                config.source.string(), config.subspace_low_us / 1000,
+                config.subspace_high_us / 1000, context.space.name(),
+                ms(range.greatest.latency_ps));
+  }
+}
+
+// Sobol candidates into subspace.csv, and the exact number of networks per latency sub-space.
+void CategoriseSpace(const StudyContext& context, const space::CostTables& tables,
+                     study::Store& store) {
+  const study::StudyConfig& config = context.config;
+  const space::Stage1 stage1 =
+      space::Categorise(tables, {.points = config.stage1_points,
+                                 .seed = SubSeed(config.seed, "sobol"),
+                                 .edges_us = config.edges_us,
+                                 .threads = static_cast<int>(AvailableCpus().size())});
+  space::WriteCsv(context.options.folder / "subspace.csv", context.space, stage1);
+  std::vector<int64_t> edges_ps;
+  for (const double edge : config.edges_us) edges_ps.push_back(PsOf(edge));
+  nlohmann::json json = {{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}};
+  if (!edges_ps.empty()) {
+    const space::SubspaceCounts counts =
+        space::CountSubspaces(tables, {.edges_ps = edges_ps, .limits = {}});
+    spdlog::info("stage 1: {:.3g} networks: {}", counts.networks.approx,
+                 DescribeBuckets(counts, config.edges_us));
+    for (const auto& bucket : counts.buckets) json["networks"].push_back(bucket.count.approx);
+  }
+  store.SetValue("stage1", json.dump());
 }
 
 std::vector<study::Parameter> ParametersOf(const space::SearchSpace& space) {
@@ -296,17 +315,15 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
                : "");
   StopIfRequested();
   const latency::Estimator estimator(lut);
-  const space::Stage1 stage1 = CategoriseSpace(context, estimator);
-  std::vector<space::Candidate> pool = PoolOf(context, stage1);
-  spdlog::info("stage 1: {} candidates; {}; {} in the sub-space {:.3f}-{:.3f} ms",
-               stage1.candidates.size(), DescribeBuckets(stage1), pool.size(),
-               config.subspace_low_us / 1000, config.subspace_high_us / 1000);
-  store.SetValue(
-      "stage1",
-      nlohmann::json{{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}}.dump());
-
-  study::SubspaceSource source(context.space, context.head, estimator, std::move(pool),
-                               {config.subspace_low_us, config.subspace_high_us});
+  const latency::PricedSpace priced =
+      latency::PriceSpace(context.space, estimator,
+                          {.head = context.head,
+                           .threads = static_cast<int>(AvailableCpus().size()),
+                           .lut_name = (options.folder / "lut.json").string(),
+                           .space_name = config.space_file.string()});
+  CheckSubspace(context, priced.tables);
+  CategoriseSpace(context, priced.tables, store);
+  study::SubspaceSource source(priced.tables, context.head, SubspaceOf(config));
   Optimise(context, store, source);
   const FinalistTable table = MakeFinalists(context, store, source, estimator);
   const fs::path report = options.folder / "report.html";

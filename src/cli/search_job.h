@@ -13,7 +13,7 @@
 #include "engine/engine.h"
 #include "latency/estimator.h"
 #include "latency/lut.h"
-#include "space/subspace.h"
+#include "space/search_space.h"
 #include "study/config.h"
 #include "study/store.h"
 #include "study/subspace_source.h"

@@ -98,6 +98,7 @@ void WriteStudyReport(const fs::path& folder) {
     const nlohmann::json json = nlohmann::json::parse(*stage1);
     data.edges_us = json.at("edges_us").get<std::vector<double>>();
     data.bucket_counts = json.at("counts").get<std::vector<int64_t>>();
+    data.bucket_networks = json.value("networks", std::vector<double>());
   }
   data.provenance = {{"Lathe", kVersion},
                      {"Study file", config.source.string()},

@@ -127,9 +127,13 @@ Estimator::Estimator(const Lut& lut) : impl_(std::make_unique<Impl>(lut)) {}
 Estimator::~Estimator() = default;
 
 bool Estimator::Covers(const net::Network& network) const {
-  return std::ranges::all_of(
-      network.layers, [this](const net::Layer& layer) { return impl_->models.contains(layer.op); });
+  return std::ranges::all_of(network.layers,
+                             [this](const net::Layer& layer) { return Covers(layer); });
 }
+
+bool Estimator::Covers(const net::Layer& layer) const { return impl_->models.contains(layer.op); }
+
+double Estimator::overhead_us() const { return impl_->overhead_us; }
 
 Estimate Estimator::Layer(const net::Layer& layer) const {
   const LayerKey key = KeyOf(layer);

@@ -31,6 +31,8 @@ class Estimator {
   ~Estimator();
   // Whether every operation of the network has a measured entry.
   bool Covers(const net::Network& network) const;
+  bool Covers(const net::Layer& layer) const;
+  double overhead_us() const;  // per inference, beside the layers
   Estimate Layer(const net::Layer& layer) const;
   NetworkEstimate Network(const net::Network& network) const;
 

@@ -184,13 +184,14 @@
       if (i === 0) return "< " + text(edges[1]);
       return edges[i + 1] === Infinity ? "≥ " + text(edges[i]) : text(edges[i]) + "–" + text(edges[i + 1]);
     });
+    const above = data.bucket_networks.length ? data.bucket_networks.map((n) => n.toPrecision(2).replace("e+", "e")) : data.bucket_counts;
     const searched = (i) => edges[i] < data.subspace_high_us && edges[i + 1] > data.subspace_low_us;
     draw("subspaces", "bar", [{
       label: "candidates", data: data.bucket_counts, borderRadius: 3,
       backgroundColor: data.bucket_counts.map((_, i) => colour(searched(i) ? "finalist" : "rest")),
     }], {
       x: axis("latency, ms", { grid: { display: false }, ticks: { font: { size: 11 } } }), y: axis("candidates", { grace: "8%" }),
-    }, { legend: { display: false }, marks: { counts: data.bucket_counts } }, labels);
+    }, { legend: { display: false }, marks: { counts: above } }, labels);
   }
 
   function drawAll() {

@@ -99,6 +99,7 @@ std::string DataJson(const ReportData& data) {
                      {"networks", networks},
                      {"edges_us", data.edges_us},
                      {"bucket_counts", data.bucket_counts},
+                     {"bucket_networks", data.bucket_networks},
                      {"lut_check", data.lut_check}};
   // Invalid UTF-8 is replaced; '<' would let a name close the script element.
   std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -295,7 +296,10 @@ std::string SmallPlots(const ReportData& data) {
   if (!data.bucket_counts.empty()) {
     html += Plot(
         "subspaces", "Latency sub-spaces",
-        "How the Sobol candidates of the space fall into them; what was searched is in colour.");
+        data.bucket_networks.empty()
+            ? "How the Sobol candidates of the space fall into them; what was searched is in colour."
+            : "How the Sobol candidates of the space fall into them, and above the bars how many "
+              "networks of the space lie there; what was searched is in colour.");
   }
   return html.empty() ? html : "<div class=\"pair\">\n" + html + "</div>\n";
 }

@@ -38,7 +38,8 @@ struct ReportData {
   std::vector<ReportTrial> trials;
   std::vector<ReportNetwork> networks;
   std::vector<double> edges_us;                      // stage 1
-  std::vector<int64_t> bucket_counts;                // edges + 1
+  std::vector<int64_t> bucket_counts;                // Sobol candidates; edges + 1
+  std::vector<double> bucket_networks;               // of the whole space, likewise; may be empty
   std::vector<std::pair<double, double>> lut_check;  // predicted, measured end to end (us)
   std::vector<std::pair<std::string, std::string>> provenance;  // label, text
 };

@@ -236,21 +236,6 @@ bool SearchSpace::IsActive(std::span<const int> encoding, size_t gene) const {
   return layers < 0 || encoding[static_cast<size_t>(layers)] > 0;
 }
 
-Encoding SearchSpace::FromUnit(std::span<const double> unit) const {
-  if (unit.size() != genes().size()) {
-    throw Error(ErrorKind::kInternal, "a point of space '{}' has {} coordinates, not {}", name(),
-                genes().size(), unit.size());
-  }
-  Encoding encoding(unit.size());
-  for (size_t i = 0; i < unit.size(); ++i) {
-    const std::vector<int>& choices = genes()[i].choices;
-    const auto count = static_cast<double>(choices.size());
-    const double index = std::clamp(std::floor(unit[i] * count), 0.0, count - 1);
-    encoding[i] = choices[static_cast<size_t>(index)];
-  }
-  return Canonical(std::move(encoding));
-}
-
 Encoding SearchSpace::Sample(Random& random) const {
   Encoding encoding;
   encoding.reserve(genes().size());

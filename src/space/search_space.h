@@ -121,9 +121,7 @@ class SearchSpace {
   // Whether a gene has an effect given the others (false where its stage has zero layers).
   bool IsActive(std::span<const int> encoding, size_t gene) const;
 
-  Encoding FromUnit(
-      std::span<const double> unit) const;  // one number in [0,1) per gene -> canonical encoding
-  Encoding Sample(Random& random) const;    // uniform over genes, canonical
+  Encoding Sample(Random& random) const;  // uniform over genes, canonical
   // All encodings that differ from `encoding` in one active gene, canonical and without `encoding`
   // itself.
   std::vector<Encoding> Neighbours(std::span<const int> encoding) const;

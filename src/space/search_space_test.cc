@@ -136,21 +136,6 @@ TEST(SearchSpace, CanonicalResetsTheGenesOfEmptyStages) {
   EXPECT_EQ(space.Canonical(canonical), canonical);
 }
 
-TEST(SearchSpace, FromUnitCoversEveryChoiceEqually) {
-  const SearchSpace& space = Gpunet();
-  const size_t gene = space.GeneIndex("resolution");
-  std::map<int, int> counts;
-  std::vector<double> unit(space.genes().size(), 0.0);
-  for (int i = 0; i < 1000; ++i) {
-    unit[gene] = i / 1000.0;
-    ++counts[space.FromUnit(unit)[gene]];
-  }
-  EXPECT_EQ(counts.size(), 10u);
-  for (const auto& [value, count] : counts) EXPECT_EQ(count, 100) << value;
-  unit.assign(unit.size(), 1.0);  // outside, but must not overrun
-  EXPECT_EQ(space.FromUnit(unit)[gene], 512);
-}
-
 TEST(SearchSpace, SampleIsUniformOverGenes) {
   const SearchSpace& space = Gpunet();
   Random random(7);

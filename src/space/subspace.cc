@@ -1,53 +1,21 @@
 #include "space/subspace.h"
 
 #include <algorithm>
-#include <atomic>
-#include <boost/random/sobol.hpp>
+#include <bit>
+#include <charconv>
 #include <cmath>
-#include <exception>
-#include <mutex>
-#include <thread>
+#include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parallel.h"
 
 namespace lathe::space {
 namespace {
 
-// Runs function(begin, end) over [0, count) in blocks. Of several exceptions, the one of the lowest
-// block is thrown, whatever the number of threads.
-template <typename Function>
-void ParallelBlocks(size_t count, int threads, Function function) {
-  constexpr size_t kBlock = 1024;
-  const size_t blocks = (count + kBlock - 1) / kBlock;
-  std::atomic<size_t> next = 0;
-  std::mutex mutex;
-  size_t failed_block = blocks;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (size_t block = next++; block < blocks; block = next++) {
-      try {
-        function(block * kBlock, std::min(count, (block + 1) * kBlock));
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (block < failed_block) {
-          failed_block = block;
-          failure = std::current_exception();
-        }
-        next = blocks;  // lower blocks are already taken by somebody
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> workers;
-    const size_t wanted = std::min<size_t>(static_cast<size_t>(threads), blocks);
-    for (size_t i = 1; i < wanted; ++i) workers.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
+constexpr size_t kBlock = SobolCandidates::kBlock;
 
 void CheckOptions(const Stage1Options& options) {
   constexpr int64_t kMaxPoints = int64_t{1} << 26;  // 10 GB of GPUNet encodings
@@ -69,101 +37,103 @@ void CheckOptions(const Stage1Options& options) {
 }
 
 // Keeps the first of equal encodings.
-std::vector<Candidate> Distinct(std::vector<Encoding> encodings) {
+std::vector<Candidate> Distinct(std::vector<Candidate> candidates) {
   const auto hash = [&](size_t i) {
-    const Encoding& encoding = encodings[i];
+    const Encoding& encoding = candidates[i].encoding;
     return HashBytes(
         {reinterpret_cast<const char*>(encoding.data()), encoding.size() * sizeof(encoding[0])});
   };
-  const auto equal = [&](size_t a, size_t b) { return encodings[a] == encodings[b]; };
-  std::unordered_set<size_t, decltype(hash), decltype(equal)> seen(encodings.size(), hash, equal);
+  const auto equal = [&](size_t a, size_t b) {
+    return candidates[a].encoding == candidates[b].encoding;
+  };
+  std::unordered_set<size_t, decltype(hash), decltype(equal)> seen(candidates.size(), hash, equal);
   std::vector<size_t> kept;
-  for (size_t i = 0; i < encodings.size(); ++i) {
+  for (size_t i = 0; i < candidates.size(); ++i) {
     if (seen.insert(i).second) kept.push_back(i);
   }
   seen.clear();
-  std::vector<Candidate> candidates;
-  candidates.reserve(kept.size());
-  for (size_t i : kept) candidates.push_back({.encoding = std::move(encodings[i])});
+  for (size_t i = 0; i < kept.size(); ++i) std::swap(candidates[i], candidates[kept[i]]);
+  candidates.resize(kept.size());
   return candidates;
 }
 
+void AppendNumber(std::string& text, auto value) {
+  char digits[32];
+  text.append(digits, std::to_chars(digits, digits + sizeof(digits), value).ptr);
+}
+
+// One candidate as a record of the binary format: choices as indices, then the latency.
+void AppendRecord(std::string& text, const SobolCandidates::Block& block, size_t i,
+                  const SearchSpace& space, const Encoding& encoding, bool wide, bool latency) {
+  for (size_t g = 0; g < encoding.size(); ++g) {
+    const std::vector<int>& choices = space.genes()[g].choices;
+    const auto index = static_cast<uint32_t>(
+        std::lower_bound(choices.begin(), choices.end(), encoding[g]) - choices.begin());
+    text += static_cast<char>(index & 0xff);
+    if (wide) text += static_cast<char>(index >> 8);
+  }
+  if (!latency) return;
+  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(block.latency_ps[i] / kPsPerUs));
+  for (int byte = 0; byte < 4; ++byte) text += static_cast<char>((bits >> (8 * byte)) & 0xff);
+}
+
+void AppendRow(std::string& text, const SobolCandidates::Block& block, size_t i,
+               const Encoding& encoding, bool latency) {
+  for (size_t g = 0; g < encoding.size(); ++g) {
+    if (g > 0) text += ',';
+    AppendNumber(text, encoding[g]);
+  }
+  if (latency) {
+    text += ',';
+    AppendNumber(text, block.latency_ps[i] / kPsPerUs);
+  }
+  text += '\n';
+}
+
+bool IsWide(const SearchSpace& space) {
+  return std::ranges::any_of(space.genes(),
+                             [](const Gene& gene) { return gene.choices.size() > 256; });
+}
+
+std::string Header(const SearchSpace& space, const StreamOptions& options) {
+  std::string text;
+  if (options.format == CandidateFormat::kCsv) {
+    for (const Gene& gene : space.genes()) text += (text.empty() ? "" : ",") + gene.name;
+    return text + (options.latency ? ",latency_us\n" : "\n");
+  }
+  nlohmann::ordered_json json = {
+      {"format", "lathe-candidates"},  {"version", 1},
+      {"space", space.name()},         {"bytes_per_choice", IsWide(space) ? 2 : 1},
+      {"latency_us", options.latency}, {"genes", nlohmann::ordered_json::array()}};
+  for (const Gene& gene : space.genes()) {
+    json["genes"].push_back({{"name", gene.name}, {"choices", gene.choices}});
+  }
+  return json.dump() + "\n";
+}
+
 }  // namespace
-
-struct SobolSource::Impl {
-  Impl(const SearchSpace& the_space, uint64_t seed)
-      : space(the_space),
-        engine(std::max<size_t>(1, space.genes().size())),
-        shift(space.genes().size(), 0),
-        point(space.genes().size(), 0.0) {
-    if (seed == 0) return;
-    for (size_t i = 0; i < shift.size(); ++i) shift[i] = SubSeed(seed, "sobol", i);
-  }
-
-  SearchSpace space;
-  boost::random::sobol engine;
-  std::vector<uint64_t> shift;
-  std::vector<double> point;
-  bool at_origin =
-      true;  // Boost leaves out the first point, without which 2^n points are not balanced
-};
-
-SobolSource::SobolSource(const SearchSpace& space, uint64_t seed) {
-  constexpr size_t kMaxGenes = BOOST_RANDOM_SOBOL_MAX_DIMENSION;
-  if (space.genes().size() > kMaxGenes) {
-    throw Error(ErrorKind::kInput, "space '{}' has {} genes; Sobol points have at most {}",
-                space.name(), space.genes().size(), kMaxGenes);
-  }
-  impl_ = std::make_unique<Impl>(space, seed);
-}
-
-SobolSource::~SobolSource() = default;
-SobolSource::SobolSource(SobolSource&&) noexcept = default;
-
-const std::vector<double>& SobolSource::NextPoint() {
-  for (size_t i = 0; i < impl_->point.size(); ++i) {
-    const uint64_t bits = (impl_->at_origin ? 0 : impl_->engine()) ^ impl_->shift[i];
-    impl_->point[i] = static_cast<double>(bits >> 11) * 0x1.0p-53;
-  }
-  impl_->at_origin = false;
-  return impl_->point;
-}
-
-Encoding SobolSource::Next() { return impl_->space.FromUnit(NextPoint()); }
-
-void SobolSource::Skip(uint64_t points) {
-  if (points == 0) return;
-  impl_->engine.discard((points - (impl_->at_origin ? 1 : 0)) * impl_->point.size());
-  impl_->at_origin = false;
-}
 
 int Stage1::BucketOf(double latency_us) const {
   return static_cast<int>(std::upper_bound(edges_us.begin(), edges_us.end(), latency_us) -
                           edges_us.begin());
 }
 
-Stage1 Categorise(const SearchSpace& space, const LatencyFunction& latency,
-                  const Stage1Options& options) {
+Stage1 Categorise(const CostTables& tables, const Stage1Options& options) {
   CheckOptions(options);
-  std::vector<Encoding> encodings(static_cast<size_t>(options.points));
-  ParallelBlocks(encodings.size(), options.threads, [&](size_t begin, size_t end) {
-    SobolSource source(space, options.seed);
-    source.Skip(begin);
-    for (size_t i = begin; i < end; ++i) encodings[i] = source.Next();
+  const SobolCandidates sobol(tables, options.scramble, options.seed);
+  std::vector<Candidate> all(static_cast<size_t>(options.points));
+  ParallelBlocks(all.size(), kBlock, options.threads, [&](size_t begin, size_t end) {
+    SobolCandidates::Block block;
+    sobol.Evaluate(begin / kBlock, block);
+    for (size_t i = begin; i < end; ++i) {
+      all[i] = {.encoding = sobol.EncodingOf(block, i - begin),
+                .latency_us = block.latency_ps[i - begin] / kPsPerUs};
+    }
   });
 
   Stage1 stage1;
   stage1.edges_us = options.edges_us;
-  stage1.candidates = Distinct(std::move(encodings));
-  ParallelBlocks(stage1.candidates.size(), options.threads, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) {
-      Candidate& candidate = stage1.candidates[i];
-      candidate.latency_us = latency(candidate.encoding);
-      if (std::isfinite(candidate.latency_us) && candidate.latency_us >= 0) continue;
-      throw Error(ErrorKind::kInternal, "stage 1: the predicted latency of {} is {}",
-                  fmt::join(candidate.encoding, ","), candidate.latency_us);
-    }
-  });
+  stage1.candidates = Distinct(std::move(all));
   stage1.bucket_counts.assign(options.edges_us.size() + 1, 0);
   for (const Candidate& candidate : stage1.candidates) {
     ++stage1.bucket_counts[static_cast<size_t>(stage1.BucketOf(candidate.latency_us))];
@@ -181,6 +151,50 @@ void WriteCsv(const std::filesystem::path& path, const SearchSpace& space, const
     fmt::format_to(out, "{},{}\n", candidate.latency_us, stage1.BucketOf(candidate.latency_us));
   }
   WriteFileAtomically(path, text);
+}
+
+uint64_t StreamCandidates(const std::filesystem::path& path, const SobolCandidates& candidates,
+                          const StreamOptions& options) {
+  const SearchSpace& space = candidates.space();
+  const bool binary = options.format == CandidateFormat::kBinary, wide = IsWide(space);
+  AtomicFile file(path);
+  file.Write(Header(space, options));
+  const uint64_t blocks = (options.points + kBlock - 1) / kBlock;
+  const auto at_once = static_cast<size_t>(std::max(options.threads, 1)) * 8;
+  std::vector<std::string> texts(at_once);
+  std::vector<std::vector<size_t>> ends(at_once);  // of each candidate's text
+  uint64_t written = 0;
+  for (uint64_t first = 0; first < blocks && written < options.most; first += at_once) {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(at_once, blocks - first));
+    ParallelBlocks(count, 1, options.threads, [&](size_t begin, size_t) {
+      SobolCandidates::Block block;
+      candidates.Evaluate(first + begin, block);
+      texts[begin].clear();
+      ends[begin].clear();
+      const uint64_t left = options.points - (first + begin) * kBlock;
+      for (size_t i = 0; i < std::min<uint64_t>(kBlock, left); ++i) {
+        const auto latency_ps = static_cast<int64_t>(block.latency_ps[i]);
+        if (latency_ps < options.low_ps || latency_ps > options.high_ps) continue;
+        const Encoding encoding = candidates.EncodingOf(block, i);
+        if (binary) {
+          AppendRecord(texts[begin], block, i, space, encoding, wide, options.latency);
+        } else {
+          AppendRow(texts[begin], block, i, encoding, options.latency);
+        }
+        ends[begin].push_back(texts[begin].size());
+      }
+    });
+    for (size_t i = 0; i < count && written < options.most; ++i) {
+      const uint64_t wanted = std::min<uint64_t>(ends[i].size(), options.most - written);
+      if (wanted > 0) file.Write(std::string_view(texts[i]).substr(0, ends[i][wanted - 1]));
+      written += wanted;
+    }
+    if (options.on_progress) {
+      options.on_progress(std::min<uint64_t>((first + count) * kBlock, options.points), written);
+    }
+  }
+  file.Commit();
+  return written;
 }
 
 }  // namespace lathe::space

@@ -1,40 +1,20 @@
-// Stage 1: Sobol candidates over a space, each with its latency, sorted into latency sub-spaces.
+// Stage 1 of a search: Sobol candidates of a space, each with its latency, sorted into latency
+// sub-spaces; and files of candidates.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <vector>
 
+#include "space/candidates.h"
 #include "space/search_space.h"
 
 namespace lathe::space {
 
-// Predicted latency of a whole candidate in microseconds; must be pure and thread-safe.
-using LatencyFunction = std::function<double(const Encoding&)>;
-
 struct Candidate {
   Encoding encoding;
   double latency_us = 0;
-};
-
-// Points of the Sobol sequence from the origin on (Boost, Joe-Kuo direction numbers), optionally
-// shifted by a seeded digital shift (seed 0: none).
-class SobolSource {
- public:
-  SobolSource(const SearchSpace& space, uint64_t seed);
-  ~SobolSource();
-  SobolSource(SobolSource&&) noexcept;
-  Encoding Next();
-  // The coordinates behind Next(), one per gene; valid until the next call. Advances the sequence
-  // as Next() does.
-  const std::vector<double>& NextPoint();
-  void Skip(uint64_t points);
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
 };
 
 // Buckets with edges e0 < e1 < ... (microseconds): bucket i holds latencies in [e(i-1), e(i)),
@@ -48,15 +28,33 @@ struct Stage1 {
 
 struct Stage1Options {
   int64_t points = 1 << 14;
+  Scramble scramble = Scramble::kOwen;
   uint64_t seed = 0;
   std::vector<double> edges_us;
   int threads = 1;
 };
-// Deterministic for any thread count.
-Stage1 Categorise(const SearchSpace& space, const LatencyFunction& latency,
-                  const Stage1Options& options);
+// Holds all candidates. Deterministic for any thread count. Throws kInput for bad options.
+Stage1 Categorise(const CostTables& tables, const Stage1Options& options);
 
 // CSV: gene names, latency_us, bucket. Atomic.
 void WriteCsv(const std::filesystem::path& path, const SearchSpace& space, const Stage1& stage1);
+
+enum class CandidateFormat { kCsv, kBinary };
+
+struct StreamOptions {
+  uint64_t points = 0;
+  // Only candidates with a latency in [low_ps, high_ps].
+  int64_t low_ps = 0, high_ps = INT64_MAX;
+  uint64_t most = UINT64_MAX;  // stops after so many candidates
+  bool latency = true;         // false: leave it out, as the tables know none
+  CandidateFormat format = CandidateFormat::kCsv;
+  int threads = 1;
+  std::function<void(uint64_t points, uint64_t candidates)> on_progress;
+};
+// Writes Sobol candidates to a file without holding them, duplicates included; returns how many.
+// The file, the same for any thread count, appears when it is complete. docs/files.md describes
+// both formats.
+uint64_t StreamCandidates(const std::filesystem::path& path, const SobolCandidates& candidates,
+                          const StreamOptions& options);
 
 }  // namespace lathe::space

@@ -3,13 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
+#include <cstring>
 #include <set>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
+#include "space/random_space_testing.h"
 
 namespace lathe::space {
 namespace {
@@ -38,74 +39,24 @@ layers = {from = 1, to = 3}
                             "tiny.toml");
 }
 
-double FakeLatency(const Encoding& encoding) {
-  double sum = 0;
-  for (size_t i = 0; i < encoding.size(); ++i)
-    sum += encoding[i] * (1.0 + 0.1 * static_cast<double>(i));
-  return sum;
+double Micro(const net::Layer& layer) { return MadeUpLatency(layer, 1.37); }
+
+CostTables TablesOf(const SearchSpace& space) {
+  return CostTables(space, Micro, {.params_and_macs = false, .threads = 2});
 }
 
-// The first ten points in three dimensions as Joe and Kuo print them on their page and as SciPy's
-// qmc.Sobol gives them.
-TEST(SobolSource, GivesJoeAndKuosPoints) {
-  const std::vector<std::vector<double>> expected = {{0, 0, 0},
-                                                     {0.5, 0.5, 0.5},
-                                                     {0.75, 0.25, 0.25},
-                                                     {0.25, 0.75, 0.75},
-                                                     {0.375, 0.375, 0.625},
-                                                     {0.875, 0.875, 0.125},
-                                                     {0.625, 0.125, 0.875},
-                                                     {0.125, 0.625, 0.375},
-                                                     {0.1875, 0.3125, 0.9375},
-                                                     {0.6875, 0.8125, 0.4375}};
-  SobolSource source(Gpunet(), 0);
-  for (const std::vector<double>& point : expected) {
-    const std::vector<double>& actual = source.NextPoint();
-    ASSERT_EQ(actual.size(), 41u);
-    EXPECT_EQ(std::vector<double>(actual.begin(), actual.begin() + 3), point);
+std::vector<Encoding> FirstSobol(const CostTables& tables, size_t count) {
+  const SobolCandidates sobol(tables, Scramble::kOwen, 5);
+  SobolCandidates::Block block;
+  std::vector<Encoding> encodings;
+  for (size_t i = 0; i < count; ++i) {
+    if (i % SobolCandidates::kBlock == 0) sobol.Evaluate(i / SobolCandidates::kBlock, block);
+    encodings.push_back(sobol.EncodingOf(block, i % SobolCandidates::kBlock));
   }
+  return encodings;
 }
 
-TEST(SobolSource, PowersOfTwoAreBalancedInEveryGene) {
-  for (uint64_t seed : {0, 7}) {
-    SobolSource source(Gpunet(), seed);
-    std::vector<std::vector<int>> cells(41, std::vector<int>(256, 0));
-    for (int i = 0; i < 256; ++i) {
-      const std::vector<double>& point = source.NextPoint();
-      for (size_t d = 0; d < point.size(); ++d) ++cells[d][static_cast<size_t>(point[d] * 256)];
-    }
-    for (const std::vector<int>& dimension : cells) {
-      EXPECT_THAT(dimension, ::testing::Each(1)) << "seed " << seed;
-    }
-  }
-}
-
-TEST(SobolSource, SeedsShiftThePoints) {
-  SobolSource plain(Gpunet(), 0), one(Gpunet(), 1), again(Gpunet(), 1), two(Gpunet(), 2);
-  const std::vector<double> first = one.NextPoint();
-  EXPECT_EQ(first, again.NextPoint());
-  EXPECT_NE(first, plain.NextPoint());
-  EXPECT_NE(first, two.NextPoint());
-  for (double value : first) EXPECT_TRUE(value >= 0 && value < 1);
-}
-
-TEST(SobolSource, SkipIsTheSameAsReading) {
-  for (uint64_t skipped : {0, 1, 2, 5, 1000}) {
-    for (int read : {0, 1, 3}) {
-      SobolSource reader(Gpunet(), 3), skipper(Gpunet(), 3);
-      for (int i = 0; i < read; ++i) {
-        reader.NextPoint();
-        skipper.NextPoint();
-      }
-      for (uint64_t i = 0; i < skipped; ++i) reader.NextPoint();
-      skipper.Skip(skipped);
-      EXPECT_EQ(reader.Next(), skipper.Next()) << read << " read, " << skipped << " skipped";
-      EXPECT_EQ(reader.Next(), skipper.Next());
-    }
-  }
-}
-
-TEST(SobolSource, SpacesWithoutGenesHaveOneCandidate) {
+TEST(Categorise, SpacesWithoutGenesHaveOneCandidate) {
   const SearchSpace fixed = SearchSpace::Parse(R"(
 format = "lathe-space"
 version = 1
@@ -122,17 +73,17 @@ layers = 1
 )",
                                                "fixed.toml");
   EXPECT_EQ(fixed.size_log10(), 0);
-  const Stage1 stage1 = Categorise(fixed, FakeLatency, {.points = 4, .edges_us = {}});
+  const Stage1 stage1 = Categorise(TablesOf(fixed), {.points = 4, .edges_us = {}});
   EXPECT_EQ(stage1.candidates.size(), 1u);
 }
 
 TEST(Categorise, IsTheSameForAnyNumberOfThreads) {
-  const SearchSpace space = Gpunet();
-  Stage1Options options = {.points = 5000, .seed = 5, .edges_us = {2000, 2500, 3000}};
-  const Stage1 one = Categorise(space, FakeLatency, options);
+  const CostTables tables = TablesOf(Gpunet().Restrict({{"resolution", {224}}}));
+  Stage1Options options = {.points = 5000, .seed = 5, .edges_us = {1200, 1400}};
+  const Stage1 one = Categorise(tables, options);
   for (int threads : {2, 3, 8}) {
     options.threads = threads;
-    const Stage1 many = Categorise(space, FakeLatency, options);
+    const Stage1 many = Categorise(tables, options);
     ASSERT_EQ(many.candidates.size(), one.candidates.size());
     for (size_t i = 0; i < one.candidates.size(); ++i) {
       ASSERT_EQ(many.candidates[i].encoding, one.candidates[i].encoding);
@@ -140,20 +91,21 @@ TEST(Categorise, IsTheSameForAnyNumberOfThreads) {
     }
     EXPECT_EQ(many.bucket_counts, one.bucket_counts);
   }
-  SobolSource source(space, 5);
-  EXPECT_EQ(one.candidates[0].encoding, source.Next());
-  EXPECT_EQ(one.candidates[1].encoding, source.Next());
+  const std::vector<Encoding> order = FirstSobol(tables, 600);
+  for (size_t i = 0; i < order.size(); ++i) {
+    EXPECT_EQ(one.candidates[i].encoding, order[i]);
+    EXPECT_EQ(one.candidates[i].latency_us,
+              static_cast<double>(tables.Of(order[i]).latency_ps) / kPsPerUs);
+  }
 }
 
 TEST(Categorise, KeepsDistinctCandidatesInSobolOrder) {
-  const SearchSpace space = Tiny();
-  const Stage1 stage1 = Categorise(space, FakeLatency, {.points = 4096, .edges_us = {60}});
+  const CostTables tables = TablesOf(Tiny());
+  const Stage1 stage1 = Categorise(tables, {.points = 4096, .seed = 5, .edges_us = {60}});
   EXPECT_EQ(stage1.candidates.size(), 72u);  // the whole space: 2 * 3 * 2 * 2 * 3
-  SobolSource source(space, 0);
   std::set<Encoding> seen;
   std::vector<Encoding> order;
-  for (int i = 0; i < 4096; ++i) {
-    const Encoding encoding = source.Next();
+  for (const Encoding& encoding : FirstSobol(tables, 4096)) {
     if (seen.insert(encoding).second) order.push_back(encoding);
   }
   for (size_t i = 0; i < order.size(); ++i) EXPECT_EQ(stage1.candidates[i].encoding, order[i]);
@@ -171,33 +123,11 @@ TEST(Categorise, BucketsIncludeTheirLowerEdge) {
 }
 
 TEST(Categorise, RefusesBadOptions) {
-  const SearchSpace space = Tiny();
-  EXPECT_THROW(Categorise(space, FakeLatency, {.points = 0, .edges_us = {}}), Error);
-  EXPECT_THROW(Categorise(space, FakeLatency, {.edges_us = {}, .threads = 0}), Error);
-  EXPECT_THROW(Categorise(space, FakeLatency, {.edges_us = {2, 2}}), Error);
-  EXPECT_THROW(Categorise(space, FakeLatency, {.edges_us = {2, NAN}}), Error);
-}
-
-TEST(Categorise, ReportsTheFirstFailureWhateverTheThreads) {
-  const SearchSpace space = Gpunet();
-  Stage1Options options = {.points = 8192, .edges_us = {}};
-  const Stage1 good = Categorise(space, FakeLatency, options);
-  const Encoding first = good.candidates[1500].encoding, later = good.candidates[2100].encoding;
-  // Both blocks are under way before the first one fails, and the later one fails last.
-  const LatencyFunction failing = [&](const Encoding& encoding) {
-    if (encoding == first) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (encoding == later) std::this_thread::sleep_for(std::chrono::milliseconds(80));
-    return encoding == first || encoding == later ? NAN : 1.0;
-  };
-  for (int threads : {1, 2, 4}) {
-    options.threads = threads;
-    try {
-      Categorise(space, failing, options);
-      FAIL();
-    } catch (const Error& error) {
-      EXPECT_THAT(error.what(), ::testing::HasSubstr(fmt::format("{}", fmt::join(first, ","))));
-    }
-  }
+  const CostTables tables = TablesOf(Tiny());
+  EXPECT_THROW(Categorise(tables, {.points = 0, .edges_us = {}}), Error);
+  EXPECT_THROW(Categorise(tables, {.edges_us = {}, .threads = 0}), Error);
+  EXPECT_THROW(Categorise(tables, {.edges_us = {2, 2}}), Error);
+  EXPECT_THROW(Categorise(tables, {.edges_us = {2, NAN}}), Error);
 }
 
 TEST(WriteCsv, HasOneLinePerCandidate) {
@@ -213,6 +143,64 @@ TEST(WriteCsv, HasOneLinePerCandidate) {
       "32,8,3,1,1,9.25,0\n"
       "64,24,5,3,3,10,1\n");
   std::filesystem::remove(path);
+}
+
+class StreamCandidatesTest : public ::testing::Test {
+ protected:
+  StreamOptions options_{.points = 5000};
+  const CostTables tables_ = TablesOf(Tiny());
+  const SobolCandidates sobol_{tables_, Scramble::kOwen, 5};
+  const TempFolder folder_;
+};
+
+TEST_F(StreamCandidatesTest, WritesEveryPointAsALine) {
+  const auto path = folder_.path() / "all.csv";
+  EXPECT_EQ(StreamCandidates(path, sobol_, options_), 5000u);
+  const std::string text = ReadFile(path);
+  std::string expected =
+      "resolution,stage0.filters,stage0.kernel,stage0.activation,stage0.layers,latency_us\n";
+  for (const Encoding& encoding : FirstSobol(tables_, 5000)) {
+    expected += fmt::format("{},{}\n", fmt::join(encoding, ","),
+                            static_cast<double>(tables_.Of(encoding).latency_ps) / kPsPerUs);
+  }
+  EXPECT_EQ(text, expected);
+  options_.threads = 3;
+  const auto again = folder_.path() / "again.csv";
+  StreamCandidates(again, sobol_, options_);
+  EXPECT_EQ(ReadFile(again), text);
+}
+
+TEST_F(StreamCandidatesTest, KeepsAnIntervalAndStops) {
+  const int64_t middle = tables_.Of(FirstSobol(tables_, 1)[0]).latency_ps;
+  options_.low_ps = middle;
+  options_.high_ps = middle;
+  const auto path = folder_.path() / "some.csv";
+  EXPECT_GT(StreamCandidates(path, sobol_, options_), 7u);
+  options_.most = 7;
+  EXPECT_EQ(StreamCandidates(path, sobol_, options_), 7u);
+  const std::string text = ReadFile(path);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 8);
+}
+
+TEST_F(StreamCandidatesTest, BinaryRecordsHoldIndicesAndLatency) {
+  options_.format = CandidateFormat::kBinary;
+  const auto path = folder_.path() / "all.bin";
+  StreamCandidates(path, sobol_, options_);
+  const std::string text = ReadFile(path);
+  const size_t header = text.find('\n') + 1;
+  EXPECT_THAT(text.substr(0, header), ::testing::HasSubstr("\"lathe-candidates\""));
+  ASSERT_EQ(text.size(), header + 5000 * (5 + 4));
+  const std::vector<Encoding> order = FirstSobol(tables_, 5000);
+  for (size_t i : {size_t{0}, size_t{4999}}) {
+    const size_t at = header + i * 9;
+    for (size_t g = 0; g < 5; ++g) {
+      const auto index = static_cast<size_t>(text[at + g]);
+      EXPECT_EQ(tables_.space().genes()[g].choices[index], order[i][g]);
+    }
+    float latency_us = 0;
+    std::memcpy(&latency_us, text.data() + at + 5, 4);
+    EXPECT_FLOAT_EQ(latency_us, static_cast<float>(tables_.Of(order[i]).latency_ps / kPsPerUs));
+  }
 }
 
 }  // namespace

@@ -3,43 +3,43 @@
 #include <cmath>
 #include <utility>
 
-#include "base/error.h"
-
 namespace lathe::study {
 
-SubspaceSource::SubspaceSource(const space::SearchSpace& space, space::SearchSpace::Head head,
-                               const latency::Estimator& estimator,
-                               std::vector<space::Candidate> pool, Interval interval)
-    : space_(space),
-      head_(head),
-      estimator_(estimator),
-      pool_(std::move(pool)),
-      interval_(interval) {
-  if (pool_.empty()) throw Error(ErrorKind::kInternal, "a sub-space source needs candidates");
-}
+SubspaceSource::SubspaceSource(const space::CostTables& tables, space::SearchSpace::Head head,
+                               const space::SubspaceOptions& subspace)
+    : tables_(tables), head_(head), subspace_(subspace), sampler_(tables, subspace) {}
 
-search::Candidate SubspaceSource::Describe(const space::Encoding& encoding) const {
-  const net::Network network = NetworkOf(encoding);
-  const net::Costs costs = net::Count(network);
-  const double latency_us = estimator_.Network(network).latency_us;
-  return {.encoding = encoding,
-          .features = {std::log(static_cast<double>(costs.macs)),
-                       std::log(static_cast<double>(costs.params)), std::log(latency_us),
-                       static_cast<double>(network.layers.size())},
+search::Candidate SubspaceSource::Describe(std::span<const int> encoding) const {
+  const space::Cost cost = tables_.Of(encoding);
+  const double latency_us = static_cast<double>(cost.latency_ps) / space::kPsPerUs;
+  int layers = 1;  // the tail
+  for (const space::Stage& stage : tables_.space().stages()) layers += stage.layers.At(encoding);
+  return {.encoding = {encoding.begin(), encoding.end()},
+          .features = {std::log(static_cast<double>(cost.macs)),
+                       std::log(static_cast<double>(cost.params)), std::log(latency_us),
+                       static_cast<double>(layers)},
           .latency_us = latency_us};
 }
 
+bool SubspaceSource::Contains(const search::Candidate& candidate) const {
+  const space::Cost cost = tables_.Of(candidate.encoding);
+  return cost.latency_ps >= subspace_.low_ps && cost.latency_ps <= subspace_.high_ps &&
+         subspace_.limits.Hold(cost);
+}
+
 std::vector<search::Candidate> SubspaceSource::Draw(int count, Random& random) {
+  const auto wanted = static_cast<size_t>(count);
+  const space::Draws draws = sampler_.Draw(wanted, random);
   std::vector<search::Candidate> drawn;
-  drawn.reserve(static_cast<size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    search::Candidate candidate = Describe(pool_[random.Below(pool_.size())].encoding);
+  drawn.reserve(wanted);
+  for (size_t i = 0; i < wanted; ++i) {
+    search::Candidate candidate = Describe(draws[i]);
     const uint64_t steps = i % 2 == 0 ? 0 : 1 + random.Below(3);
     for (uint64_t step = 0; step < steps; ++step) {
-      const std::vector<space::Encoding> moves = space_.Neighbours(candidate.encoding);
+      const std::vector<space::Encoding> moves = tables_.space().Neighbours(candidate.encoding);
       if (moves.empty()) break;
       search::Candidate moved = Describe(moves[random.Below(moves.size())]);
-      if (interval_.Contains(moved.latency_us)) candidate = std::move(moved);
+      if (Contains(moved)) candidate = std::move(moved);
     }
     drawn.push_back(std::move(candidate));
   }
@@ -48,9 +48,9 @@ std::vector<search::Candidate> SubspaceSource::Draw(int count, Random& random) {
 
 std::vector<search::Candidate> SubspaceSource::Neighbours(const search::Candidate& candidate) {
   std::vector<search::Candidate> inside;
-  for (const space::Encoding& encoding : space_.Neighbours(candidate.encoding)) {
+  for (const space::Encoding& encoding : tables_.space().Neighbours(candidate.encoding)) {
     search::Candidate neighbour = Describe(encoding);
-    if (interval_.Contains(neighbour.latency_us)) inside.push_back(std::move(neighbour));
+    if (Contains(neighbour)) inside.push_back(std::move(neighbour));
   }
   return inside;
 }

@@ -4,42 +4,36 @@
 
 #include <vector>
 
-#include "latency/estimator.h"
 #include "search/proposer.h"
-#include "space/subspace.h"
+#include "space/count.h"
 
 namespace lathe::study {
 
-struct Interval {
-  double low_us = 0, high_us = 0;
-  bool Contains(double latency_us) const { return latency_us >= low_us && latency_us <= high_us; }
-};
-
 class SubspaceSource : public search::CandidateSource {
  public:
-  // `pool`: candidates of stage 1 that lie in the interval; must not be empty. The references must
-  // outlive the source.
-  SubspaceSource(const space::SearchSpace& space, space::SearchSpace::Head head,
-                 const latency::Estimator& estimator, std::vector<space::Candidate> pool,
-                 Interval interval);
+  // `tables` (with parameters and MACs) must outlive the source. Throws kTargetNotReached when the
+  // sub-space is empty.
+  SubspaceSource(const space::CostTables& tables, space::SearchSpace::Head head,
+                 const space::SubspaceOptions& subspace);
 
-  // Half straight from the pool, half from random walks of one to three gene changes that stay
-  // inside.
+  // Half drawn uniformly from the sub-space, half from random walks of one to three gene changes
+  // that stay inside.
   std::vector<search::Candidate> Draw(int count, Random& random) override;
   std::vector<search::Candidate> Neighbours(const search::Candidate& candidate) override;
 
   // Latency and features (log MACs, log params, log latency, layers) of any encoding of the space.
-  search::Candidate Describe(const space::Encoding& encoding) const;
+  search::Candidate Describe(std::span<const int> encoding) const;
   net::Network NetworkOf(const space::Encoding& encoding) const {
-    return space_.Decode(encoding, head_);
+    return tables_.space().Decode(encoding, head_);
   }
 
  private:
-  const space::SearchSpace& space_;
+  bool Contains(const search::Candidate& candidate) const;
+
+  const space::CostTables& tables_;
   space::SearchSpace::Head head_;
-  const latency::Estimator& estimator_;
-  std::vector<space::Candidate> pool_;
-  Interval interval_;
+  space::SubspaceOptions subspace_;
+  space::SubspaceSampler sampler_;
 };
 
 // The space's genes as the proposer's dimensions.
