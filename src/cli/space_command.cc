@@ -105,7 +105,8 @@ void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action) {
   CLI::App* space_command = app.add_subcommand("space", "Look at a search space");
   space_command->require_subcommand(1);
   auto flags = std::make_shared<SpaceFlags>();
-  const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
+  const auto add = [&](const std::string& name, const std::string& help,
+                       const std::function<int()>& run) {
     CLI::App* command = space_command->add_subcommand(name, help);
     command->add_option("--space", flags->space, "Space file (TOML)")->required();
     command->add_option("--restrict", flags->restrict, kRestrictHelp);

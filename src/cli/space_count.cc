@@ -184,7 +184,7 @@ int SamplePoints(const Globals& globals, const SpaceFlags& flags, const space::S
     for (uint64_t p = 0; p < points && found < count; ++p) {
       const size_t i = p % space::SobolCandidates::kBlock;
       if (i == 0) candidates.Evaluate(p / space::SobolCandidates::kBlock, block);
-      const space::Cost cost{.latency_ps = static_cast<int64_t>(block.latency_ps[i])};
+      const space::Cost cost{.latency_ps = block.latency_ps[i]};
       if (cost.latency_ps < interval.low_ps || cost.latency_ps > interval.high_ps) continue;
       rows.Add(candidates.EncodingOf(block, i), priced ? &cost : nullptr, false);
       ++found;

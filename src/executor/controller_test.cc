@@ -133,7 +133,7 @@ class Controller : public ::testing::Test {
   }
 
   // One life of a controller, with everything new but the files.
-  SearchEnd Run(const FakeOptions& fake, study::ControllerOptions options, Bomb& bomb,
+  SearchEnd Run(const FakeOptions& fake, const study::ControllerOptions& options, Bomb& bomb,
                 const std::string& proposer_name = "bayes",
                 const std::function<bool()>& stop = {}) {
     study::Store store = Open();

@@ -184,7 +184,7 @@ Lut ReadLut(const std::filesystem::path& path) {
   if (!root.Has("entries")) root.Fail("", "missing list 'entries'");
   for (const Config& table : root.Tables("entries")) {
     auto [key, entry] = ReadEntry(table);
-    if (!lut.entries.emplace(key, std::move(entry)).second) {
+    if (!lut.entries.emplace(key, entry).second) {
       table.Fail("key", fmt::format("'{}' is there twice; keep the entry that is right", key));
     }
   }

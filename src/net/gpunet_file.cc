@@ -68,9 +68,9 @@ class GpunetBuilder {
     return layer;
   }
 
-  void Push(Layer layer) {
+  void Push(const Layer& layer) {
     shape_ = layer.out();
-    network_.layers.push_back(std::move(layer));
+    network_.layers.push_back(layer);
   }
 
   void Conv(const GpunetRow& row, int stride) {

@@ -135,7 +135,7 @@ Network WithClasses(const Network& network, int classes) {
 }
 
 int RoundChannels(double value, int divisor) {
-  const int steps = static_cast<int>((value + divisor / 2) / divisor);
+  const int steps = static_cast<int>((value + static_cast<double>(divisor / 2)) / divisor);
   const int rounded = std::max(divisor, steps * divisor);
   return rounded < 0.9 * value ? rounded + divisor : rounded;
 }

@@ -106,7 +106,7 @@ Network MobileNetV3(const FamilyOptions& options, std::span<const V3Row> rows,
     const int mid = builder.Scale(row.mid);
     Layer layer = builder.Start(Op::kIrb, builder.Scale(row.out), row.kernel, row.stride);
     layer.act = row.act;
-    if (row.se) layer.se_channels = RoundChannels(mid / 4);
+    if (row.se) layer.se_channels = RoundChannels(static_cast<double>(mid / 4));
     layer.se_act = Activation::kRelu;
     layer.se_gate = Activation::kHardSigmoid;
     builder.Inverted(layer, mid);

@@ -297,7 +297,8 @@ std::string SmallPlots(const ReportData& data) {
     html += Plot(
         "subspaces", "Latency sub-spaces",
         data.bucket_networks.empty()
-            ? "How the Sobol candidates of the space fall into them; what was searched is in colour."
+            ? "How the Sobol candidates of the space fall into them; what was searched is in "
+              "colour."
             : "How the Sobol candidates of the space fall into them, and above the bars how many "
               "networks of the space lie there; what was searched is in colour.");
   }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <mutex>
 
@@ -15,6 +17,17 @@ namespace {
 
 constexpr size_t kBlock = SobolCandidates::kBlock;
 constexpr uint64_t kBlocksPerTask = 512;
+constexpr size_t kAhead = 24;  // candidates whose table entries are on their way
+
+constexpr int kFirstBits = 48;
+constexpr uint64_t kFirstMask = (uint64_t{1} << kFirstBits) - 1;
+
+LATHE_VECTOR_CODE void PickOfPowerOfTwo(const uint32_t* __restrict coordinates, int bits,
+                                        int32_t* __restrict choices) {
+  for (size_t i = 0; i < kBlock; ++i) {
+    choices[i] = static_cast<int32_t>((coordinates[i] >> 1) >> (31 - bits));
+  }
+}
 
 LATHE_VECTOR_CODE void PickChoices(const uint32_t* __restrict coordinates, uint32_t count,
                                    int32_t* __restrict choices) {
@@ -28,83 +41,39 @@ LATHE_VECTOR_CODE void AddScaled(const int32_t* __restrict values, int32_t scale
   for (size_t i = 0; i < kBlock; ++i) sums[i] += values[i] * scale;
 }
 
-struct StepTables {
-  const double* first;
-  const double* rest;
-  const int32_t* next;
-  const int32_t* skip;
-  const int32_t* layers;
-  int32_t filters, variants, next_layers;
-  double skip_weight;
-};
-
-LATHE_VECTOR_CODE void StepStage(const StepTables& tables, const int32_t* __restrict filter,
-                                 const int32_t* __restrict layers_index,
-                                 const int32_t* __restrict variant, int32_t* __restrict state,
-                                 double* __restrict latency) {
-  const StepTables t = tables;
-  for (size_t i = 0; i < kBlock; ++i) {
-    const int32_t first = (state[i] * t.filters + filter[i]) * t.variants + variant[i];
-    const int32_t after = t.next[first];
-    const double more = t.layers[layers_index[i]] - 1;
-    latency[i] += t.first[first] + more * t.rest[after * t.variants + variant[i]];
-    state[i] = after;
-  }
+// Where a stage has no layers, the last entry of a state stands for that.
+LATHE_VECTOR_CODE void ChooseEmpty(const int32_t* __restrict layers, int32_t empty,
+                                   int32_t* __restrict entry) {
+  for (size_t i = 0; i < kBlock; ++i) entry[i] = layers[i] == 0 ? empty : entry[i];
 }
 
-// The same where a later stage shares this one's number of layers.
-LATHE_VECTOR_CODE void StepSharedStage(const StepTables& tables, const int32_t* __restrict filter,
-                                       const int32_t* __restrict layers_index,
-                                       const int32_t* __restrict variant, int32_t* __restrict state,
-                                       double* __restrict latency) {
-  const StepTables t = tables;
-  for (size_t i = 0; i < kBlock; ++i) {
-    const int32_t first = (state[i] * t.filters + filter[i]) * t.variants + variant[i];
-    const int32_t after = t.next[first * t.next_layers + layers_index[i]];
-    const double more = t.layers[layers_index[i]] - 1;
-    latency[i] += t.first[first] + more * t.rest[after * t.variants + variant[i]];
-    state[i] = after;
-  }
+LATHE_VECTOR_CODE void WeighEmpty(const int32_t* __restrict layers, double empty,
+                                  double* __restrict weight) {
+  for (size_t i = 0; i < kBlock; ++i) weight[i] *= layers[i] == 0 ? empty : 1.0;
 }
 
-// The same where the stage may have no layer.
-LATHE_VECTOR_CODE void StepOptionalStage(const StepTables& tables, const int32_t* __restrict filter,
-                                         const int32_t* __restrict layers_index,
-                                         const int32_t* __restrict variant,
-                                         int32_t* __restrict state, double* __restrict latency,
-                                         double* __restrict weight) {
-  const StepTables t = tables;
-  for (size_t i = 0; i < kBlock; ++i) {
-    const int32_t first = (state[i] * t.filters + filter[i]) * t.variants + variant[i];
-    const int32_t after = t.next[first];
-    const int32_t layers = t.layers[layers_index[i]];
-    const double more = layers - 1;
-    const double cost = t.first[first] + more * t.rest[after * t.variants + variant[i]];
-    const int32_t skipped = t.skip[state[i]];
-    latency[i] += layers == 0 ? 0.0 : cost;
-    weight[i] *= layers == 0 ? t.skip_weight : 1.0;
-    state[i] = layers == 0 ? skipped : after;
-  }
-}
-
-LATHE_VECTOR_CODE void AddTail(const double* __restrict tail, const int32_t* __restrict state,
-                               double* __restrict latency) {
+LATHE_VECTOR_CODE void AddTail(const int64_t* __restrict tail, const int32_t* __restrict state,
+                               int64_t* __restrict latency) {
   for (size_t i = 0; i < kBlock; ++i) latency[i] += tail[state[i]];
 }
 
-// Eight sums side by side: a fixed order, whatever the vector's width.
-LATHE_VECTOR_CODE SobolCandidates::BucketCount CountBelow(const double* __restrict latency,
-                                                          const double* __restrict weight,
-                                                          double edge) {
-  constexpr size_t kLanes = 8;
-  std::array<double, kLanes> weights{};
-  std::array<int64_t, kLanes> points{};
+// Eight sums side by side: a fixed order, whatever the processor's vectors.
+using Doubles = double __attribute__((vector_size(64)));
+using Integers = int64_t __attribute__((vector_size(64)));
+constexpr size_t kLanes = 8;
+
+LATHE_VECTOR_CODE SobolCandidates::BucketCount CountBelow(const int64_t* latency,
+                                                          const double* weight, int64_t edge) {
+  Doubles weights{};
+  Integers points{};
   for (size_t i = 0; i < kBlock; i += kLanes) {
-    for (size_t k = 0; k < kLanes; ++k) {
-      const bool below = latency[i + k] < edge;
-      points[k] += below ? 1 : 0;
-      weights[k] += below ? weight[i + k] : 0.0;
-    }
+    Integers x;
+    Doubles w;
+    std::memcpy(&x, latency + i, sizeof(x));
+    std::memcpy(&w, weight + i, sizeof(w));
+    const Integers below = x < edge;  // -1 where true
+    points -= below;
+    weights += below ? w : Doubles{};
   }
   SobolCandidates::BucketCount count;
   for (size_t k = 0; k < kLanes; ++k) {
@@ -118,72 +87,124 @@ LATHE_VECTOR_CODE SobolCandidates::BucketCount CountBelow(const double* __restri
 
 SobolCandidates::SobolCandidates(const CostTables& tables, Scramble scramble, uint64_t seed)
     : tables_(tables), sequence_(tables.space().genes().size(), scramble, seed) {
-  const auto latency = [](const Cost& cost) { return static_cast<double>(cost.latency_ps); };
-  for (const StageTable& table : tables.stages()) {
-    Kernel& kernel = kernels_.emplace_back();
-    std::ranges::transform(table.first, std::back_inserter(kernel.first), latency);
-    std::ranges::transform(table.rest, std::back_inserter(kernel.rest), latency);
-    kernel.next = table.next;
-    kernel.skip = table.skip;
-    kernel.layers.assign(table.layers.begin(), table.layers.end());
-    kernel.filters = table.filters;
-    kernel.variants = table.variants;
-    kernel.next_layers = table.next_by_layers ? static_cast<int>(table.layers.size()) : 1;
-    kernel.may_skip = table.layers.front() == 0;
-    const auto stage = static_cast<int>(kernels_.size()) - 1;
-    for (const Gene& gene : tables.space().genes()) {
-      if (!kernel.may_skip || gene.stage != stage || gene.kind == GeneKind::kLayers) continue;
-      kernel.skip_weight /= static_cast<double>(gene.choices.size());
-    }
-  }
-  std::ranges::transform(tables.tail(), std::back_inserter(tail_), latency);
+  for (size_t s = 0; s < tables.stages().size(); ++s) kernels_.push_back(KernelOf(s));
+  for (const Cost& cost : tables.tail()) tail_.push_back(cost.latency_ps);
 }
 
+SobolCandidates::Entry SobolCandidates::EntryOf(int32_t next, int64_t first_ps, int64_t rest_ps) {
+  static_assert(CostTables::kMostStates <= 1 << (64 - kFirstBits));
+  static_assert(CostTables::kMostLayerUs * kPsPerUs < 0x1p48);
+  return {static_cast<uint64_t>(next) << kFirstBits | static_cast<uint64_t>(first_ps), rest_ps};
+}
+
+SobolCandidates::Kernel SobolCandidates::KernelOf(size_t stage) const {
+  const StageTable& table = tables_.stages()[stage];
+  Kernel kernel;
+  kernel.layers.assign(table.layers.begin(), table.layers.end());
+  kernel.may_be_empty = table.layers.front() == 0;
+  for (const Gene& gene : tables_.space().genes()) {
+    const bool here = gene.stage == static_cast<int>(stage) && gene.kind != GeneKind::kLayers;
+    if (kernel.may_be_empty && here) {
+      kernel.empty_weight /= static_cast<double>(gene.choices.size());
+    }
+  }
+  const int by_layers = table.next_by_layers ? static_cast<int>(table.layers.size()) : 1;
+  const auto add = [&](int gene, int32_t stride) {
+    if (gene >= 0) kernel.axes.push_back({gene, stride});
+  };
+  add(table.filters_gene, table.variants * by_layers);
+  for (const StageTable::Axis& axis : table.variant_axes) add(axis.gene, axis.stride * by_layers);
+  if (table.next_by_layers) add(table.layers_gene, 1);
+
+  kernel.stride = table.filters * table.variants * by_layers + (kernel.may_be_empty ? 1 : 0);
+  for (int32_t before = 0; before < table.states_before; ++before) {
+    for (int way = 0; way < table.filters * table.variants; ++way) {
+      const size_t first = table.FirstIndex(before, way / table.variants, way % table.variants);
+      for (int l = 0; l < by_layers; ++l) {
+        const int32_t next = table.next[table.NextIndex(first, l)];
+        if (next == StageTable::kNone) {  // no candidate is here
+          kernel.entries.push_back({0, 0});
+          continue;
+        }
+        const size_t rest = table.RestIndex(next, way % table.variants);
+        kernel.entries.push_back(
+            EntryOf(next, table.first[first].latency_ps, table.rest[rest].latency_ps));
+      }
+    }
+    if (kernel.may_be_empty) {
+      kernel.entries.push_back(EntryOf(table.skip[static_cast<size_t>(before)], 0, 0));
+    }
+  }
+  return kernel;
+}
+
+// One number per candidate of a block.
 struct SobolCandidates::Columns {
-  alignas(64) std::array<int32_t, kBlock> state, variant, none{};
+  alignas(64) std::array<int32_t, kBlock> state, entry, layers;
   alignas(64) std::array<uint32_t, kBlock> coordinates;
 };
 
 void SobolCandidates::Evaluate(uint64_t block, Block& out) const {
   const std::vector<Gene>& genes = tables_.space().genes();
   out.choices.resize(genes.size() * kBlock);
-  out.latency_ps.assign(kBlock, 0.0);
+  out.latency_ps.assign(kBlock, 0);
   out.weight.assign(kBlock, 1.0);
   Columns columns;
-  const auto choices_of = [&](int gene) {
-    return gene < 0 ? columns.none.data() : out.choices.data() + static_cast<size_t>(gene) * kBlock;
-  };
   for (size_t g = 0; g < genes.size(); ++g) {
     sequence_.Block(block, g, columns.coordinates.data());
-    PickChoices(columns.coordinates.data(), static_cast<uint32_t>(genes[g].choices.size()),
-                choices_of(static_cast<int>(g)));
-  }
-  std::copy_n(choices_of(tables_.space().resolution().gene), kBlock, columns.state.begin());
-  for (size_t s = 0; s < kernels_.size(); ++s) {
-    const StageTable& table = tables_.stages()[s];
-    columns.variant.fill(0);
-    for (const StageTable::Axis& axis : table.variant_axes) {
-      if (axis.gene >= 0) AddScaled(choices_of(axis.gene), axis.stride, columns.variant.data());
+    const auto count = static_cast<uint32_t>(genes[g].choices.size());
+    int32_t* choices = out.choices.data() + g * kBlock;
+    if (std::has_single_bit(count)) {
+      PickOfPowerOfTwo(columns.coordinates.data(), std::countr_zero(count), choices);
+    } else {
+      PickChoices(columns.coordinates.data(), count, choices);
     }
-    Step(kernels_[s], choices_of(table.filters_gene), choices_of(table.layers_gene), columns, out);
+  }
+  const int resolution = tables_.space().resolution().gene;
+  columns.state.fill(0);
+  if (resolution >= 0) std::copy_n(ChoicesOf(out, resolution), kBlock, columns.state.begin());
+  for (size_t s = 0; s < kernels_.size(); ++s) {
+    FindLayers(s, out, columns);
+    Step(kernels_[s], columns, out);
   }
   AddTail(tail_.data(), columns.state.data(), out.latency_ps.data());
 }
 
-void SobolCandidates::Step(const Kernel& kernel, const int32_t* filter, const int32_t* layers_index,
-                           Columns& columns, Block& out) {
-  const StepTables tables{kernel.first.data(), kernel.rest.data(),   kernel.next.data(),
-                          kernel.skip.data(),  kernel.layers.data(), kernel.filters,
-                          kernel.variants,     kernel.next_layers,   kernel.skip_weight};
-  const int32_t* variant = columns.variant.data();
-  int32_t* state = columns.state.data();
-  double* latency = out.latency_ps.data();
-  if (kernel.may_skip) {
-    StepOptionalStage(tables, filter, layers_index, variant, state, latency, out.weight.data());
-  } else if (kernel.next_layers > 1) {
-    StepSharedStage(tables, filter, layers_index, variant, state, latency);
-  } else {
-    StepStage(tables, filter, layers_index, variant, state, latency);
+void SobolCandidates::FindLayers(size_t stage, const Block& block, Columns& columns) const {
+  const std::vector<int32_t>& layers = kernels_[stage].layers;
+  const int gene = tables_.stages()[stage].layers_gene;
+  columns.layers.fill(layers.front());
+  if (gene < 0) return;
+  const int32_t* index = ChoicesOf(block, gene);
+  const int32_t step = (layers.back() - layers.front()) /
+                       std::max<int32_t>(1, static_cast<int32_t>(layers.size()) - 1);
+  bool even = true;
+  for (size_t i = 1; i < layers.size(); ++i) even = even && layers[i] - layers[i - 1] == step;
+  if (even) return AddScaled(index, step, columns.layers.data());
+  for (size_t i = 0; i < kBlock; ++i) columns.layers[i] = layers[static_cast<size_t>(index[i])];
+}
+
+// Takes all candidates of a block through one stage. Plain loads of whole entries are faster here
+// than vectors gathered from their parts.
+void SobolCandidates::Step(const Kernel& kernel, Columns& columns, Block& block) {
+  columns.entry.fill(0);
+  for (const auto& [gene, stride] : kernel.axes) {
+    AddScaled(ChoicesOf(block, gene), stride, columns.entry.data());
+  }
+  if (kernel.may_be_empty) {
+    ChooseEmpty(columns.layers.data(), kernel.stride - 1, columns.entry.data());
+    WeighEmpty(columns.layers.data(), kernel.empty_weight, block.weight.data());
+  }
+  AddScaled(columns.state.data(), kernel.stride, columns.entry.data());
+  const Entry* entries = kernel.entries.data();
+  int64_t* latency = block.latency_ps.data();
+  for (size_t i = 0; i < kBlock; ++i) {
+    // Large tables lie in the third-level cache; reading ahead hides most of the wait.
+    __builtin_prefetch(entries + columns.entry[(i + kAhead) % kBlock]);
+    const Entry entry = entries[columns.entry[i]];
+    latency[i] += static_cast<int64_t>(entry.next_and_first & kFirstMask) +
+                  (columns.layers[i] - 1) * entry.rest_ps;
+    columns.state[i] = static_cast<int32_t>(entry.next_and_first >> kFirstBits);
   }
 }
 
@@ -211,7 +232,7 @@ std::vector<SobolCandidates::BucketCount> SobolCandidates::Count(
   ParallelBlocks(blocks, kBlocksPerTask, threads, [&](size_t begin, size_t end) {
     Block block;
     std::vector<BucketCount> mine(edges_ps.size() + 1);
-    const auto add = [&](size_t at, double edge) {
+    const auto add = [&](size_t at, int64_t edge) {
       const BucketCount below = CountBelow(block.latency_ps.data(), block.weight.data(), edge);
       mine[at].points += below.points;
       mine[at].weight += below.weight;
@@ -220,10 +241,10 @@ std::vector<SobolCandidates::BucketCount> SobolCandidates::Count(
       Evaluate(b, block);
       if (const uint64_t left = points - b * kBlock; left < kBlock) {
         std::fill(block.latency_ps.begin() + static_cast<std::ptrdiff_t>(left),
-                  block.latency_ps.end(), HUGE_VAL);  // in no bucket
+                  block.latency_ps.end(), std::numeric_limits<int64_t>::max());  // in no bucket
       }
-      for (size_t e = 0; e < edges_ps.size(); ++e) add(e, static_cast<double>(edges_ps[e]));
-      add(edges_ps.size(), std::numeric_limits<double>::max());
+      for (size_t e = 0; e < edges_ps.size(); ++e) add(e, edges_ps[e]);
+      add(edges_ps.size(), std::numeric_limits<int64_t>::max());
     }
     by_task[begin / kBlocksPerTask] = std::move(mine);
     if (!on_progress) return;

@@ -26,8 +26,8 @@ class SobolCandidates {
   // kBlock candidates in the order of the sequence. Coordinate u in [0, 1) of a gene with n choices
   // stands for choice floor(u * n).
   struct Block {
-    std::vector<int32_t> choices;    // genes x kBlock, indices into Gene::choices
-    std::vector<double> latency_ps;  // kBlock, whole numbers
+    std::vector<int32_t> choices;     // genes x kBlock, indices into Gene::choices
+    std::vector<int64_t> latency_ps;  // kBlock
     // kBlock; 1 over the number of encodings that stand for the same network: genes of stages
     // without layers have no effect, so such networks are met more often.
     std::vector<double> weight;
@@ -49,23 +49,37 @@ class SobolCandidates {
   double NetworksPerWeight(uint64_t points) const;
 
  private:
-  // A stage's tables for the inner loop: doubles, which hold whole picoseconds exactly and which
-  // every vector unit multiplies.
-  struct Kernel {
-    std::vector<double> first, rest;
-    std::vector<int32_t> next, skip, layers;
-    int filters = 0, variants = 0, next_layers = 1;
-    bool may_skip = false;
-    double skip_weight = 1;  // 1 over the choices that have no effect where the stage is empty
+  // A stage's tables for the inner loop. Small, because the loop waits for little else than the
+  // second-level cache.
+  struct Entry {
+    uint64_t next_and_first;  // state after the stage << 48 | picoseconds of the first layer
+    int64_t rest_ps;          // of each further one
   };
-  struct Columns;  // one number per candidate of a block
-  static void Step(const Kernel& kernel, const int32_t* filter, const int32_t* layers_index,
-                   Columns& columns, Block& out);
+  struct Kernel {
+    std::vector<Entry> entries;  // states x stride
+    int32_t stride = 0;
+    struct Axis {
+      int gene;
+      int32_t stride;
+    };
+    std::vector<Axis> axes;  // what makes an entry's place within its state
+    std::vector<int32_t> layers;
+    bool may_be_empty = false;  // then the last entry of each state is that of no layers
+    double empty_weight = 1;    // 1 over the choices that have no effect then
+  };
+  struct Columns;
+  Kernel KernelOf(size_t stage) const;
+  static Entry EntryOf(int32_t next, int64_t first_ps, int64_t rest_ps);
+  void FindLayers(size_t stage, const Block& block, Columns& columns) const;
+  static void Step(const Kernel& kernel, Columns& columns, Block& block);
+  static const int32_t* ChoicesOf(const Block& block, int gene) {
+    return block.choices.data() + static_cast<size_t>(gene) * kBlock;
+  }
 
   const CostTables& tables_;
   SobolSequence sequence_;
   std::vector<Kernel> kernels_;
-  std::vector<double> tail_;
+  std::vector<int64_t> tail_;
 };
 
 }  // namespace lathe::space

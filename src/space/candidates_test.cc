@@ -24,7 +24,7 @@ TEST(SobolCandidates, CostWhatTheirNetworksCost) {
       for (size_t i = 0; i < kBlock; ++i) {
         const Encoding encoding = candidates.EncodingOf(block, i);
         ASSERT_EQ(tables.space().Canonical(encoding), encoding);
-        ASSERT_EQ(block.latency_ps[i], static_cast<double>(tables.Of(encoding).latency_ps))
+        ASSERT_EQ(block.latency_ps[i], tables.Of(encoding).latency_ps)
             << RandomSpaceText(seed, 20000);
       }
     }
@@ -59,7 +59,7 @@ TEST(SobolCandidates, CountIsThatOfTheSingleCandidatesForAnyNumberOfThreads) {
     SobolCandidates::Block block;
     for (uint64_t p = 0; p < points; ++p) {
       if (p % kBlock == 0) candidates.Evaluate(p / kBlock, block);
-      const auto latency = static_cast<int64_t>(block.latency_ps[p % kBlock]);
+      const auto latency = block.latency_ps[p % kBlock];
       const size_t bucket = latency < edges[0] ? 0 : latency < edges[1] ? 1 : 2;
       ++expected[bucket];
       weights[bucket] += block.weight[p % kBlock];

@@ -14,7 +14,6 @@ namespace lathe::space {
 namespace {
 
 constexpr size_t kMostEntries = size_t{1} << 28;  // of one stage; 24 bytes each
-constexpr double kMostUs = 1e9;  // of one layer: sums of picoseconds stay exact in doubles
 constexpr std::array kVariantKinds = {GeneKind::kKernel, GeneKind::kExpansion, GeneKind::kSe,
                                       GeneKind::kActivation};
 
@@ -192,6 +191,13 @@ class TableBuilder {
     }
 
     table.states_after = static_cast<int>(states_after.size());
+    if (table.states_after > CostTables::kMostStates) {
+      throw Error(
+          ErrorKind::kInput,
+          "space '{}': {} combinations of feature map and shared genes after stage {}, more "
+          "than {}; share fewer genes, or restrict them",
+          space_.name(), table.states_after, s, CostTables::kMostStates);
+    }
     table.rest.resize(table.RestIndex(table.states_after, 0));
     if (table.layers.back() > 1) {
       for (int32_t a = 0; a < table.states_after; ++a) {
@@ -228,7 +234,7 @@ class TableBuilder {
     ParallelBlocks(jobs.size(), 256, options_.threads, [&](size_t begin, size_t end) {
       for (size_t i = begin; i < end; ++i) {
         const double us = latency_(jobs[i].layer);
-        if (!(us >= 0 && us <= kMostUs)) {
+        if (!(us >= 0 && us <= CostTables::kMostLayerUs)) {
           throw Error(ErrorKind::kInternal, "the latency of a {} layer is {} us",
                       net::Name(jobs[i].layer.op), us);
         }

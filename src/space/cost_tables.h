@@ -87,7 +87,11 @@ struct StageTable {
 
 class CostTables {
  public:
-  // Throws kInput when a stage would need more than a few hundred million entries.
+  static constexpr int kMostStates = 1 << 16;  // at one boundary
+  static constexpr double kMostLayerUs = 1e8;  // latency of a layer
+
+  // Throws kInput when a stage would need more than a few hundred million entries, or there would
+  // be more than kMostStates states.
   CostTables(const SearchSpace& space, const LayerLatency& latency, const CostOptions& options);
 
   const SearchSpace& space() const { return space_; }
@@ -95,8 +99,8 @@ class CostTables {
   int resolutions() const { return resolutions_; }  // states before the first stage
   const std::vector<Cost>& tail() const {
     return tail_;
-  }                                                         // by state after the last stage;
-                                                            // includes the overhead
+  }  // by state after the last stage;
+     // includes the overhead
   int64_t layers_priced() const { return layers_priced_; }  // calls of `latency`
 
   // Of a valid encoding, canonical or not.

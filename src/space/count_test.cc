@@ -293,7 +293,8 @@ TEST(SubspaceSampler, SaysThatASubspaceIsEmpty) {
   const CostTables tables(RandomSpace(5), Steps(1.0), {});
   const CostRange range = RangeOf(tables);
   try {
-    SubspaceSampler(tables, {.low_ps = 1, .high_ps = range.least.latency_ps / 2, .limits = {}});
+    const SubspaceSampler sampler(
+        tables, {.low_ps = 1, .high_ps = range.least.latency_ps / 2, .limits = {}});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kTargetNotReached);

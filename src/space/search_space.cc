@@ -173,7 +173,9 @@ size_t SearchSpace::GeneIndex(std::string_view gene) const {
 
 SearchSpace SearchSpace::Restrict(const std::map<std::string, std::vector<int>>& choices) const {
   Impl restricted = *impl_;
-  for (const auto& [gene_name, allowed] : choices) {
+  for (const auto& restriction : choices) {
+    const std::string& gene_name = restriction.first;
+    const std::vector<int>& allowed = restriction.second;
     const size_t index = GeneIndex(gene_name);
     Gene& gene = restricted.genes[index];
     if (allowed.empty()) {
@@ -185,9 +187,8 @@ SearchSpace SearchSpace::Restrict(const std::map<std::string, std::vector<int>>&
         ParseChoice(gene, fmt::format("{}", value));  // throws
       }
     }
-    std::erase_if(gene.choices, [&](int choice) {
-      return std::find(allowed.begin(), allowed.end(), choice) == allowed.end();
-    });
+    std::erase_if(gene.choices,
+                  [&](int choice) { return std::ranges::find(allowed, choice) == allowed.end(); });
     const auto update = [&](Attribute& attribute) {
       if (attribute.gene == static_cast<int>(index)) attribute.values = gene.choices;
     };

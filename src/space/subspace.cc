@@ -73,7 +73,8 @@ void AppendRecord(std::string& text, const SobolCandidates::Block& block, size_t
     if (wide) text += static_cast<char>(index >> 8);
   }
   if (!latency) return;
-  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(block.latency_ps[i] / kPsPerUs));
+  const auto bits = std::bit_cast<uint32_t>(
+      static_cast<float>(static_cast<double>(block.latency_ps[i]) / kPsPerUs));
   for (int byte = 0; byte < 4; ++byte) text += static_cast<char>((bits >> (8 * byte)) & 0xff);
 }
 
@@ -85,7 +86,7 @@ void AppendRow(std::string& text, const SobolCandidates::Block& block, size_t i,
   }
   if (latency) {
     text += ',';
-    AppendNumber(text, block.latency_ps[i] / kPsPerUs);
+    AppendNumber(text, static_cast<double>(block.latency_ps[i]) / kPsPerUs);
   }
   text += '\n';
 }
@@ -127,7 +128,7 @@ Stage1 Categorise(const CostTables& tables, const Stage1Options& options) {
     sobol.Evaluate(begin / kBlock, block);
     for (size_t i = begin; i < end; ++i) {
       all[i] = {.encoding = sobol.EncodingOf(block, i - begin),
-                .latency_us = block.latency_ps[i - begin] / kPsPerUs};
+                .latency_us = static_cast<double>(block.latency_ps[i - begin]) / kPsPerUs};
     }
   });
 
@@ -173,7 +174,7 @@ uint64_t StreamCandidates(const std::filesystem::path& path, const SobolCandidat
       ends[begin].clear();
       const uint64_t left = options.points - (first + begin) * kBlock;
       for (size_t i = 0; i < std::min<uint64_t>(kBlock, left); ++i) {
-        const auto latency_ps = static_cast<int64_t>(block.latency_ps[i]);
+        const int64_t latency_ps = block.latency_ps[i];
         if (latency_ps < options.low_ps || latency_ps > options.high_ps) continue;
         const Encoding encoding = candidates.EncodingOf(block, i);
         if (binary) {

@@ -15,8 +15,6 @@
 namespace lathe::space {
 namespace {
 
-using ::testing::ElementsAre;
-
 SearchSpace Gpunet() {
   return SearchSpace::Load(std::filesystem::path(LATHE_SOURCE_DIR) / "configs/spaces/gpunet.toml");
 }
@@ -194,7 +192,7 @@ TEST_F(StreamCandidatesTest, BinaryRecordsHoldIndicesAndLatency) {
   for (size_t i : {size_t{0}, size_t{4999}}) {
     const size_t at = header + i * 9;
     for (size_t g = 0; g < 5; ++g) {
-      const auto index = static_cast<size_t>(text[at + g]);
+      const auto index = static_cast<size_t>(static_cast<unsigned char>(text[at + g]));
       EXPECT_EQ(tables_.space().genes()[g].choices[index], order[i][g]);
     }
     float latency_us = 0;

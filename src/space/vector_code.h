@@ -1,6 +1,6 @@
-// Marks a function whose loops are worth the processor's widest vectors: it is compiled for several
-// instruction sets, and the program picks one when it starts. Sources that use it are compiled with
-// -O3 (CMakeLists.txt).
+// LATHE_VECTOR_CODE marks a function whose loops are worth the processor's widest vectors: it is
+// compiled for several instruction sets, and the program picks one when it starts. Sources that use
+// it are compiled with -O3 (CMakeLists.txt).
 #pragma once
 
 // The sanitizers' own start-up comes after the moment of picking.

@@ -69,7 +69,7 @@ TEST(ModuleTest, GradientIsTheSlopeOfTheLoss) {
   const at::Tensor direction = gradient / gradient.norm();
   const auto shifted = [&](double by) {
     const at::NoGradGuard no_grad;
-    at::Tensor state = module.state();
+    const at::Tensor& state = module.state();
     state.copy_(start);
     state.narrow(0, 0, module.trainable()).add_(direction, by);
     return loss().item<double>();

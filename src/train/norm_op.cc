@@ -38,8 +38,8 @@ void RunNormalize(const at::Tensor& x, const at::Tensor& scale, const at::Tensor
 struct NormFunction : torch::autograd::Function<NormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
                             const at::Tensor& gamma, const at::Tensor& beta,
-                            at::Tensor running_mean, at::Tensor running_var, double eps,
-                            int64_t act) {
+                            const at::Tensor& running_mean, const at::Tensor& running_var,
+                            double eps, int64_t act) {
     const at::Tensor x = input.contiguous(kChannelsLast);
     const int64_t channels = x.size(1), rows = Pixels(x);
     const at::Tensor shift =

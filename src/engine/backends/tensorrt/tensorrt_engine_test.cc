@@ -131,9 +131,9 @@ TEST_F(TensorRtEngineTest, TimesProfilesAndRuns) {
   // Six images in batches of four.
   const std::vector<float> logits = model->Run(RandomImages(network_, 6, 1), 6);
   ASSERT_EQ(logits.size(), 42u);
-  const int firsts[] = {1, 2, 3, 4, 1, 2};
+  const float firsts[] = {1, 2, 3, 4, 1, 2};
   for (size_t i = 0; i < logits.size(); ++i) {
-    EXPECT_EQ(logits[i], static_cast<float>(firsts[i / 7])) << i;
+    EXPECT_EQ(logits[i], firsts[i / 7]) << i;
   }
 }
 
