@@ -33,6 +33,7 @@ void AddLutCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddNetCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddZooCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddTrialCommand(CLI::App& app, const Globals& globals, Action& action);
 
 // Results go to stdout, and only through these.

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   AddNetCommand(app, globals, action);
   AddZooCommand(app, globals, action);
   AddStudyCommand(app, globals, action);
+  AddSimulateCommand(app, globals, action);
   AddTrialCommand(app, globals, action);
 
   try {

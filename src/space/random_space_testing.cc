@@ -43,9 +43,11 @@ std::string StageText(Random& random, int stage, const std::vector<int>& lenders
   constexpr std::array<std::string_view, 4> kActivations = {"\"relu\"", "[\"swish\", \"relu\"]",
                                                             "[\"hard_swish\"]", "\"relu6\""};
   add("activation", std::string(kActivations[random.Below(4)]));
-  const bool optional = stage > 0 && stride == 1 && random.Below(3) == 0;
+  const bool optional = stage > 0 && stride == 1 && random.Below(2) == 0;
   if (optional) {
-    text += fmt::format("layers = {{ from = 0, to = {} }}\n", 1 + random.Below(3));
+    constexpr std::array<std::string_view, 3> kOptional = {"[0, 1]", "[2, 0]",
+                                                           "{ from = 0, to = 3 }"};
+    text += fmt::format("layers = {}\n", kOptional[random.Below(3)]);
   } else {
     add("layers", Choices(random, {1, 2, 3}));
   }
@@ -59,20 +61,22 @@ std::string RandomSpaceText(uint64_t seed, double most) {
   while (true) {
     constexpr std::array<std::string_view, 3> kPaddings = {"same", "symmetric", "valid"};
     std::string text = fmt::format(
-        "format = \"lathe-space\"\nversion = 1\nresolution = {}\nfused_padding = \"{}\"\n"
-        "[tail]\nwidth = 16\n",
+        "format = \"lathe-space\"\nversion = 1\nround_channels = 4\nresolution = {}\n"
+        "fused_padding = \"{}\"\n[tail]\nwidth = 16\n",
         Choices(random, {32, 40, 56, 64}), kPaddings[random.Below(3)]);
-    std::vector<int> lenders;
-    const int stages = 1 + static_cast<int>(random.Below(5));
-    for (int s = 0; s < stages; ++s) {
-      const std::string stage = StageText(random, s, lenders);
-      text += stage;
-      if (stage.find("from = 0") == std::string::npos) lenders.push_back(s);
-    }
+    std::vector<int> lenders;  // stages whose choices others may share
+    const int stages = 1 + static_cast<int>(random.Below(7));
     try {
-      if (SearchSpace::Parse(text, "random").size_log10() <= std::log10(most)) return text;
+      double size_log10 = 0;
+      for (int s = 0; s < stages; ++s) {
+        text += StageText(random, s, lenders);
+        const SearchSpace space = SearchSpace::Parse(text, "random");
+        if (space.stages().back().layers.values.front() > 0) lenders.push_back(s);
+        size_log10 = space.size_log10();
+      }
+      if (size_log10 <= std::log10(most)) return text;
     } catch (const Error&) {
-      // Such as expansions that round to the same width.
+      // Such as expansions that round to the same width, or an image that shrinks away.
     }
   }
 }

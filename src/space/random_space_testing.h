@@ -11,7 +11,7 @@
 
 namespace lathe::space {
 
-// Space file of a random space of at most `most` networks: one to five stages, single choices,
+// Space file of a random space of at most `most` networks: one to seven stages, single choices,
 // shared genes (of filters, kernels, activations, layers, ...), stages that may be empty.
 std::string RandomSpaceText(uint64_t seed, double most);
 SearchSpace RandomSpace(uint64_t seed, double most = 20000);

@@ -1,0 +1,36 @@
+// A proposer at work on a recorded table, with simulated workers: what a search would have found,
+// when, and how busy it would have kept a cluster. Deterministic but for the asks' wall time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "search/table.h"
+
+namespace lathe::search {
+
+struct SimulateOptions {
+  std::string proposer = "bayes";
+  int budget = 150;  // evaluations; fewer when every feasible row was tried
+  int workers = 1;
+  double fail_rate = 0;  // share of starts that die on the way; the same trial is started again
+  uint64_t seed = 1;
+};
+
+struct Simulation {
+  // One entry per evaluation, in the order of their ends; minimised objectives.
+  std::vector<size_t> rows;    // of the table
+  std::vector<double> best;    // best so far; infinite before the first result
+  int to_optimum = -1;         // evaluations until the best feasible row was found; -1: not found
+  double seconds = 0;          // simulated, from the first start to the last end
+  double utilisation = 0;      // busy worker-seconds over all of them, until the last start
+  int restarts = 0;            // starts that died
+  int lost = 0, repeated = 0;  // trials without an end; rows evaluated twice
+  double ask_p50_ms = 0, ask_p95_ms = 0, ask_total_s = 0;  // wall time of the proposer
+};
+
+// Blocking.
+Simulation Simulate(const Table& table, const SimulateOptions& options);
+
+}  // namespace lathe::search

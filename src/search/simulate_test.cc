@@ -1,0 +1,142 @@
+#include "search/simulate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+
+namespace lathe::search {
+namespace {
+
+using ::testing::HasSubstr;
+
+// 4 x 5 x 3 x 3 rows with a smooth objective; `flops` grows with the parameters.
+std::string SmoothTable() {
+  std::string csv = "width,depth,op,se,flops,loss,seconds\n";
+  for (int width = 0; width < 4; ++width) {
+    for (int depth = 0; depth < 5; ++depth) {
+      for (const char* op : {"conv", "irb", "fused"}) {
+        for (int se = 0; se < 3; ++se) {
+          const double penalty = op[0] == 'i' ? 0 : op[0] == 'f' ? 0.1 : 0.4;
+          const double loss = 0.1 * (width - 2) * (width - 2) + 0.05 * (depth - 3) * (depth - 3) +
+                              penalty + 0.02 * se;
+          csv += fmt::format("{},{},{},{},{},{},{}\n", 16 << width, depth, op, se,
+                             100 * (width + 1) * (depth + 1), loss, 1 + width);
+        }
+      }
+    }
+  }
+  return csv;
+}
+
+TableOptions SmoothOptions() {
+  return {.params = {"width", "depth", "op", "se"}, .objective = "loss"};
+}
+
+std::string MessageOf(const std::string& csv, const TableOptions& options) {
+  try {
+    Table::Parse(csv, "t.csv", options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Table, ReadsNumbersWordsAndConstraints) {
+  TableOptions options = SmoothOptions();
+  options.constraints = {ParseConstraint("flops <= 800")};
+  const Table table = Table::Parse(SmoothTable(), "t.csv", options);
+  EXPECT_EQ(table.rows().size(), 180u);
+  ASSERT_EQ(table.dimensions().size(), 4u);
+  EXPECT_TRUE(table.dimensions()[0].ordinal);
+  EXPECT_FALSE(table.dimensions()[2].ordinal);
+  EXPECT_EQ(table.dimensions()[1].choices.size(), 5u);
+  for (const Table::Row& row : table.rows()) {
+    EXPECT_EQ(table.Find(row.candidate.encoding), &row);
+    EXPECT_EQ(row.feasible, std::exp(row.candidate.features[0]) < 800.5);
+  }
+  EXPECT_NEAR(table.best(), 0.1, 1e-12);  // width 32, depth 3, irb
+}
+
+TEST(Table, MaximisesByTurningTheSign) {
+  TableOptions options = SmoothOptions();
+  options.maximize = true;
+  EXPECT_NEAR(Table::Parse(SmoothTable(), "t.csv", options).best(), -(0.4 + 0.45 + 0.4 + 0.04),
+              1e-9);
+}
+
+TEST(Table, ByDefaultAllOtherColumnsAreParameters) {
+  const Table table = Table::Parse("a,b,y\n1,x,3\n2,y,4\n", "t.csv", {.objective = "y"});
+  EXPECT_EQ(table.dimensions().size(), 2u);
+}
+
+TEST(Table, RowsWithoutAResultCountAsFailed) {
+  const Table table = Table::Parse("a,y\n1,nan\n2,4\n3,\n4,inf\n", "t.csv", {.objective = "y"});
+  EXPECT_EQ(table.best(), 4);
+  const Simulation run = Simulate(table, {.budget = 10});
+  EXPECT_EQ(run.rows.size(), 4u);  // all were tried
+  EXPECT_EQ(run.best.back(), 4);
+}
+
+TEST(Table, SaysWhatIsWrong) {
+  const TableOptions y{.objective = "y"};
+  EXPECT_THAT(MessageOf("", y), HasSubstr("empty"));
+  EXPECT_THAT(MessageOf("a,y\n", y), HasSubstr("no rows"));
+  EXPECT_THAT(MessageOf("a,y\n1,2\n3\n", y), HasSubstr("t.csv:3: 1 fields"));
+  EXPECT_THAT(MessageOf("a,a,y\n1,2,3\n", y), HasSubstr("twice"));
+  EXPECT_THAT(MessageOf("a,y\n,2\n", y), HasSubstr("t.csv:2: column 'a' has no value"));
+  EXPECT_THAT(MessageOf("a,y\n1,2\n1,3\n", y),
+              HasSubstr("t.csv:3: the same parameters as in line 2"));
+  EXPECT_THAT(MessageOf("alpha,y\n1,2\n", {.params = {"alpa"}, .objective = "y"}),
+              HasSubstr("did you mean 'alpha'"));
+  EXPECT_THAT(MessageOf("a,f,y\n1,5,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
+              HasSubstr("no row meets"));
+  EXPECT_THAT(MessageOf("a,f,y\n1,x,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
+              HasSubstr("t.csv:2: column 'f' is 'x'"));
+  EXPECT_THAT(MessageOf("a,y\n1,nan\n", y), HasSubstr("no finite number"));
+  EXPECT_THROW(ParseConstraint("flops<5"), Error);
+}
+
+TEST(Simulate, FindsTheBestRowSoonerThanChance) {
+  TableOptions options = SmoothOptions();
+  options.constraints = {{"flops", 1200}};
+  const Table table = Table::Parse(SmoothTable(), "t.csv", options);
+  double bayes = 0, random = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    const Simulation run = Simulate(table, {.budget = 1000, .seed = seed});
+    ASSERT_EQ(run.rows.size(), table.feasible().size());
+    for (const size_t row : run.rows) EXPECT_TRUE(table.rows()[row].feasible);
+    bayes += run.to_optimum;
+    random += Simulate(table, {.proposer = "random", .budget = 1000, .seed = seed}).to_optimum;
+  }
+  EXPECT_LT(bayes, 0.5 * random);
+  EXPECT_LT(bayes / 5, 35);
+}
+
+TEST(Simulate, IsTheSameEachTime) {
+  const Table table = Table::Parse(SmoothTable(), "t.csv", SmoothOptions());
+  const SimulateOptions options{.budget = 40, .workers = 4, .fail_rate = 0.1, .seed = 9};
+  EXPECT_EQ(Simulate(table, options).rows, Simulate(table, options).rows);
+}
+
+TEST(Simulate, ManyWorkersStayBusyAndLoseNothing) {
+  TableOptions options = SmoothOptions();
+  options.cost = "seconds";
+  const Table table = Table::Parse(SmoothTable(), "t.csv", options);
+  const Simulation run = Simulate(
+      table, {.proposer = "random", .budget = 170, .workers = 16, .fail_rate = 0.2, .seed = 2});
+  EXPECT_EQ(run.rows.size(), 170u);
+  EXPECT_EQ(std::set<size_t>(run.rows.begin(), run.rows.end()).size(), 170u);
+  EXPECT_EQ(run.lost, 0);
+  EXPECT_EQ(run.repeated, 0);
+  EXPECT_GT(run.restarts, 10);
+  EXPECT_GT(run.utilisation, 0.98);
+  // About 170 trials of 2.5 s on 16 workers, a fifth of the starts half done in vain.
+  EXPECT_NEAR(run.seconds, 170 * 2.5 * 1.125 / 16, 8);
+}
+
+}  // namespace
+}  // namespace lathe::search
