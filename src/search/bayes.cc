@@ -70,7 +70,10 @@ class BayesProposer : public Proposer {
     if (known.empty()) return std::move(draws.front());
     InputMap map(options_.dimensions, draws.front().features.size());
     map.SetScale(all);
-    const Eigen::MatrixXd points = map.Inputs(all).rows, others = map.Inputs(known).rows;
+    const GpInputs inputs = map.Inputs(all);
+    const auto columns = std::ssize(inputs.groups);
+    const Eigen::MatrixXd points = inputs.rows.leftCols(columns),
+                          others = map.Inputs(known).rows.leftCols(columns);
     Eigen::Index best = 0;
     double best_distance = -1;
     for (Eigen::Index i = 0; i < points.rows(); ++i) {

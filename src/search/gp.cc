@@ -8,16 +8,16 @@
 namespace lathe::search {
 
 Eigen::VectorXd GpHyperparameters::Pack() const {
-  Eigen::VectorXd packed(log_length.size() + 2);
-  packed << log_length, log_signal, log_noise;
+  Eigen::VectorXd packed(log_length.size() + 2 + log_additive.size());
+  packed << log_length, log_signal, log_noise, log_additive;
   return packed;
 }
 
-GpHyperparameters GpHyperparameters::Unpack(const Eigen::VectorXd& packed) {
-  const Eigen::Index lengths = packed.size() - 2;
+GpHyperparameters GpHyperparameters::Unpack(const Eigen::VectorXd& packed, Eigen::Index lengths) {
   return {.log_length = packed.head(lengths),
           .log_signal = packed[lengths],
-          .log_noise = packed[lengths + 1]};
+          .log_noise = packed[lengths + 1],
+          .log_additive = packed.tail(packed.size() - lengths - 2)};
 }
 
 void Matern52InPlace(Eigen::Ref<Eigen::MatrixXd> squared_distances, double signal) {
@@ -42,11 +42,16 @@ GaussianProcess::GaussianProcess(const GpInputs& inputs, const Eigen::MatrixXd& 
                                  const GpHyperparameters& hyperparameters)
     : signal_(std::exp(hyperparameters.log_signal)),
       noise_(std::exp(hyperparameters.log_noise)),
-      inverse_length_(inputs.rows.cols()),
+      matern_columns_(std::ssize(inputs.groups)),
+      column_scale_(inputs.rows.cols()),
       targets_(targets) {
-  for (Eigen::Index column = 0; column < inputs.rows.cols(); ++column) {
-    const int group = inputs.groups[static_cast<size_t>(column)];
-    inverse_length_[column] = std::exp(-hyperparameters.log_length[group]);
+  for (size_t i = 0; i < inputs.groups.size(); ++i) {
+    column_scale_[static_cast<Eigen::Index>(i)] =
+        std::exp(-hyperparameters.log_length[inputs.groups[i]]);
+  }
+  for (size_t i = 0; i < inputs.additive_groups.size(); ++i) {
+    column_scale_[matern_columns_ + static_cast<Eigen::Index>(i)] =
+        std::exp(0.5 * hyperparameters.log_additive[inputs.additive_groups[i]]);
   }
   scaled_ = Scale(inputs.rows);
   Eigen::MatrixXd covariance = Kernel(scaled_, scaled_);
@@ -57,23 +62,34 @@ GaussianProcess::GaussianProcess(const GpInputs& inputs, const Eigen::MatrixXd& 
 }
 
 Eigen::MatrixXd GaussianProcess::Scale(const Eigen::MatrixXd& rows) const {
-  return rows.array().rowwise() * inverse_length_.array();
+  return rows.array().rowwise() * column_scale_.array();
 }
 
 Eigen::MatrixXd GaussianProcess::Kernel(const Eigen::MatrixXd& scaled_a,
                                         const Eigen::MatrixXd& scaled_b) const {
-  Eigen::MatrixXd kernel = -2.0 * scaled_a * scaled_b.transpose();
-  kernel.colwise() += scaled_a.rowwise().squaredNorm();
-  kernel.rowwise() += scaled_b.rowwise().squaredNorm().transpose();
+  const auto a = scaled_a.leftCols(matern_columns_), b = scaled_b.leftCols(matern_columns_);
+  Eigen::MatrixXd kernel = -2.0 * a * b.transpose();
+  kernel.colwise() += a.rowwise().squaredNorm();
+  kernel.rowwise() += b.rowwise().squaredNorm().transpose();
   Matern52InPlace(kernel, signal_);
+  const Eigen::Index additive = scaled_a.cols() - matern_columns_;
+  if (additive > 0) {
+    kernel.noalias() += scaled_a.rightCols(additive) * scaled_b.rightCols(additive).transpose();
+  }
   return kernel;
 }
 
+Eigen::ArrayXd GaussianProcess::PriorVariance(const Eigen::MatrixXd& scaled) const {
+  return signal_ + scaled.rightCols(scaled.cols() - matern_columns_).rowwise().squaredNorm().array();
+}
+
 GaussianProcess::Posterior GaussianProcess::Predict(const Eigen::MatrixXd& points) const {
-  const Eigen::MatrixXd cross = Kernel(scaled_, Scale(points));
+  const Eigen::MatrixXd scaled = Scale(points);
+  const Eigen::MatrixXd cross = Kernel(scaled_, scaled);
   const Eigen::MatrixXd solved = cholesky_.triangularView<Eigen::Lower>().solve(cross);
   return {.mean = cross.transpose() * alpha_,
-          .variance = (signal_ - solved.colwise().squaredNorm().array()).max(0.0)};
+          .variance = (PriorVariance(scaled) - solved.colwise().squaredNorm().transpose().array())
+                          .max(0.0)};
 }
 
 Eigen::MatrixXd GaussianProcess::Covariance(const Eigen::MatrixXd& points) const {

@@ -1,6 +1,8 @@
-// Gaussian process regression with a Matern-5/2 kernel and one length scale per group of input
-// columns (Rasmussen and Williams 2006, chapters 2 and 5). Zero prior mean: standardise the
-// targets. Immutable; deterministic; thread-safe.
+// Gaussian process regression (Rasmussen and Williams 2006, chapters 2 and 5). The kernel is a
+// Matern-5/2 over all inputs, with one length scale per group of columns, plus optionally a sum of
+// kernels of single groups (Duvenaud et al. 2011, "Additive Gaussian Processes", first order), which
+// learns from few points what each input does by itself. Zero prior mean: standardise the targets.
+// Immutable; deterministic; thread-safe.
 #pragma once
 
 #include <Eigen/Core>
@@ -13,16 +15,20 @@ struct GpHyperparameters {
   Eigen::VectorXd log_length;  // per group
   double log_signal = 0;       // of the signal's variance
   double log_noise = 0;        // of the noise's variance
+  Eigen::VectorXd log_additive = {};  // per additive group: of its part's variance
 
-  // {log_length..., log_signal, log_noise}
+  // {log_length..., log_signal, log_noise, log_additive...}
   Eigen::VectorXd Pack() const;
-  static GpHyperparameters Unpack(const Eigen::VectorXd& packed);
+  static GpHyperparameters Unpack(const Eigen::VectorXd& packed, Eigen::Index lengths);
 };
 
-// Rows are points. `groups` gives the group of each column.
+// Rows are points. `groups` gives the group of each column of the Matern kernel. Further columns are
+// the additive part: the kernel of one of its groups is the product of the group's columns at two
+// points, so they hold an embedding of the input; `additive_groups` gives their groups.
 struct GpInputs {
   Eigen::MatrixXd rows;
   std::vector<int> groups;
+  std::vector<int> additive_groups = {};
 };
 
 // Columns of `targets` are independent outputs (fantasies) over the same inputs; they share the
@@ -45,9 +51,11 @@ class GaussianProcess {
  private:
   Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
   Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled_a, const Eigen::MatrixXd& scaled_b) const;
+  Eigen::ArrayXd PriorVariance(const Eigen::MatrixXd& scaled) const;
 
   double signal_, noise_;
-  Eigen::RowVectorXd inverse_length_;  // per column
+  Eigen::Index matern_columns_;
+  Eigen::RowVectorXd column_scale_;  // per column: 1 / length, or the root of the part's variance
   Eigen::MatrixXd scaled_, targets_;
   Eigen::MatrixXd cholesky_;  // lower
   Eigen::MatrixXd alpha_;     // K^-1 targets

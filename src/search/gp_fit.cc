@@ -17,10 +17,12 @@ int GroupCount(const std::vector<int>& groups) {
 }  // namespace
 
 MarginalLikelihood::MarginalLikelihood(const GpInputs& inputs, const Eigen::VectorXd& targets)
-    : targets_(targets) {
+    : targets_(targets),
+      additive_(inputs.rows.rightCols(std::ssize(inputs.additive_groups))),
+      additive_groups_(inputs.additive_groups) {
   const Eigen::Index n = inputs.rows.rows();
   pair_distances_ = Eigen::MatrixXd::Zero(n * (n - 1) / 2, GroupCount(inputs.groups));
-  for (Eigen::Index column = 0; column < inputs.rows.cols(); ++column) {
+  for (Eigen::Index column = 0; column < std::ssize(inputs.groups); ++column) {
     const auto values = inputs.rows.col(column);
     auto distances = pair_distances_.col(inputs.groups[static_cast<size_t>(column)]);
     Eigen::Index pair = 0;
@@ -33,7 +35,7 @@ MarginalLikelihood::MarginalLikelihood(const GpInputs& inputs, const Eigen::Vect
 
 double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
                                       Eigen::VectorXd* gradient) const {
-  const GpHyperparameters hyperparameters = GpHyperparameters::Unpack(packed);
+  const GpHyperparameters hyperparameters = GpHyperparameters::Unpack(packed, lengths());
   const double signal = std::exp(hyperparameters.log_signal);
   const double noise = std::exp(hyperparameters.log_noise);
   const Eigen::VectorXd weights = (-2.0 * hyperparameters.log_length.array()).exp();
@@ -51,6 +53,13 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
         (1.0 + r + r.square() / 3.0) * decay.segment(pair, n - 1 - j).array();
     covariance.row(j).tail(n - 1 - j) = covariance.col(j).tail(n - 1 - j);
   }
+  Eigen::MatrixXd parts = additive_;  // columns scaled by the root of their part's variance
+  for (Eigen::Index i = 0; i < parts.cols(); ++i) {
+    const int group = additive_groups_[static_cast<size_t>(i)];
+    parts.col(i) *= std::exp(0.5 * hyperparameters.log_additive[group]);
+  }
+  const Eigen::MatrixXd matern = covariance;
+  if (parts.cols() > 0) covariance.noalias() += parts * parts.transpose();
   const Eigen::MatrixXd cholesky = StableCholesky(covariance);
   const auto lower = cholesky.triangularView<Eigen::Lower>();
   const Eigen::VectorXd alpha =
@@ -67,7 +76,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   pair = 0;
   for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
     const auto s = sensitivity.col(j).tail(n - 1 - j).array();
-    by_signal += (s * covariance.col(j).tail(n - 1 - j).array()).sum();
+    by_signal += (s * matern.col(j).tail(n - 1 - j).array()).sum();
     by_distance.segment(pair, n - 1 - j) = s * (5.0 / 3.0) *
                                            (1.0 + root.segment(pair, n - 1 - j).array()) *
                                            decay.segment(pair, n - 1 - j).array();
@@ -77,6 +86,14 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
       (pair_distances_.transpose() * by_distance).cwiseProduct(weights);
   (*gradient)[weights.size()] = by_signal;
   (*gradient)[weights.size() + 1] = 0.5 * noise * sensitivity.trace();
+  gradient->tail(hyperparameters.log_additive.size()).setZero();
+  if (parts.cols() > 0) {
+    const Eigen::RowVectorXd by_column =
+        0.5 * (sensitivity * parts).cwiseProduct(parts).colwise().sum();
+    for (Eigen::Index i = 0; i < parts.cols(); ++i) {
+      (*gradient)[weights.size() + 2 + additive_groups_[static_cast<size_t>(i)]] += by_column[i];
+    }
+  }
   return value;
 }
 
@@ -90,10 +107,11 @@ GpHyperparameters FitHyperparameters(const GpInputs& inputs, const Eigen::Vector
     return 0.5 * offset.square().sum() - value;
   };
   Eigen::VectorXd shorter = prior.mean;
-  shorter.head(shorter.size() - 2).array() -= 1.5;
+  shorter.head(likelihood.lengths()).array() -= 1.5;
   LbfgsResult best = MinimiseLbfgs(loss, prior.mean);
   LbfgsResult other = MinimiseLbfgs(loss, shorter);
-  return GpHyperparameters::Unpack(other.value < best.value ? other.point : best.point);
+  return GpHyperparameters::Unpack(other.value < best.value ? other.point : best.point,
+                                   likelihood.lengths());
 }
 
 }  // namespace lathe::search

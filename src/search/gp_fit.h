@@ -20,9 +20,12 @@ class MarginalLikelihood {
   // log p(targets | inputs, hyperparameters), Rasmussen and Williams (2.30), and its gradient by
   // the packed hyperparameters (5.9) where `gradient` is not null.
   double operator()(const Eigen::VectorXd& packed, Eigen::VectorXd* gradient) const;
+  Eigen::Index lengths() const { return pair_distances_.cols(); }  // groups of the Matern kernel
 
  private:
   Eigen::VectorXd targets_;
+  Eigen::MatrixXd additive_;  // points x additive columns
+  std::vector<int> additive_groups_;
   Eigen::MatrixXd pair_distances_;  // pairs i > j, column by column, x groups: squared distance
                                     // within the group
 };

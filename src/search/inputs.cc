@@ -12,19 +12,56 @@ namespace {
 // Standardised features get about the spread of a gene's rank, so that one prior on length scales
 // suits both.
 constexpr double kFeatureSpread = 0.3;
+constexpr double kAdditiveLength = 0.7;  // of a gene's full range
+constexpr Eigen::Index kMostGridPoints = 12;
+
+Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& b) {
+  Eigen::MatrixXd kernel =
+      (a.replicate(1, b.size()).rowwise() - b.transpose()).array().square() /
+      (kAdditiveLength * kAdditiveLength);
+  Matern52InPlace(kernel, 1.0);
+  return kernel;
+}
 
 }  // namespace
 
+InputMap::Embedding::Embedding(const Eigen::VectorXd& points)
+    : grid(points), cholesky(StableCholesky(AdditiveKernel(points, points))) {}
+
+Eigen::VectorXd InputMap::Embedding::operator()(double value) const {
+  const Eigen::VectorXd kernel = AdditiveKernel(grid, Eigen::VectorXd::Constant(1, value));
+  return cholesky.triangularView<Eigen::Lower>().solve(kernel);
+}
+
 InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
-    : features_(features), encoding_size_(dimensions.size()) {
+    : features_(features),
+      feature_embedding_(Eigen::VectorXd::LinSpaced(kMostGridPoints, -1.0, 1.0)),
+      encoding_size_(dimensions.size()) {
   for (size_t i = 0; i < dimensions.size(); ++i) {
     const Dimension& dimension = dimensions[i];
     if (dimension.choices.size() < 2) continue;
     const size_t columns = dimension.ordinal ? 1 : dimension.choices.size();
     groups_.insert(groups_.end(), columns, gene_groups());
-    genes_.push_back({.position = i, .choices = dimension.choices, .ordinal = dimension.ordinal});
+    genes_.push_back({.position = i,
+                      .choices = dimension.choices,
+                      .ordinal = dimension.ordinal,
+                      .embedded = {}});
+    Gene& gene = genes_.back();
+    const auto count = std::ssize(gene.choices);
+    const Embedding embedding(
+        Eigen::VectorXd::LinSpaced(std::min<Eigen::Index>(count, kMostGridPoints), 0.0, 1.0));
+    for (Eigen::Index rank = 0; rank < count; ++rank) {
+      gene.embedded.push_back(
+          gene.ordinal ? embedding(static_cast<double>(rank) / static_cast<double>(count - 1))
+                       : Eigen::VectorXd(Eigen::VectorXd::Unit(count, rank)));
+    }
+    additive_groups_.insert(additive_groups_.end(),
+                            static_cast<size_t>(gene.embedded.front().size()), gene_groups() - 1);
   }
-  for (int i = 0; i < feature_groups(); ++i) groups_.push_back(gene_groups() + i);
+  for (int i = 0; i < feature_groups(); ++i) {
+    groups_.push_back(gene_groups() + i);
+    additive_groups_.insert(additive_groups_.end(), kMostGridPoints, gene_groups() + i);
+  }
 }
 
 void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
@@ -52,14 +89,21 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
     if (!std::isfinite(feature))
       throw Error(ErrorKind::kInternal, "a candidate has a feature of {}", feature);
   }
-  Eigen::RowVectorXd point = Eigen::RowVectorXd::Zero(static_cast<Eigen::Index>(groups_.size()));
+  Eigen::RowVectorXd point = Eigen::RowVectorXd::Zero(
+      static_cast<Eigen::Index>(groups_.size() + additive_groups_.size()));
   Eigen::Index column = 0;
+  auto additive = static_cast<Eigen::Index>(groups_.size());
+  const auto embed = [&](const Eigen::VectorXd& embedded) {
+    point.segment(additive, embedded.size()) = embedded.transpose();
+    additive += embedded.size();
+  };
   for (const Gene& gene : genes_) {
     const auto count = static_cast<Eigen::Index>(gene.choices.size());
     // A value of an earlier, wider study reads as the next choice.
     const auto found = std::lower_bound(gene.choices.begin(), gene.choices.end(),
                                         candidate.encoding[gene.position]);
     const Eigen::Index rank = std::min<Eigen::Index>(found - gene.choices.begin(), count - 1);
+    embed(gene.embedded[static_cast<size_t>(rank)]);
     if (gene.ordinal) {
       point[column++] = static_cast<double>(rank) / static_cast<double>(count - 1);
     } else {
@@ -68,16 +112,19 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
     }
   }
   for (size_t f = 0; f < features_.size(); ++f) {
-    point[column++] =
+    point[column] =
         kFeatureSpread * (candidate.features[f] - features_[f].mean) / features_[f].deviation;
+    embed(feature_embedding_(point[column++]));
   }
   return point;
 }
 
 GpInputs InputMap::Inputs(const std::vector<const Candidate*>& candidates) const {
   GpInputs inputs{.rows = Eigen::MatrixXd(static_cast<Eigen::Index>(candidates.size()),
-                                          static_cast<Eigen::Index>(groups_.size())),
-                  .groups = groups_};
+                                          static_cast<Eigen::Index>(groups_.size() +
+                                                                    additive_groups_.size())),
+                  .groups = groups_,
+                  .additive_groups = additive_groups_};
   for (size_t i = 0; i < candidates.size(); ++i) {
     inputs.rows.row(static_cast<Eigen::Index>(i)) = Point(*candidates[i]);
   }

@@ -1,5 +1,7 @@
 // Candidates as points for the model: ordinal genes by rank in [0, 1], categorical genes one-hot,
-// features standardised. Genes with one choice are left out. A value; const after SetScale().
+// features standardised; and the same inputs again, one by one, for the additive part: embedded so
+// that their products are a Matern-5/2 kernel of fixed length (categorical: equal or not). Genes
+// with one choice are left out. A value; const after SetScale().
 #pragma once
 
 #include <Eigen/Core>
@@ -25,17 +27,27 @@ class InputMap {
   }  // numbered after the genes
 
  private:
+  // Nystrom's embedding of a one-dimensional kernel: exact on the grid.
+  struct Embedding {
+    Eigen::VectorXd grid;
+    Eigen::MatrixXd cholesky;  // of the kernel between the grid's points
+    explicit Embedding(const Eigen::VectorXd& points);
+    Eigen::VectorXd operator()(double value) const;
+  };
   struct Gene {
     size_t position;  // in the encoding
     std::vector<int> choices;
     bool ordinal;
+    std::vector<Eigen::VectorXd> embedded;  // by rank
   };
   struct Feature {
     double mean = 0, deviation = 1;
   };
   std::vector<Gene> genes_;
   std::vector<Feature> features_;
-  std::vector<int> groups_;  // per column
+  Embedding feature_embedding_;  // of standardised features
+  std::vector<int> groups_;      // per column of the Matern kernel
+  std::vector<int> additive_groups_;
   size_t encoding_size_;
 };
 

@@ -17,15 +17,19 @@ constexpr int kFantasies = 8;
 // apart, so that the few features matter more at first.
 GpPrior PriorFor(const InputMap& map) {
   const int genes = map.gene_groups(), features = map.feature_groups();
-  GpPrior prior{.mean = Eigen::VectorXd(genes + features + 2),
-                .deviation = Eigen::VectorXd::Constant(genes + features + 2, std::sqrt(3.0))};
+  const int groups = genes + features;
+  GpPrior prior{.mean = Eigen::VectorXd(2 * groups + 2),
+                .deviation = Eigen::VectorXd::Constant(2 * groups + 2, std::sqrt(3.0))};
   const auto log_length = [](int count) {
     return std::sqrt(2.0) + 0.5 * std::log(std::max(1, count));
   };
   prior.mean.head(genes).setConstant(log_length(genes));
   prior.mean.segment(genes, features).setConstant(log_length(features));
-  prior.mean.tail(2) << 0.0, -4.0;
-  prior.deviation.tail(2) << 1.0, 1.0;
+  prior.mean.segment(groups, 2) << 0.0, -4.0;
+  prior.deviation.segment(groups, 2) << 1.0, 1.0;
+  // The additive parts together vary about as much as the targets.
+  prior.mean.tail(groups).setConstant(-std::log(std::max(1, groups)));
+  prior.deviation.tail(groups).setConstant(1.5);
   return prior;
 }
 

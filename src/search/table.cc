@@ -156,6 +156,23 @@ std::vector<size_t> ParamColumns(const Csv& csv, const TableOptions& options) {
   return columns;
 }
 
+// What networks' size and depth are in a search: how high the ordinal parameters stand on average,
+// and how many are above their lowest value.
+void AppendShape(const std::vector<Dimension>& dimensions, Candidate& candidate) {
+  double ranks = 0, above = 0;
+  int ordinal = 0;
+  for (size_t d = 0; d < dimensions.size(); ++d) {
+    const auto last = static_cast<double>(dimensions[d].choices.size()) - 1;
+    if (!dimensions[d].ordinal || last < 1) continue;
+    ++ordinal;
+    ranks += candidate.encoding[d] / last;
+    above += candidate.encoding[d] > 0 ? 1 : 0;
+  }
+  if (ordinal < 2) return;
+  candidate.features.push_back(ranks / ordinal);
+  candidate.features.push_back(above / ordinal);
+}
+
 }  // namespace
 
 TableOptions::Constraint ParseConstraint(std::string_view text) {
@@ -194,6 +211,7 @@ Table Table::Parse(std::string_view text, std::string_view name, const TableOpti
       row.feasible = row.feasible && value <= constraint.most;
       row.candidate.features.push_back(value > 0 ? std::log(value) : value);
     }
+    AppendShape(table.dimensions_, row.candidate);
     if (!options.cost.empty()) {
       row.seconds = csv.Number(r, csv.Column(options.cost));
       if (row.seconds < 0) {
