@@ -16,6 +16,7 @@ constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost gr
 constexpr int kInitialDraws = 256;
 constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best observations
 constexpr int kClimbSteps = 5;
+constexpr double kDrawWork = 3e8;  // of scoring more than `draws`: draws x observations^2
 
 struct Scored {
   std::optional<Candidate> candidate;
@@ -113,7 +114,11 @@ class BayesProposer : public Proposer {
     }
     const Surrogate surrogate(FitFor(observations), observations, pending, fantasies);
 
-    const std::vector<Candidate> draws = DrawDistinct(source_, history_, options_.draws, random);
+    const auto points = static_cast<double>(observations.values.size() + pending.size());
+    const int count =
+        static_cast<int>(std::clamp<double>(kDrawWork / (points * points), options_.draws,
+                                            std::max(options_.draws, options_.most_draws)));
+    const std::vector<Candidate> draws = DrawDistinct(source_, history_, count, random);
     const std::vector<double> scores = surrogate.Score(draws);
     std::vector<Scored> starts = Best(draws, scores);
     Scored best = starts.empty() ? Scored{} : starts.front();

@@ -80,16 +80,18 @@ Eigen::MatrixXd GaussianProcess::Kernel(const Eigen::MatrixXd& scaled_a,
 }
 
 Eigen::ArrayXd GaussianProcess::PriorVariance(const Eigen::MatrixXd& scaled) const {
-  return signal_ + scaled.rightCols(scaled.cols() - matern_columns_).rowwise().squaredNorm().array();
+  return signal_ +
+         scaled.rightCols(scaled.cols() - matern_columns_).rowwise().squaredNorm().array();
 }
 
 GaussianProcess::Posterior GaussianProcess::Predict(const Eigen::MatrixXd& points) const {
   const Eigen::MatrixXd scaled = Scale(points);
   const Eigen::MatrixXd cross = Kernel(scaled_, scaled);
   const Eigen::MatrixXd solved = cholesky_.triangularView<Eigen::Lower>().solve(cross);
-  return {.mean = cross.transpose() * alpha_,
-          .variance = (PriorVariance(scaled) - solved.colwise().squaredNorm().transpose().array())
-                          .max(0.0)};
+  return {
+      .mean = cross.transpose() * alpha_,
+      .variance =
+          (PriorVariance(scaled) - solved.colwise().squaredNorm().transpose().array()).max(0.0)};
 }
 
 Eigen::MatrixXd GaussianProcess::Covariance(const Eigen::MatrixXd& points) const {

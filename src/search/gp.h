@@ -1,8 +1,8 @@
 // Gaussian process regression (Rasmussen and Williams 2006, chapters 2 and 5). The kernel is a
 // Matern-5/2 over all inputs, with one length scale per group of columns, plus optionally a sum of
-// kernels of single groups (Duvenaud et al. 2011, "Additive Gaussian Processes", first order), which
-// learns from few points what each input does by itself. Zero prior mean: standardise the targets.
-// Immutable; deterministic; thread-safe.
+// kernels of single groups (Duvenaud et al. 2011, "Additive Gaussian Processes", first order),
+// which learns from few points what each input does by itself. Zero prior mean: standardise the
+// targets. Immutable; deterministic; thread-safe.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,9 +12,9 @@ namespace lathe::search {
 
 // Logarithms, since all of them are positive and vary over orders of magnitude.
 struct GpHyperparameters {
-  Eigen::VectorXd log_length;  // per group
-  double log_signal = 0;       // of the signal's variance
-  double log_noise = 0;        // of the noise's variance
+  Eigen::VectorXd log_length;         // per group
+  double log_signal = 0;              // of the signal's variance
+  double log_noise = 0;               // of the noise's variance
   Eigen::VectorXd log_additive = {};  // per additive group: of its part's variance
 
   // {log_length..., log_signal, log_noise, log_additive...}
@@ -22,9 +22,9 @@ struct GpHyperparameters {
   static GpHyperparameters Unpack(const Eigen::VectorXd& packed, Eigen::Index lengths);
 };
 
-// Rows are points. `groups` gives the group of each column of the Matern kernel. Further columns are
-// the additive part: the kernel of one of its groups is the product of the group's columns at two
-// points, so they hold an embedding of the input; `additive_groups` gives their groups.
+// Rows are points. `groups` gives the group of each column of the Matern kernel. Further columns
+// are the additive part: the kernel of one of its groups is the product of the group's columns at
+// two points, so they hold an embedding of the input; `additive_groups` gives their groups.
 struct GpInputs {
   Eigen::MatrixXd rows;
   std::vector<int> groups;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <Eigen/LU>
 #include <cmath>
 
 #include "base/error.h"
@@ -81,6 +82,72 @@ TEST(MarginalLikelihood, GradientMatchesFiniteDifferences) {
       EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
     }
   }
+}
+
+// Two groups of the Matern kernel in three columns, then two additive groups in four.
+GpInputs WithAdditivePart(Random& random) {
+  GpInputs inputs{
+      .rows = Eigen::MatrixXd(15, 7), .groups = {0, 1, 1}, .additive_groups = {0, 0, 1, 1}};
+  for (double& value : inputs.rows.reshaped()) value = random.Uniform();
+  return inputs;
+}
+
+TEST(MarginalLikelihood, GradientOfTheAdditivePartMatchesFiniteDifferences) {
+  Random random(11);
+  const GpInputs inputs = WithAdditivePart(random);
+  Eigen::VectorXd targets(15);
+  for (double& value : targets) value = random.Normal();
+  const MarginalLikelihood likelihood(inputs, targets);
+  for (int round = 0; round < 5; ++round) {
+    Eigen::VectorXd at(6), gradient;
+    for (double& value : at) value = random.Normal() - 0.5;
+    likelihood(at, &gradient);
+    ASSERT_EQ(gradient.size(), 6);
+    for (Eigen::Index i = 0; i < at.size(); ++i) {
+      constexpr double kStep = 1e-5;
+      Eigen::VectorXd up = at, down = at;
+      up[i] += kStep;
+      down[i] -= kStep;
+      const double difference = (likelihood(up, nullptr) - likelihood(down, nullptr)) / (2 * kStep);
+      EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
+    }
+  }
+}
+
+// The posterior by the textbook's formulas (2.25) and (2.26), with the kernel written out.
+TEST(GaussianProcess, AddsTheKernelsOfTheAdditivePart) {
+  Random random(12);
+  const GpInputs inputs = WithAdditivePart(random);
+  Eigen::VectorXd targets(15);
+  for (double& value : targets) value = random.Normal();
+  const GpHyperparameters parameters{.log_length = Eigen::VectorXd{{-0.3, 0.4}},
+                                     .log_signal = 0.2,
+                                     .log_noise = -3,
+                                     .log_additive = Eigen::VectorXd{{0.5, -1.0}}};
+  const auto kernel = [&](const Eigen::RowVectorXd& a, const Eigen::RowVectorXd& b) {
+    const Eigen::RowVectorXd d = a - b;
+    const double squares =
+        d[0] * d[0] * std::exp(0.6) + d.segment(1, 2).squaredNorm() * std::exp(-0.8);
+    const double r = std::sqrt(5 * squares);
+    return std::exp(0.2) * (1 + r + r * r / 3) * std::exp(-r) +
+           std::exp(0.5) * a.segment(3, 2).dot(b.segment(3, 2)) +
+           std::exp(-1.0) * a.segment(5, 2).dot(b.segment(5, 2));
+  };
+  Eigen::MatrixXd covariance(15, 15);
+  Eigen::VectorXd cross(15);
+  Eigen::RowVectorXd point(7);
+  for (double& value : point) value = random.Uniform();
+  for (Eigen::Index i = 0; i < 15; ++i) {
+    cross[i] = kernel(inputs.rows.row(i), point);
+    for (Eigen::Index j = 0; j < 15; ++j) {
+      covariance(i, j) =
+          kernel(inputs.rows.row(i), inputs.rows.row(j)) + (i == j ? std::exp(-3.0) : 0);
+    }
+  }
+  const Eigen::VectorXd weights = covariance.fullPivLu().solve(cross);
+  const auto posterior = GaussianProcess(inputs, targets, parameters).Predict(point);
+  EXPECT_NEAR(posterior.mean(0, 0), weights.dot(targets), 1e-9);
+  EXPECT_NEAR(posterior.variance[0], kernel(point, point) - weights.dot(cross), 1e-9);
 }
 
 TEST(FitHyperparameters, FindsWhichInputMatters) {

@@ -12,13 +12,14 @@ namespace {
 // Standardised features get about the spread of a gene's rank, so that one prior on length scales
 // suits both.
 constexpr double kFeatureSpread = 0.3;
-constexpr double kAdditiveLength = 0.7;  // of a gene's full range
+// Of a gene's full range: what an input does by itself is nearly a parabola. 0.7, 1.2 and 2 took
+// 36, 34 and 29 evaluations to the best network of NAS-Bench-Macro (median of 60 seeds).
+constexpr double kAdditiveLength = 2.0;
 constexpr Eigen::Index kMostGridPoints = 12;
 
 Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& b) {
-  Eigen::MatrixXd kernel =
-      (a.replicate(1, b.size()).rowwise() - b.transpose()).array().square() /
-      (kAdditiveLength * kAdditiveLength);
+  Eigen::MatrixXd kernel = (a.replicate(1, b.size()).rowwise() - b.transpose()).array().square() /
+                           (kAdditiveLength * kAdditiveLength);
   Matern52InPlace(kernel, 1.0);
   return kernel;
 }
@@ -89,8 +90,8 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
     if (!std::isfinite(feature))
       throw Error(ErrorKind::kInternal, "a candidate has a feature of {}", feature);
   }
-  Eigen::RowVectorXd point = Eigen::RowVectorXd::Zero(
-      static_cast<Eigen::Index>(groups_.size() + additive_groups_.size()));
+  Eigen::RowVectorXd point =
+      Eigen::RowVectorXd::Zero(static_cast<Eigen::Index>(groups_.size() + additive_groups_.size()));
   Eigen::Index column = 0;
   auto additive = static_cast<Eigen::Index>(groups_.size());
   const auto embed = [&](const Eigen::VectorXd& embedded) {
@@ -120,11 +121,11 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
 }
 
 GpInputs InputMap::Inputs(const std::vector<const Candidate*>& candidates) const {
-  GpInputs inputs{.rows = Eigen::MatrixXd(static_cast<Eigen::Index>(candidates.size()),
-                                          static_cast<Eigen::Index>(groups_.size() +
-                                                                    additive_groups_.size())),
-                  .groups = groups_,
-                  .additive_groups = additive_groups_};
+  GpInputs inputs{
+      .rows = Eigen::MatrixXd(static_cast<Eigen::Index>(candidates.size()),
+                              static_cast<Eigen::Index>(groups_.size() + additive_groups_.size())),
+      .groups = groups_,
+      .additive_groups = additive_groups_};
   for (size_t i = 0; i < candidates.size(); ++i) {
     inputs.rows.row(static_cast<Eigen::Index>(i)) = Point(*candidates[i]);
   }

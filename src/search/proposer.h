@@ -57,8 +57,9 @@ class Proposer {
 struct ProposerOptions {
   std::vector<Dimension> dimensions;
   uint64_t seed = 1;
-  int initial = 12;  // bayes: space-filling trials before the model is used
-  int draws = 1500;  // bayes: acquisition is maximised over this many draws plus local moves
+  int initial = 8;        // bayes: space-filling trials before the model is used
+  int draws = 1500;       // bayes: acquisition is maximised over this many draws plus local moves,
+  int most_draws = 1500;  // and over up to this many as long as observations are few
 };
 
 // "bayes" or "random"; throws kInput with the nearest name otherwise. `source` must outlive the

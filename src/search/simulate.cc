@@ -15,6 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int kMostDraws = 6000;  // most tables have no more rows
+
 // The proposer's trials on simulated workers, event by event.
 class Cluster {
  public:
@@ -22,9 +24,10 @@ class Cluster {
       : table_(table),
         options_(options),
         source_(table),
-        proposer_(MakeProposer(
-            options.proposer, source_,
-            {.dimensions = table.dimensions(), .seed = SubSeed(options.seed, "proposer")})),
+        proposer_(MakeProposer(options.proposer, source_,
+                               {.dimensions = table.dimensions(),
+                                .seed = SubSeed(options.seed, "proposer"),
+                                .most_draws = kMostDraws})),
         random_(SubSeed(options.seed, "cluster")) {}
 
   Simulation Run() {

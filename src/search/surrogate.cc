@@ -47,6 +47,14 @@ Eigen::VectorXd StandardiseTargets(const std::vector<double>& values) {
   const double upper = Quantile(values, 0.75);
   const double range = upper - Quantile(values, 0.25);
   if (range > 0) targets = targets.cwiseMin(upper + 3 * range);  // Tukey's outer fence
+  // The worse half is pressed together, so that the model spends its freedom on the better one.
+  const double middle = Quantile(values, 0.5);
+  const double spread = middle - Quantile(values, 0.1);
+  if (spread > 0) {
+    for (double& target : targets) {
+      if (target > middle) target = middle + spread * std::log1p((target - middle) / spread);
+    }
+  }
   targets.array() -= targets.mean();
   const double deviation = std::sqrt(targets.squaredNorm() / static_cast<double>(targets.size()));
   if (deviation > 1e-12 * std::max(1.0, std::abs(upper))) targets /= deviation;

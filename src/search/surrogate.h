@@ -45,7 +45,8 @@ class Surrogate {
 };
 
 // Zero mean and unit variance, after pulling in far too bad values (a training that diverged would
-// flatten all the others).
+// flatten all the others) and taking the logarithm of the distance from the median where it is
+// above. Keeps the order.
 Eigen::VectorXd StandardiseTargets(const std::vector<double>& values);
 
 }  // namespace lathe::search

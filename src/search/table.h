@@ -32,7 +32,7 @@ class Table {
  public:
   struct Row {
     Candidate candidate;  // encoding: places in Dimension::choices; features: constraints,
-                               // mean rank of the ordinal parameters, share above their lowest
+                          // mean rank of the ordinal parameters, share above their lowest
     Outcome objective;    // to minimise; absent where the table has no finite number
     bool feasible = true;
     double seconds = 1;
