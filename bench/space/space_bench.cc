@@ -1,6 +1,7 @@
 // Stage 1 over the whole GPUNet space, on one thread, with made-up latencies of a fast GPU:
 //   space_bench sobol POINTS     candidates per second: Sobol point, decode, table sum, bucket
 //   space_bench count            exact counts at 1 us up to 8 ms, then 100,000 exact uniform draws
+//   space_bench roundtrip COUNT  random encodings decoded to networks and encoded again
 //   space_bench dump FOLDER      the tables as raw arrays, for a peer
 // Prints one JSON object.
 #include <sys/resource.h>
@@ -122,6 +123,17 @@ nlohmann::json Count(const space::CostTables& tables) {
   return json;
 }
 
+nlohmann::json RoundTrip(const space::SearchSpace& space, int64_t count) {
+  const auto start = std::chrono::steady_clock::now();
+  Random random(1);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const space::Encoding encoding = space.Sample(random);
+    if (space.Encode(space.Decode(encoding, {})) != encoding) ++wrong;
+  }
+  return {{"count", count}, {"wrong", wrong}, {"seconds", SecondsSince(start)}};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -136,10 +148,12 @@ int main(int argc, char** argv) {
       json = Sobol(tables, std::stoull(argv[2]));
     } else if (what == "count") {
       json = Count(tables);
+    } else if (what == "roundtrip" && argc > 2) {
+      json = RoundTrip(space, std::stoll(argv[2]));
     } else if (what == "dump" && argc > 2) {
       Dump(tables, argv[2]);
     } else {
-      std::cerr << "usage: space_bench sobol POINTS | count | dump FOLDER\n";
+      std::cerr << "usage: space_bench sobol POINTS | count | roundtrip COUNT | dump FOLDER\n";
       return 2;
     }
     json["table_seconds"] = table_seconds;

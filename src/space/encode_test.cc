@@ -58,6 +58,17 @@ void ExpectRoundTrips(const SearchSpace& space, int count, uint64_t seed) {
 TEST(Encode, RoundTripsThroughTheGpunetSpace) { ExpectRoundTrips(LoadSpace("gpunet"), 400, 1); }
 TEST(Encode, RoundTripsThroughSmallImages) { ExpectRoundTrips(LoadSpace("small-images"), 400, 2); }
 
+TEST(Encode, AMillionCandidatesComeBack) {
+  for (const std::string name : {"gpunet", "small-images"}) {
+    const SearchSpace space = LoadSpace(name);
+    Random random(4);
+    for (int i = 0; i < 500000; ++i) {
+      const Encoding encoding = space.Sample(random);
+      ASSERT_EQ(space.Encode(space.Decode(encoding, {})), encoding);
+    }
+  }
+}
+
 TEST(Decode, FollowsTheSemanticsOfGpunetLists) {
   const SearchSpace space = LoadSpace("gpunet");
   const Encoding encoding = Make(space, {{"resolution", "224"},
