@@ -22,17 +22,18 @@ constexpr size_t kAhead = 24;  // candidates whose table entries are on their wa
 constexpr int kFirstBits = 48;
 constexpr uint64_t kFirstMask = (uint64_t{1} << kFirstBits) - 1;
 
-LATHE_VECTOR_CODE void PickOfPowerOfTwo(const uint32_t* __restrict coordinates, int bits,
-                                        int32_t* __restrict choices) {
+// Choices of coordinates that are still to be XORed with `shift`.
+LATHE_VECTOR_CODE void PickOfPowerOfTwo(const uint32_t* __restrict coordinates, uint32_t shift,
+                                        int bits, int32_t* __restrict choices) {
   for (size_t i = 0; i < kBlock; ++i) {
-    choices[i] = static_cast<int32_t>((coordinates[i] >> 1) >> (31 - bits));
+    choices[i] = static_cast<int32_t>(((coordinates[i] ^ shift) >> 1) >> (31 - bits));
   }
 }
 
-LATHE_VECTOR_CODE void PickChoices(const uint32_t* __restrict coordinates, uint32_t count,
-                                   int32_t* __restrict choices) {
+LATHE_VECTOR_CODE void PickChoices(const uint32_t* __restrict coordinates, uint32_t shift,
+                                   uint32_t count, int32_t* __restrict choices) {
   for (size_t i = 0; i < kBlock; ++i) {
-    choices[i] = static_cast<int32_t>((uint64_t{coordinates[i]} * count) >> 32);
+    choices[i] = static_cast<int32_t>((uint64_t{coordinates[i] ^ shift} * count) >> 32);
   }
 }
 
@@ -151,13 +152,17 @@ void SobolCandidates::Evaluate(uint64_t block, Block& out) const {
   out.weight.assign(kBlock, 1.0);
   Columns columns;
   for (size_t g = 0; g < genes.size(); ++g) {
-    sequence_.Block(block, g, columns.coordinates.data());
+    SobolSequence::Shifted view = sequence_.View(block, g);
+    if (view.coordinates == nullptr) {
+      sequence_.Block(block, g, columns.coordinates.data());
+      view.coordinates = columns.coordinates.data();
+    }
     const auto count = static_cast<uint32_t>(genes[g].choices.size());
     int32_t* choices = out.choices.data() + g * kBlock;
     if (std::has_single_bit(count)) {
-      PickOfPowerOfTwo(columns.coordinates.data(), std::countr_zero(count), choices);
+      PickOfPowerOfTwo(view.coordinates, view.shift, std::countr_zero(count), choices);
     } else {
-      PickChoices(columns.coordinates.data(), count, choices);
+      PickChoices(view.coordinates, view.shift, count, choices);
     }
   }
   const int resolution = tables_.space().resolution().gene;

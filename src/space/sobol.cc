@@ -36,10 +36,6 @@ uint32_t NestedHash(uint32_t x, uint32_t seed) {
   return x;
 }
 
-LATHE_VECTOR_CODE void ShiftBlock(uint32_t* out, const uint32_t* pattern, uint32_t shift) {
-  for (size_t i = 0; i < SobolSequence::kBlock; ++i) out[i] = pattern[i] ^ shift;
-}
-
 LATHE_VECTOR_CODE void OwenBlock(uint32_t* out, const uint32_t* pattern, uint32_t base,
                                  uint32_t seed) {
   for (size_t i = 0; i < SobolSequence::kBlock; ++i) {
@@ -97,25 +93,28 @@ SobolSequence::SobolSequence(size_t dimensions, Scramble scramble, uint64_t seed
   }
 }
 
-void SobolSequence::Block(uint64_t block, size_t dimension, uint32_t* out) const {
+uint32_t SobolSequence::Base(uint64_t block, size_t dimension) const {
   // The Gray code is linear: that of the block's first point, XORed with that within the block.
   const uint64_t first = block * kBlock;
   uint32_t base = 0;
   for (uint64_t gray = first ^ (first >> 1); gray != 0; gray &= gray - 1) {
     base ^= Direction(dimension, std::countr_zero(gray));
   }
-  const uint32_t* pattern = pattern_.data() + dimension * kBlock;
-  switch (scramble_) {
-    case Scramble::kNone:
-      ShiftBlock(out, pattern, base);
-      break;
-    case Scramble::kShift:
-      ShiftBlock(out, pattern, base ^ seeds_[dimension]);
-      break;
-    case Scramble::kOwen:
-      OwenBlock(out, pattern, base, seeds_[dimension]);
-      break;
+  return base;
+}
+
+SobolSequence::Shifted SobolSequence::View(uint64_t block, size_t dimension) const {
+  if (scramble_ == Scramble::kOwen) return {};
+  const uint32_t shift = scramble_ == Scramble::kShift ? seeds_[dimension] : 0;
+  return {pattern_.data() + dimension * kBlock, Base(block, dimension) ^ shift};
+}
+
+void SobolSequence::Block(uint64_t block, size_t dimension, uint32_t* out) const {
+  if (const Shifted view = View(block, dimension); view.coordinates != nullptr) {
+    for (size_t i = 0; i < kBlock; ++i) out[i] = view.coordinates[i] ^ view.shift;
+    return;
   }
+  OwenBlock(out, pattern_.data() + dimension * kBlock, Base(block, dimension), seeds_[dimension]);
 }
 
 }  // namespace lathe::space

@@ -35,8 +35,19 @@ class SobolSequence {
   // kBlock numbers.
   void Block(uint64_t block, size_t dimension, uint32_t* out) const;
 
+  // The same as a view, where the coordinates are those of the first block, XORed with one number:
+  // all but Owen's scrambling. `coordinates` is null otherwise.
+  struct Shifted {
+    const uint32_t* coordinates = nullptr;
+    uint32_t shift = 0;
+  };
+  Shifted View(uint64_t block, size_t dimension) const;
+
  private:
-  uint32_t Direction(size_t dimension, int bit) const { return directions_[dimension * 32 + bit]; }
+  uint32_t Direction(size_t dimension, int bit) const {
+    return directions_[dimension * 32 + static_cast<size_t>(bit)];
+  }
+  uint32_t Base(uint64_t block, size_t dimension) const;
 
   size_t dimensions_;
   Scramble scramble_;
