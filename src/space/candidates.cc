@@ -37,15 +37,32 @@ LATHE_VECTOR_CODE void PickChoices(const uint32_t* __restrict coordinates, uint3
   }
 }
 
-LATHE_VECTOR_CODE void AddScaled(const int32_t* __restrict values, int32_t scale,
-                                 int32_t* __restrict sums) {
-  for (size_t i = 0; i < kBlock; ++i) sums[i] += values[i] * scale;
+struct Scaled {
+  const int32_t* values;
+  int32_t scale;
+};
+
+LATHE_VECTOR_CODE void AddScaled(const Scaled& a, const Scaled& b, int32_t* __restrict sums) {
+  const int32_t* x = a.values;
+  const int32_t* y = b.values;
+  const int32_t x_scale = a.scale, y_scale = b.scale;
+  for (size_t i = 0; i < kBlock; ++i) sums[i] += x[i] * x_scale + y[i] * y_scale;
+}
+
+LATHE_VECTOR_CODE void Scale(const Scaled& a, int32_t plus, int32_t* __restrict out) {
+  const int32_t* x = a.values;
+  const int32_t scale = a.scale;
+  for (size_t i = 0; i < kBlock; ++i) out[i] = x[i] * scale + plus;
 }
 
 // Where a stage has no layers, the last entry of a state stands for that.
-LATHE_VECTOR_CODE void ChooseEmpty(const int32_t* __restrict layers, int32_t empty,
+LATHE_VECTOR_CODE void ChooseEmpty(const int32_t* __restrict layers,
+                                   const int32_t* __restrict state, int32_t stride,
                                    int32_t* __restrict entry) {
-  for (size_t i = 0; i < kBlock; ++i) entry[i] = layers[i] == 0 ? empty : entry[i];
+  for (size_t i = 0; i < kBlock; ++i) {
+    const int32_t empty = state[i] * stride + stride - 1;
+    entry[i] = layers[i] == 0 ? empty : entry[i];
+  }
 }
 
 LATHE_VECTOR_CODE void WeighEmpty(const int32_t* __restrict layers, double empty,
@@ -178,29 +195,36 @@ void SobolCandidates::Evaluate(uint64_t block, Block& out) const {
 void SobolCandidates::FindLayers(size_t stage, const Block& block, Columns& columns) const {
   const std::vector<int32_t>& layers = kernels_[stage].layers;
   const int gene = tables_.stages()[stage].layers_gene;
-  columns.layers.fill(layers.front());
-  if (gene < 0) return;
+  if (gene < 0) {
+    columns.layers.fill(layers.front());
+    return;
+  }
   const int32_t* index = ChoicesOf(block, gene);
   const int32_t step = (layers.back() - layers.front()) /
                        std::max<int32_t>(1, static_cast<int32_t>(layers.size()) - 1);
   bool even = true;
   for (size_t i = 1; i < layers.size(); ++i) even = even && layers[i] - layers[i - 1] == step;
-  if (even) return AddScaled(index, step, columns.layers.data());
+  if (even) return Scale({index, step}, layers.front(), columns.layers.data());
   for (size_t i = 0; i < kBlock; ++i) columns.layers[i] = layers[static_cast<size_t>(index[i])];
 }
 
 // Takes all candidates of a block through one stage. Plain loads of whole entries are faster here
 // than vectors gathered from their parts.
 void SobolCandidates::Step(const Kernel& kernel, Columns& columns, Block& block) {
-  columns.entry.fill(0);
-  for (const auto& [gene, stride] : kernel.axes) {
-    AddScaled(ChoicesOf(block, gene), stride, columns.entry.data());
+  const Scaled state = {columns.state.data(), kernel.stride};
+  Scale(state, 0, columns.entry.data());
+  for (size_t axis = 0; axis < kernel.axes.size(); axis += 2) {
+    const auto scaled = [&](size_t i) {
+      return i < kernel.axes.size()
+                 ? Scaled{ChoicesOf(block, kernel.axes[i].gene), kernel.axes[i].stride}
+                 : Scaled{state.values, 0};
+    };
+    AddScaled(scaled(axis), scaled(axis + 1), columns.entry.data());
   }
   if (kernel.may_be_empty) {
-    ChooseEmpty(columns.layers.data(), kernel.stride - 1, columns.entry.data());
+    ChooseEmpty(columns.layers.data(), state.values, kernel.stride, columns.entry.data());
     WeighEmpty(columns.layers.data(), kernel.empty_weight, block.weight.data());
   }
-  AddScaled(columns.state.data(), kernel.stride, columns.entry.data());
   const Entry* entries = kernel.entries.data();
   int64_t* latency = block.latency_ps.data();
   for (size_t i = 0; i < kBlock; ++i) {
