@@ -36,14 +36,15 @@ def main():
         call(PROGRAM, "dump", tables)
         same = [call(PROGRAM, "sobol", THEIRS)["counts"], call(sys.executable, HERE / "sobol_peer.py", tables, THEIRS)["counts"]]
         print("same counts:", "yes" if same[0] == same[1] else f"NO: {same}")
-        ours, theirs, ratios = [], [], []
+        peers = {"SciPy + NumPy, encodings": ["--values"], "SciPy + NumPy, indices only": []}
+        ours, theirs = [], {name: [] for name in peers}
         for _ in range(ROUNDS):
             ours.append(call(PROGRAM, "sobol", OURS)["per_second"])
-            theirs.append(call(sys.executable, HERE / "sobol_peer.py", tables, THEIRS)["per_second"])
-            ratios.append(ours[-1] / theirs[-1])
-        print("candidates per second, Lathe:        ", spread(ours))
-        print("candidates per second, SciPy + NumPy:", spread(theirs))
-        print("ratio:", spread(ratios))
+            for name, flags in peers.items():
+                theirs[name].append(call(sys.executable, HERE / "sobol_peer.py", tables, THEIRS, *flags)["per_second"])
+        print("candidates per second, Lathe:", spread(ours))
+        for name, rates in theirs.items():
+            print(f"candidates per second, {name}: {spread(rates)}; ratio {spread([a / b for a, b in zip(ours, rates)])}")
     counts = [call(PROGRAM, "count") for _ in range(3)]
     for name in ("table_seconds", "count_seconds", "prepare_seconds", "draw_seconds", "peak_gib"):
         print(f"{name}:", spread([count[name] for count in counts]))

@@ -1,8 +1,10 @@
 """Stage 1 in SciPy and NumPy: Sobol points, decoding, latency sums from tables, buckets. One thread.
 
-    sobol_peer.py TABLES POINTS     TABLES: a folder written by `space_bench dump`
+    sobol_peer.py TABLES POINTS [--values]     TABLES: a folder written by `space_bench dump`
 
 Prints JSON as `space_bench sobol` does. The tables are the same ones, so that both do the same work and must find the same counts.
+With --values, points are decoded to the encodings themselves (224, 32, 3, ...), and these are looked up in the tables, as a script does
+that keeps decoding and pricing apart; without, choices stay the indices that the tables are made for.
 """
 
 import json
@@ -26,8 +28,15 @@ def load(folder):
     return tables
 
 
-def latencies(tables, sizes, points):
+def through_values(tables, choices):
+    encodings = [np.array(gene)[choice] for gene, choice in zip(tables["genes"], choices)]
+    return np.array([np.searchsorted(gene, values) for gene, values in zip(tables["genes"], encodings)], np.int32)
+
+
+def latencies(tables, sizes, points, values):
     choices = (points * sizes).astype(np.int32).T  # gene x point
+    if values:
+        choices = through_values(tables, choices)
     zero = np.zeros(points.shape[0], np.int32)
     pick = lambda gene: choices[gene] if gene >= 0 else zero
     state, latency = choices[0], np.zeros(points.shape[0])
@@ -46,7 +55,7 @@ def latencies(tables, sizes, points):
 
 
 def main():
-    tables, count = load(pathlib.Path(sys.argv[1])), int(sys.argv[2])
+    tables, count, values = load(pathlib.Path(sys.argv[1])), int(sys.argv[2]), "--values" in sys.argv
     sizes = np.array([len(choices) for choices in tables["genes"]], float)
     edges = np.array(tables["edges_us"], float)
     start = time.perf_counter()
@@ -54,7 +63,7 @@ def main():
     counts = np.zeros(len(edges) + 1, np.int64)
     for begin in range(0, count, CHUNK):
         points = sobol.random(min(CHUNK, count - begin))
-        counts += np.bincount(np.searchsorted(edges, latencies(tables, sizes, points), side="right"), minlength=len(counts))
+        counts += np.bincount(np.searchsorted(edges, latencies(tables, sizes, points, values), side="right"), minlength=len(counts))
     seconds = time.perf_counter() - start
     print(json.dumps({"points": count, "seconds": seconds, "per_second": count / seconds, "counts": counts.tolist()}))
 
