@@ -54,8 +54,7 @@ void Dump(const space::CostTables& tables, const fs::path& folder) {
   for (const space::Gene& gene : tables.space().genes()) json["genes"].push_back(gene.choices);
   const auto latencies = [](const std::vector<space::Cost>& costs) {
     std::vector<double> us;
-    for (const space::Cost& cost : costs)
-      us.push_back(static_cast<double>(cost.latency_ps) / space::kPsPerUs);
+    for (const space::Cost& cost : costs) us.push_back(space::UsOf(cost.latency_ps));
     return us;
   };
   for (size_t s = 0; s < tables.stages().size(); ++s) {

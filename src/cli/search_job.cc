@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -78,11 +77,9 @@ latency::Lut MeasureLayers(const StudyContext& context) {
 }
 
 // What [stage1] asks for, in the exact numbers that the tables give.
-int64_t PsOf(double latency_us) { return std::llround(latency_us * space::kPsPerUs); }
-
 space::SubspaceOptions SubspaceOf(const study::StudyConfig& config) {
-  return {.low_ps = PsOf(config.subspace_low_us),
-          .high_ps = PsOf(config.subspace_high_us),
+  return {.low_ps = space::PsOfUs(config.subspace_low_us),
+          .high_ps = space::PsOfUs(config.subspace_high_us),
           .limits = {}};
 }
 
@@ -101,7 +98,6 @@ std::string DescribeBuckets(const space::SubspaceCounts& counts, const std::vect
 void CheckSubspace(const StudyContext& context, const space::CostTables& tables) {
   const study::StudyConfig& config = context.config;
   const space::CostRange range = space::RangeOf(tables);
-  const auto ms = [](int64_t ps) { return static_cast<double>(ps) * 1e-9; };
   const space::SubspaceOptions subspace = SubspaceOf(config);
   if (range.least.latency_ps > subspace.high_ps) {
     throw Error(ErrorKind::kTargetNotReached,
@@ -109,7 +105,7 @@ void CheckSubspace(const StudyContext& context, const space::CostTables& tables)
                 "device; the fastest needs {:.3f} ms. Raise the budget or allow smaller networks "
                 "in [space.restrict]",
                 config.source.string(), config.target.latency_us / 1000, context.space.name(),
-                ms(range.least.latency_ps));
+                space::MsOf(range.least.latency_ps));
   }
   if (range.greatest.latency_ps < subspace.low_ps) {
     throw Error(ErrorKind::kInput,
@@ -117,7 +113,7 @@ void CheckSubspace(const StudyContext& context, const space::CostTables& tables)
                 "{:.3f} ms. Lower subspace_ms in [stage1]",
                 config.source.string(), config.subspace_low_us / 1000,
                 config.subspace_high_us / 1000, context.space.name(),
-                ms(range.greatest.latency_ps));
+                space::MsOf(range.greatest.latency_ps));
   }
 }
 
@@ -132,7 +128,7 @@ void CategoriseSpace(const StudyContext& context, const space::CostTables& table
                                  .threads = static_cast<int>(AvailableCpus().size())});
   space::WriteCsv(context.options.folder / "subspace.csv", context.space, stage1);
   std::vector<int64_t> edges_ps;
-  for (const double edge : config.edges_us) edges_ps.push_back(PsOf(edge));
+  for (const double edge : config.edges_us) edges_ps.push_back(space::PsOfUs(edge));
   nlohmann::json json = {{"edges_us", stage1.edges_us}, {"counts", stage1.bucket_counts}};
   if (!edges_ps.empty()) {
     const space::SubspaceCounts counts =

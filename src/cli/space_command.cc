@@ -62,7 +62,6 @@ std::string TextOf(std::span<const int> encoding) {
 }
 
 int64_t PsOfMs(double ms) { return std::llround(ms * 1e9); }
-double MsOfPs(double ps) { return ps * 1e-9; }
 
 std::string FormatBig(const space::BigCount& count) {
   std::string text = count.Text();

@@ -25,7 +25,7 @@ nlohmann::ordered_json JsonOf(const space::SubspaceCounts& counts, const SpaceFl
       {"space", priced.tables.space().name()},
       {"networks", counts.networks.Text()},
       {"method", counts.enumerated ? "one by one" : "dynamic programming"},
-      {"resolution_us", static_cast<double>(counts.resolution_ps) / space::kPsPerUs},
+      {"resolution_us", space::UsOf(counts.resolution_ps)},
       {"error_us",
        {{"lowest", counts.error_low_us},
         {"highest", counts.error_high_us},
@@ -54,13 +54,13 @@ std::string ErrorText(const space::SubspaceCounts& counts) {
   if (counts.enumerated) return "Counted one by one; nothing is rounded.\n";
   if (counts.error_low_us == 0 && counts.error_high_us == 0) {
     return fmt::format("Latency in steps of {:g} us, which rounds nothing: the counts are exact.\n",
-                       static_cast<double>(counts.resolution_ps) / space::kPsPerUs);
+                       space::UsOf(counts.resolution_ps));
   }
   return fmt::format(
       "Latency in steps of {:g} us. Rounding moves a network's latency by {:+.2f} to {:+.2f} us "
       "(rms {:.2f}),\nso the number by unrounded latency lies between the bounds.\n",
-      static_cast<double>(counts.resolution_ps) / space::kPsPerUs, counts.error_low_us,
-      counts.error_high_us, counts.error_rms_us);
+      space::UsOf(counts.resolution_ps), counts.error_low_us, counts.error_high_us,
+      counts.error_rms_us);
 }
 
 // Estimated networks in each bucket. Limits are not known to the points: none then.
@@ -82,11 +82,10 @@ std::vector<double> SobolEstimate(const Globals& globals, const SpaceFlags& flag
 }
 
 space::SubspaceOptions SubspaceOf(const SpaceFlags& flags) {
-  space::SubspaceOptions options{
-      .low_ps = 0,
-      .high_ps = PsOfMs(1e9),
-      .limits = flags.Limits(),
-      .resolution_ps = std::llround(flags.resolution_us * space::kPsPerUs)};
+  space::SubspaceOptions options{.low_ps = 0,
+                                 .high_ps = PsOfMs(1e9),
+                                 .limits = flags.Limits(),
+                                 .resolution_ps = space::PsOfUs(flags.resolution_us)};
   if (!flags.between_ms.empty()) {
     options.low_ps = PsOfMs(flags.between_ms[0]);
     options.high_ps = PsOfMs(flags.between_ms[1]);
@@ -101,8 +100,7 @@ class Rows {
   void Add(std::span<const int> encoding, const space::Cost* cost, bool with_costs) {
     if (json_) {
       rows_.push_back({{"encoding", std::vector<int>(encoding.begin(), encoding.end())}});
-      if (cost != nullptr)
-        rows_.back()["latency_us"] = static_cast<double>(cost->latency_ps) * 1e-6;
+      if (cost != nullptr) rows_.back()["latency_us"] = space::UsOf(cost->latency_ps);
       if (cost != nullptr && with_costs) {
         rows_.back()["params"] = cost->params;
         rows_.back()["macs"] = cost->macs;
@@ -110,7 +108,7 @@ class Rows {
       return;
     }
     text_ += TextOf(encoding);
-    if (cost != nullptr) text_ += "  " + FormatMs(static_cast<double>(cost->latency_ps) * 1e-6);
+    if (cost != nullptr) text_ += "  " + FormatMs(space::UsOf(cost->latency_ps));
     text_ += '\n';
   }
   void Print() const { json_ ? PrintJson(rows_) : PrintText(text_); }
@@ -139,8 +137,8 @@ int SampleExactly(const Globals& globals, const SpaceFlags& flags,
   file.Write(text + "latency_us,params,macs\n");
   for (size_t i = 0; i < draws.size(); ++i) {
     file.Write(fmt::format("{},{},{},{}\n", TextOf(draws[i]),
-                           static_cast<double>(draws.costs[i].latency_ps) / space::kPsPerUs,
-                           draws.costs[i].params, draws.costs[i].macs));
+                           space::UsOf(draws.costs[i].latency_ps), draws.costs[i].params,
+                           draws.costs[i].macs));
   }
   file.Commit();
   spdlog::info("{} networks in {}", FormatCount(flags.count), flags.out);
@@ -195,8 +193,7 @@ int SamplePoints(const Globals& globals, const SpaceFlags& flags, const space::S
   throw Error(ErrorKind::kTargetNotReached,
               "only {} of {} networks found between {:g} and {:g} ms in {} Sobol points; --exact "
               "draws from the sub-space itself",
-              found, count, MsOfPs(static_cast<double>(interval.low_ps)),
-              MsOfPs(static_cast<double>(interval.high_ps)), points);
+              found, count, space::MsOf(interval.low_ps), space::MsOf(interval.high_ps), points);
 }
 
 }  // namespace
@@ -207,10 +204,10 @@ int CountSpace(const Globals& globals, const SpaceFlags& flags) {
   const latency::PricedSpace priced = flags.Price(space, limits.params || limits.macs);
   std::vector<int64_t> edges_ps;
   for (const double edge : flags.edges_ms) edges_ps.push_back(PsOfMs(edge));
-  const space::SubspaceCounts counts = space::CountSubspaces(
-      priced.tables, {.edges_ps = edges_ps,
-                      .limits = limits,
-                      .resolution_ps = std::llround(flags.resolution_us * space::kPsPerUs)});
+  const space::SubspaceCounts counts =
+      space::CountSubspaces(priced.tables, {.edges_ps = edges_ps,
+                                            .limits = limits,
+                                            .resolution_ps = space::PsOfUs(flags.resolution_us)});
   const std::vector<double> sobol = SobolEstimate(globals, flags, priced.tables, edges_ps);
   if (globals.json) {
     PrintJson(JsonOf(counts, flags, priced, sobol));

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/space_flags.h"
 #include "cli/space_picture.h"
+#include "latency/stats.h"
 
 namespace lathe::cli {
 namespace {
@@ -22,13 +23,6 @@ struct Spread {
   std::string unit;
 };
 
-double Quantile(std::vector<double> values, double share) {
-  const auto at =
-      values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
 Spread SpreadOf(const std::string& name, const std::string& unit, const space::CostRange& range,
                 const space::Draws& draws, int64_t space::Cost::*part, double scale) {
   std::vector<double> values;
@@ -36,9 +30,9 @@ Spread SpreadOf(const std::string& name, const std::string& unit, const space::C
     values.push_back(static_cast<double>(cost.*part) * scale);
   return {.name = name,
           .least = static_cast<double>(range.least.*part) * scale,
-          .p5 = Quantile(values, 0.05),
-          .median = Quantile(values, 0.5),
-          .p95 = Quantile(values, 0.95),
+          .p5 = latency::Quantile(values, 0.05),
+          .median = latency::Quantile(values, 0.5),
+          .p95 = latency::Quantile(values, 0.95),
           .greatest = static_cast<double>(range.greatest.*part) * scale,
           .unit = unit};
 }
@@ -143,7 +137,7 @@ Description Look(const Globals& globals, const SpaceFlags& flags, const space::S
   const space::SubspaceCounts all = count(edges);
   found.networks = all.networks;
   for (size_t i = 0; i < edges.size(); ++i) {
-    found.edges_ms.push_back(MsOfPs(static_cast<double>(edges[i])));
+    found.edges_ms.push_back(space::MsOf(edges[i]));
     if (i > 0) found.histogram.push_back(all.buckets[i].count.approx);
   }
   found.between_ms = flags.between_ms;

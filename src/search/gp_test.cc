@@ -61,6 +61,18 @@ TEST(MarginalLikelihood, ValueAndGradientMatchScikitLearn) {
   EXPECT_NEAR(gradient[3], -0.10669971224549, 1e-9);
 }
 
+void ExpectGradientOfDifferences(const MarginalLikelihood& likelihood, const Eigen::VectorXd& at,
+                                 const Eigen::VectorXd& gradient) {
+  for (Eigen::Index i = 0; i < at.size(); ++i) {
+    constexpr double kStep = 1e-5;
+    Eigen::VectorXd up = at, down = at;
+    up[i] += kStep;
+    down[i] -= kStep;
+    const double difference = (likelihood(up, nullptr) - likelihood(down, nullptr)) / (2 * kStep);
+    EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
+  }
+}
+
 TEST(MarginalLikelihood, GradientMatchesFiniteDifferences) {
   Random random(3);
   GpInputs inputs{.rows = Eigen::MatrixXd(20, 6), .groups = {0, 1, 1, 2, 3, 4}};
@@ -73,14 +85,7 @@ TEST(MarginalLikelihood, GradientMatchesFiniteDifferences) {
     Eigen::VectorXd at(7), gradient;
     for (double& value : at) value = random.Normal() - 0.5;
     likelihood(at, &gradient);
-    for (Eigen::Index i = 0; i < at.size(); ++i) {
-      constexpr double kStep = 1e-5;
-      Eigen::VectorXd up = at, down = at;
-      up[i] += kStep;
-      down[i] -= kStep;
-      const double difference = (likelihood(up, nullptr) - likelihood(down, nullptr)) / (2 * kStep);
-      EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
-    }
+    ExpectGradientOfDifferences(likelihood, at, gradient);
   }
 }
 
@@ -103,14 +108,7 @@ TEST(MarginalLikelihood, GradientOfTheAdditivePartMatchesFiniteDifferences) {
     for (double& value : at) value = random.Normal() - 0.5;
     likelihood(at, &gradient);
     ASSERT_EQ(gradient.size(), 6);
-    for (Eigen::Index i = 0; i < at.size(); ++i) {
-      constexpr double kStep = 1e-5;
-      Eigen::VectorXd up = at, down = at;
-      up[i] += kStep;
-      down[i] -= kStep;
-      const double difference = (likelihood(up, nullptr) - likelihood(down, nullptr)) / (2 * kStep);
-      EXPECT_NEAR(gradient[i], difference, 1e-4 * std::max(1.0, std::abs(difference)));
-    }
+    ExpectGradientOfDifferences(likelihood, at, gradient);
   }
 }
 

@@ -119,6 +119,10 @@ SobolCandidates::Kernel SobolCandidates::KernelOf(size_t stage) const {
   const StageTable& table = tables_.stages()[stage];
   Kernel kernel;
   kernel.layers.assign(table.layers.begin(), table.layers.end());
+  for (size_t i = 2; i < table.layers.size(); ++i) {
+    const bool even = table.layers[i] - table.layers[i - 1] == table.layers[1] - table.layers[0];
+    kernel.even_layers = kernel.even_layers && even;
+  }
   kernel.may_be_empty = table.layers.front() == 0;
   for (const Gene& gene : tables_.space().genes()) {
     const bool here = gene.stage == static_cast<int>(stage) && gene.kind != GeneKind::kLayers;
@@ -200,11 +204,10 @@ void SobolCandidates::FindLayers(size_t stage, const Block& block, Columns& colu
     return;
   }
   const int32_t* index = ChoicesOf(block, gene);
-  const int32_t step = (layers.back() - layers.front()) /
-                       std::max<int32_t>(1, static_cast<int32_t>(layers.size()) - 1);
-  bool even = true;
-  for (size_t i = 1; i < layers.size(); ++i) even = even && layers[i] - layers[i - 1] == step;
-  if (even) return Scale({index, step}, layers.front(), columns.layers.data());
+  if (kernels_[stage].even_layers) {
+    const int32_t step = layers.size() > 1 ? layers[1] - layers[0] : 0;
+    return Scale({index, step}, layers.front(), columns.layers.data());
+  }
   for (size_t i = 0; i < kBlock; ++i) columns.layers[i] = layers[static_cast<size_t>(index[i])];
 }
 

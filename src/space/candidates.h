@@ -64,6 +64,7 @@ class SobolCandidates {
     };
     std::vector<Axis> axes;  // what makes an entry's place within its state
     std::vector<int32_t> layers;
+    bool even_layers = true;    // layers are an arithmetic sequence: no table is needed
     bool may_be_empty = false;  // then the last entry of each state is that of no layers
     double empty_weight = 1;    // 1 over the choices that have no effect then
   };

@@ -59,7 +59,7 @@ class TableBuilder {
       jobs.push_back({space_.MakeTail(states_[i].shape, options_.head.classes), &tables_.tail_[i]});
     }
     Price(jobs);
-    const auto overhead = static_cast<int64_t>(std::llround(options_.overhead_us * kPsPerUs));
+    const auto overhead = PsOfUs(options_.overhead_us);
     for (Cost& cost : tables_.tail_) cost.latency_ps += overhead;
   }
 
@@ -238,7 +238,7 @@ class TableBuilder {
           throw Error(ErrorKind::kInternal, "the latency of a {} layer is {} us",
                       net::Name(jobs[i].layer.op), us);
         }
-        Cost cost{.latency_ps = std::llround(us * kPsPerUs)};
+        Cost cost{.latency_ps = PsOfUs(us)};
         if (options_.params_and_macs) {
           const net::Costs counted = net::Count(jobs[i].layer);
           cost.params = counted.params;

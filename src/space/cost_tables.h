@@ -9,6 +9,7 @@
 // on the state after it.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -20,6 +21,9 @@ namespace lathe::space {
 
 // Latency in whole picoseconds (1e-6 us), so that sums are exact in any order, also in doubles.
 inline constexpr double kPsPerUs = 1e6;
+inline double UsOf(int64_t ps) { return static_cast<double>(ps) / kPsPerUs; }
+inline double MsOf(int64_t ps) { return static_cast<double>(ps) * 1e-9; }
+inline int64_t PsOfUs(double us) { return std::llround(us * kPsPerUs); }
 
 struct Cost {
   int64_t latency_ps = 0, params = 0, macs = 0;

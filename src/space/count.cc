@@ -53,8 +53,7 @@ void CheckEdges(const std::vector<int64_t>& edges) {
   for (size_t i = 0; i < edges.size(); ++i) {
     if (edges[i] > (i == 0 ? 0 : edges[i - 1])) continue;
     throw Error(ErrorKind::kInput, "edges must be above 0 and ascend; {:g} ms does not follow {}",
-                static_cast<double>(edges[i]) * 1e-9,
-                i == 0 ? "0" : fmt::format("{:g} ms", static_cast<double>(edges[i - 1]) * 1e-9));
+                MsOf(edges[i]), i == 0 ? "0" : fmt::format("{:g} ms", MsOf(edges[i - 1])));
   }
 }
 
@@ -220,7 +219,7 @@ GridPlan PlanGrid(const CostTables& tables, const std::vector<Arrivals>& arrival
     throw Error(ErrorKind::kInput,
                 "a latency resolution of {:g} us up to {:.3f} ms needs {:.1f} GiB, more than the "
                 "{:.1f} allowed; give a coarser one, or lower edges",
-                static_cast<double>(grid.unit_ps) / kPsPerUs, top * 1e-9, bytes / (1 << 30),
+                UsOf(grid.unit_ps), top * 1e-9, bytes / (1 << 30),
                 static_cast<double>(request.memory_bytes) / (1 << 30));
   }
   GridRequest coarser = request;
@@ -256,8 +255,8 @@ SubspaceCounts CountSubspaces(const CostTables& tables, const CountOptions& opti
   const Cost& low = plan.error.least;
   const Cost& high = plan.error.greatest;
   counts.resolution_ps = grid.unit_ps;
-  counts.error_low_us = static_cast<double>(low.latency_ps) / kPsPerUs;
-  counts.error_high_us = static_cast<double>(high.latency_ps) / kPsPerUs;
+  counts.error_low_us = UsOf(low.latency_ps);
+  counts.error_high_us = UsOf(high.latency_ps);
   counts.error_rms_us = plan.error.rms_ps / kPsPerUs;
 
   const Histogram networks = Forward(tables, arrivals, grid, {}).Networks();

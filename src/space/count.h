@@ -67,6 +67,9 @@ struct SubspaceOptions {
   Limits limits;
   int64_t resolution_ps = 0;  // as in CountOptions
   size_t memory_bytes = size_t{1} << 30;
+  bool Contains(const Cost& cost) const {
+    return cost.latency_ps >= low_ps && cost.latency_ps <= high_ps && limits.Hold(cost);
+  }
 };
 
 struct Draws {

@@ -111,7 +111,7 @@ double MadeUpLatency(const net::Layer& layer, double step) {
 Cost WalkedCost(const net::Network& network, const LayerLatency& latency) {
   Cost cost;
   for (const net::Layer& layer : network.layers) {
-    cost.latency_ps += std::llround(latency(layer) * kPsPerUs);
+    cost.latency_ps += PsOfUs(latency(layer));
   }
   const net::Costs counted = net::Count(network);
   cost.params = counted.params;

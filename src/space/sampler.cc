@@ -62,9 +62,8 @@ struct SubspaceSampler::Impl {
 SubspaceSampler::Impl::Impl(const CostTables& the_tables, const SubspaceOptions& the_options)
     : tables(the_tables), options(the_options), arrivals(ArrivalsOf(tables)) {
   if (options.low_ps < 0 || options.high_ps < options.low_ps) {
-    throw Error(ErrorKind::kInput, "the sub-space {:g} to {:g} ms is empty",
-                static_cast<double>(options.low_ps) * 1e-9,
-                static_cast<double>(options.high_ps) * 1e-9);
+    throw Error(ErrorKind::kInput, "the sub-space {:g} to {:g} ms is empty", MsOf(options.low_ps),
+                MsOf(options.high_ps));
   }
   const Forward::Options keep{.exact = false, .keep = true};
   plan = PlanGrid(tables, arrivals,
@@ -108,8 +107,7 @@ SubspaceSampler::Impl::Impl(const CostTables& the_tables, const SubspaceOptions&
   if (sum > 0) return;
   throw Error(ErrorKind::kTargetNotReached,
               "no network of space '{}' lies between {:g} and {:g} ms{}", tables.space().name(),
-              static_cast<double>(options.low_ps) * 1e-9,
-              static_cast<double>(options.high_ps) * 1e-9,
+              MsOf(options.low_ps), MsOf(options.high_ps),
               options.limits.params || options.limits.macs ? " within the limits" : "");
 }
 
@@ -317,9 +315,7 @@ Draws SubspaceSampler::Draw(size_t count, Random& random) const {
       const std::span<int> mine = std::span(choices).subspan(i * genes.size(), genes.size());
       if (resolution_gene >= 0) mine[static_cast<size_t>(resolution_gene)] = walkers[i].state;
       const Cost cost = impl_->tables.OfIndices(mine);
-      const bool inside = cost.latency_ps >= impl_->options.low_ps &&
-                          cost.latency_ps <= impl_->options.high_ps &&
-                          impl_->options.limits.Hold(cost);
+      const bool inside = impl_->options.Contains(cost);
       missed = inside ? 0 : missed + 1;
       if (!inside) continue;
       draws.costs.push_back(cost);
@@ -332,9 +328,8 @@ Draws SubspaceSampler::Draw(size_t count, Random& random) const {
     throw Error(ErrorKind::kTargetNotReached,
                 "space '{}': of {} networks near {:g} to {:g} ms none lies inside, so at most a "
                 "few do; widen the interval",
-                impl_->tables.space().name(), missed,
-                static_cast<double>(impl_->options.low_ps) * 1e-9,
-                static_cast<double>(impl_->options.high_ps) * 1e-9);
+                impl_->tables.space().name(), missed, MsOf(impl_->options.low_ps),
+                MsOf(impl_->options.high_ps));
   }
   return draws;
 }

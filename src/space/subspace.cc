@@ -73,8 +73,7 @@ void AppendRecord(std::string& text, const SobolCandidates::Block& block, size_t
     if (wide) text += static_cast<char>(index >> 8);
   }
   if (!latency) return;
-  const auto bits = std::bit_cast<uint32_t>(
-      static_cast<float>(static_cast<double>(block.latency_ps[i]) / kPsPerUs));
+  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(UsOf(block.latency_ps[i])));
   for (int byte = 0; byte < 4; ++byte) text += static_cast<char>((bits >> (8 * byte)) & 0xff);
 }
 
@@ -86,7 +85,7 @@ void AppendRow(std::string& text, const SobolCandidates::Block& block, size_t i,
   }
   if (latency) {
     text += ',';
-    AppendNumber(text, static_cast<double>(block.latency_ps[i]) / kPsPerUs);
+    AppendNumber(text, UsOf(block.latency_ps[i]));
   }
   text += '\n';
 }
@@ -128,7 +127,7 @@ Stage1 Categorise(const CostTables& tables, const Stage1Options& options) {
     sobol.Evaluate(begin / kBlock, block);
     for (size_t i = begin; i < end; ++i) {
       all[i] = {.encoding = sobol.EncodingOf(block, i - begin),
-                .latency_us = static_cast<double>(block.latency_ps[i - begin]) / kPsPerUs};
+                .latency_us = UsOf(block.latency_ps[i - begin])};
     }
   });
 

@@ -9,9 +9,9 @@ SubspaceSource::SubspaceSource(const space::CostTables& tables, space::SearchSpa
                                const space::SubspaceOptions& subspace)
     : tables_(tables), head_(head), subspace_(subspace), sampler_(tables, subspace) {}
 
-search::Candidate SubspaceSource::Describe(std::span<const int> encoding) const {
-  const space::Cost cost = tables_.Of(encoding);
-  const double latency_us = static_cast<double>(cost.latency_ps) / space::kPsPerUs;
+search::Candidate SubspaceSource::Describe(std::span<const int> encoding,
+                                           const space::Cost& cost) const {
+  const double latency_us = space::UsOf(cost.latency_ps);
   int layers = 1;  // the tail
   for (const space::Stage& stage : tables_.space().stages()) layers += stage.layers.At(encoding);
   return {.encoding = {encoding.begin(), encoding.end()},
@@ -21,27 +21,25 @@ search::Candidate SubspaceSource::Describe(std::span<const int> encoding) const 
           .latency_us = latency_us};
 }
 
-bool SubspaceSource::Contains(const search::Candidate& candidate) const {
-  const space::Cost cost = tables_.Of(candidate.encoding);
-  return cost.latency_ps >= subspace_.low_ps && cost.latency_ps <= subspace_.high_ps &&
-         subspace_.limits.Hold(cost);
-}
-
 std::vector<search::Candidate> SubspaceSource::Draw(int count, Random& random) {
   const auto wanted = static_cast<size_t>(count);
   const space::Draws draws = sampler_.Draw(wanted, random);
   std::vector<search::Candidate> drawn;
   drawn.reserve(wanted);
   for (size_t i = 0; i < wanted; ++i) {
-    search::Candidate candidate = Describe(draws[i]);
+    space::Encoding encoding(draws[i].begin(), draws[i].end());
+    space::Cost cost = draws.costs[i];
     const uint64_t steps = i % 2 == 0 ? 0 : 1 + random.Below(3);
     for (uint64_t step = 0; step < steps; ++step) {
-      const std::vector<space::Encoding> moves = tables_.space().Neighbours(candidate.encoding);
+      std::vector<space::Encoding> moves = tables_.space().Neighbours(encoding);
       if (moves.empty()) break;
-      search::Candidate moved = Describe(moves[random.Below(moves.size())]);
-      if (Contains(moved)) candidate = std::move(moved);
+      space::Encoding& moved = moves[random.Below(moves.size())];
+      const space::Cost moved_cost = tables_.Of(moved);
+      if (!subspace_.Contains(moved_cost)) continue;
+      encoding = std::move(moved);
+      cost = moved_cost;
     }
-    drawn.push_back(std::move(candidate));
+    drawn.push_back(Describe(encoding, cost));
   }
   return drawn;
 }
@@ -49,8 +47,8 @@ std::vector<search::Candidate> SubspaceSource::Draw(int count, Random& random) {
 std::vector<search::Candidate> SubspaceSource::Neighbours(const search::Candidate& candidate) {
   std::vector<search::Candidate> inside;
   for (const space::Encoding& encoding : tables_.space().Neighbours(candidate.encoding)) {
-    search::Candidate neighbour = Describe(encoding);
-    if (Contains(neighbour)) inside.push_back(std::move(neighbour));
+    const space::Cost cost = tables_.Of(encoding);
+    if (subspace_.Contains(cost)) inside.push_back(Describe(encoding, cost));
   }
   return inside;
 }

@@ -22,13 +22,15 @@ class SubspaceSource : public search::CandidateSource {
   std::vector<search::Candidate> Neighbours(const search::Candidate& candidate) override;
 
   // Latency and features (log MACs, log params, log latency, layers) of any encoding of the space.
-  search::Candidate Describe(std::span<const int> encoding) const;
+  search::Candidate Describe(std::span<const int> encoding) const {
+    return Describe(encoding, tables_.Of(encoding));
+  }
   net::Network NetworkOf(const space::Encoding& encoding) const {
     return tables_.space().Decode(encoding, head_);
   }
 
  private:
-  bool Contains(const search::Candidate& candidate) const;
+  search::Candidate Describe(std::span<const int> encoding, const space::Cost& cost) const;
 
   const space::CostTables& tables_;
   space::SearchSpace::Head head_;
