@@ -31,6 +31,31 @@ TEST(SobolCandidates, CostWhatTheirNetworksCost) {
   }
 }
 
+TEST(SobolCandidates, LayersMayBeUnevenlySpaced) {
+  const SearchSpace space = SearchSpace::Parse(R"(
+format = "lathe-space"
+version = 1
+resolution = 32
+[tail]
+width = 8
+[[stage]]
+op = "conv"
+stride = 2
+filters = [8, 16]
+kernel = 3
+activation = "relu"
+layers = [1, 2, 4, 7, 8]
+)",
+                                               "uneven.toml");
+  const CostTables tables(space, Micro, {});
+  const SobolCandidates candidates(tables, Scramble::kOwen, 1);
+  SobolCandidates::Block block;
+  candidates.Evaluate(0, block);
+  for (size_t i = 0; i < kBlock; ++i) {
+    ASSERT_EQ(block.latency_ps[i], tables.Of(candidates.EncodingOf(block, i)).latency_ps);
+  }
+}
+
 TEST(SobolCandidates, EveryChoiceStandsForAnEqualPartOfItsCoordinate) {
   const CostTables tables(RandomSpace(1), Micro, {});
   const SobolCandidates candidates(tables, Scramble::kNone, 0);
