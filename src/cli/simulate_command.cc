@@ -150,7 +150,7 @@ void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action) {
                       "\"COLUMN<=X\", known before a row is evaluated; may be repeated");
   command->add_option("--cost", flags->columns.cost,
                       "Column of simulated seconds per trial; default: one each");
-  command->add_option("--proposer", flags->options.proposer, "bayes or random")
+  command->add_option("--proposer", flags->options.proposer, "bayes, evolution, random or sobol")
       ->capture_default_str();
   command->add_option("--budget", flags->options.budget, "Evaluations")
       ->capture_default_str()

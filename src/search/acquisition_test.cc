@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
+
+#include "base/random.h"
 
 namespace lathe::search {
 namespace {
@@ -37,6 +40,45 @@ TEST(LogExpectedImprovement, WithoutUncertainty) {
 TEST(LogExpectedImprovement, ScalesWithTheObjective) {
   EXPECT_NEAR(LogExpectedImprovement(20, 30, 10), LogExpectedImprovement(2, 3, 1) + std::log(10),
               1e-12);
+}
+
+TEST(LogSumExp, NeitherOverflowsNorUnderflows) {
+  const double logs[] = {-1000, -1001};
+  EXPECT_NEAR(LogSumExp(logs), -1000 + std::log1p(std::exp(-1)), 1e-12);
+  EXPECT_EQ(LogSumExp({}), -std::numeric_limits<double>::infinity());
+}
+
+TEST(Staircase, HypervolumeOfKnownFronts) {
+  const Staircase::Point worst{10, 5};
+  EXPECT_DOUBLE_EQ(Staircase({}, worst).Hypervolume(), 0);
+  EXPECT_DOUBLE_EQ(Staircase({{2, 3}}, worst).Hypervolume(), 8 * 2);
+  EXPECT_DOUBLE_EQ(Staircase({{2, 3}, {6, 1}, {7, 2}, {11, 0}}, worst).Hypervolume(),
+                   4 * 2 + 4 * 4);
+  EXPECT_DOUBLE_EQ(Staircase({{2, 3}, {2, 1}, {2, 4}}, worst).Hypervolume(), 8 * 4);
+}
+
+// Against the hypervolume itself, over draws of the value.
+TEST(Staircase, ExpectedImprovementMatchesSampling) {
+  const Staircase::Point worst{10, 5};
+  const std::vector<Staircase::Point> front = {{1, 4.5}, {3, 2}, {6, 1}};
+  const Staircase staircase(front, worst);
+  Random random(5);
+  for (const double cost : {0.5, 1.0, 4.0, 9.0}) {
+    for (const double mean : {0.5, 2.5, 6.0}) {
+      const double deviation = 1.2;
+      double sum = 0;
+      constexpr int kDraws = 40000;
+      for (int i = 0; i < kDraws; ++i) {
+        Staircase more = staircase;
+        more.Add({cost, mean + deviation * random.Normal()});
+        sum += more.Hypervolume() - staircase.Hypervolume();
+      }
+      EXPECT_NEAR(std::exp(staircase.LogExpectedImprovement(cost, mean, deviation)), sum / kDraws,
+                  0.02 + 0.03 * sum / kDraws)
+          << cost << " " << mean;
+    }
+  }
+  EXPECT_EQ(staircase.LogExpectedImprovement(10, 0, 1), -std::numeric_limits<double>::infinity());
 }
 
 }  // namespace

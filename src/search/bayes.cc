@@ -4,180 +4,223 @@
 #include <numeric>
 #include <set>
 
+#include "search/beliefs.h"
 #include "search/history.h"
+#include "search/linalg.h"
 #include "search/proposers.h"
 #include "search/surrogate.h"
 
 namespace lathe::search {
 namespace {
 
-constexpr size_t kMinObservations = 3;  // for a model at all
+constexpr size_t kMinBeliefs = 3;  // for a model at all
 constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost grows with the cube
 constexpr int kInitialDraws = 256;
-constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best observations
+constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best trials
 constexpr int kClimbSteps = 5;
 constexpr double kDrawWork = 3e8;  // of scoring more than `draws`: draws x observations^2
+constexpr size_t kPendingPerExtraProposal = 16;
 
-struct Scored {
-  std::optional<Candidate> candidate;
-  double score = -std::numeric_limits<double>::infinity();
+// Proposals made at one moment. They are worked out for several trials at once when so many are
+// running that one result more changes little.
+struct Batch {
+  int64_t first = 0;  // trial
+  size_t size = 0;
+  Moment as_of = 0;
+  bool made = false;
+  std::vector<Candidate> proposals;  // fewer when there were no more
+
+  bool Covers(int64_t trial) const {
+    return trial >= first && trial - first < static_cast<int64_t>(size);
+  }
 };
 
 class BayesProposer : public Proposer {
  public:
   BayesProposer(CandidateSource& source, const ProposerOptions& options)
-      : source_(source), options_(options) {}
+      : source_(source),
+        options_(options),
+        meaning_{.goal = options.goal, .objective = options.objective} {}
 
   std::optional<Candidate> Ask(int64_t trial) override {
-    const auto stream = [&](const char* name) {
-      return Random(SubSeed(options_.seed, name, static_cast<uint64_t>(trial)));
-    };
-    Random random = stream("ask");
-    const Observations observations = Observed();
-    const bool initial =
-        history_.entries().size() < static_cast<size_t>(std::max(0, options_.initial));
-    std::optional<Candidate> candidate =
-        initial || observations.values.size() < kMinObservations
-            ? SpaceFilling(random)
-            : MostPromising(observations, random, stream("fantasy"));
-    if (!candidate) candidate = DrawUnknown(source_, history_, random);
-    if (candidate) history_.Add(trial, *candidate);
+    StartBatch(trial);
+    if (!batch_.made) {
+      batch_.proposals = Propose(batch_);
+      batch_.made = true;
+    }
+    std::optional<Candidate> candidate;
+    const auto place = static_cast<size_t>(trial - batch_.first);
+    if (place < batch_.proposals.size() && !history_.Knows(batch_.proposals[place])) {
+      candidate = batch_.proposals[place];
+    } else {
+      Random random = Stream("ask", trial);
+      candidate = DrawUnknown(source_, history_, random);
+    }
+    if (candidate) {
+      history_.Add(trial, *candidate);
+      ++pending_;
+    }
     return candidate;
   }
-  void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
+
+  void Tell(int64_t trial, const Outcome& outcome) override {
+    history_.Tell(trial, outcome);
+    --pending_;
+  }
+  void Report(int64_t trial, int step, double value) override {
+    history_.Report(trial, step, value);
+  }
   void Restore(int64_t trial, const Candidate& candidate) override {
+    StartBatch(trial);  // as the ask did that it stands for
     history_.Add(trial, candidate);
+    ++pending_;
   }
 
  private:
-  Observations Observed() const {
-    Observations observations;
-    for (const auto& [trial, entry] : history_.entries()) {
-      if (!entry.outcome) continue;
-      observations.candidates.push_back(&entry.candidate);
-      observations.values.push_back(*entry.outcome);
-    }
-    return observations;
+  Random Stream(const char* name, int64_t trial) const {
+    return Random(SubSeed(options_.seed, name, static_cast<uint64_t>(trial)));
   }
 
-  // The draw that is farthest from everything asked so far.
-  std::optional<Candidate> SpaceFilling(Random& random) {
+  void StartBatch(int64_t trial) {
+    if (batch_.Covers(trial)) return;
+    batch_ = {.first = trial,
+              .size = 1 + pending_ / kPendingPerExtraProposal,
+              .as_of = history_.now()};
+  }
+
+  std::vector<Candidate> Propose(const Batch& batch) {
+    const Beliefs beliefs = BeliefsOf(history_, batch.as_of);
+    const bool initial =
+        history_.Asked(batch.as_of) < static_cast<size_t>(std::max(0, options_.initial));
+    if (initial || beliefs.size() < kMinBeliefs) return SpaceFilling(batch);
+    return MostPromising(batch, beliefs);
+  }
+
+  // Each the draw that is farthest from everything asked for before.
+  std::vector<Candidate> SpaceFilling(const Batch& batch) {
+    Random random = Stream("ask", batch.first);
     std::vector<Candidate> draws =
-        DrawDistinct(source_, history_, std::min(kInitialDraws, options_.draws), random);
-    if (draws.empty()) return std::nullopt;
+        DrawDistinct(source_, history_, std::min(kInitialDraws, options_.draws), random,
+                     batch.as_of);
+    if (draws.empty()) return {};
     std::vector<const Candidate*> all, known;
     for (const Candidate& draw : draws) all.push_back(&draw);
-    for (const auto& [trial, entry] : history_.entries()) known.push_back(&entry.candidate);
-    if (known.empty()) return std::move(draws.front());
+    for (const auto& [trial, entry] : history_.entries()) {
+      if (entry.asked < batch.as_of) known.push_back(&entry.candidate);
+    }
     InputMap map(options_.dimensions, draws.front().features.size());
     map.SetScale(all);
     const GpInputs inputs = map.Inputs(all);
     const auto columns = std::ssize(inputs.groups);
-    const Eigen::MatrixXd points = inputs.rows.leftCols(columns),
-                          others = map.Inputs(known).rows.leftCols(columns);
-    Eigen::Index best = 0;
-    double best_distance = -1;
-    for (Eigen::Index i = 0; i < points.rows(); ++i) {
-      const double distance = (others.rowwise() - points.row(i)).rowwise().squaredNorm().minCoeff();
-      if (distance > best_distance) {
-        best_distance = distance;
-        best = i;
-      }
+    const Eigen::MatrixXd points = inputs.rows.leftCols(columns);
+    Eigen::VectorXd distance =
+        known.empty() ? Eigen::VectorXd::Constant(points.rows(), 1e300)
+                      : Eigen::VectorXd(SquaredDistances(
+                                            points, map.Inputs(known).rows.leftCols(columns))
+                                            .rowwise()
+                                            .minCoeff());
+    std::vector<Candidate> chosen;
+    while (chosen.size() < std::min(batch.size, draws.size())) {
+      Eigen::Index farthest = 0;
+      distance.maxCoeff(&farthest);
+      chosen.push_back(draws[static_cast<size_t>(farthest)]);
+      distance = distance.cwiseMin(SquaredDistances(points, points.row(farthest)).col(0));
+      distance[farthest] = -1;
     }
-    return std::move(draws[static_cast<size_t>(best)]);
+    return chosen;
   }
 
-  // The fit over the first observations by trial number, renewed each time there are 15 % more: a
-  // function of what was told alone, not of when it was asked for.
-  const Fit& FitFor(const Observations& observations) {
-    size_t count = kMinObservations;
-    for (size_t next = count; next <= observations.values.size();
-         next = std::max(next + 1, next * 23 / 20)) {
-      count = next;
+  // The fit over the first complete trials, renewed each time there are 15 % more: a function of
+  // what was told alone, not of when it was asked for. Before any are complete, a fit each time.
+  const Fit& FitFor(const Beliefs& beliefs) {
+    size_t count = beliefs.size();
+    if (beliefs.complete >= kMinBeliefs) {
+      count = kMinBeliefs;
+      for (size_t next = count; next <= beliefs.complete;
+           next = std::max(next + 1, next * 23 / 20)) {
+        count = next;
+      }
+      if (fit_ && fit_count_ == count) return *fit_;
     }
-    Observations first = observations;
-    first.candidates.resize(count);
-    first.values.resize(count);
-    if (!fit_ || fit_candidates_ != first.candidates) {
-      fit_ = LearnFit(InputMap(options_.dimensions, first.candidates.front()->features.size()),
-                      first, kFitPoints, Random(SubSeed(options_.seed, "fit", count)));
-      fit_candidates_ = first.candidates;
-    }
+    fit_ = LearnFit(InputMap(options_.dimensions, beliefs.candidates.front()->features.size()),
+                    beliefs, count, meaning_, kFitPoints,
+                    Random(SubSeed(options_.seed, "fit", count)));
+    fit_count_ = beliefs.complete >= kMinBeliefs ? count : 0;
     return *fit_;
   }
 
-  std::optional<Candidate> MostPromising(const Observations& observations, Random& random,
-                                         Random fantasies) {
-    std::vector<const Candidate*> pending;
-    for (const auto& [trial, entry] : history_.entries()) {
-      if (!entry.told) pending.push_back(&entry.candidate);
-    }
-    const Surrogate surrogate(FitFor(observations), observations, pending, fantasies);
-
-    const auto points = static_cast<double>(observations.values.size() + pending.size());
+  std::vector<Candidate> MostPromising(const Batch& batch, const Beliefs& beliefs) {
+    const Surrogate surrogate(FitFor(beliefs), beliefs, meaning_, Stream("fantasy", batch.first));
+    Pool pool(surrogate);
+    const auto points = static_cast<double>(beliefs.size() + beliefs.pending.size());
     const int count =
         static_cast<int>(std::clamp<double>(kDrawWork / (points * points), options_.draws,
                                             std::max(options_.draws, options_.most_draws)));
-    const std::vector<Candidate> draws = DrawDistinct(source_, history_, count, random);
-    const std::vector<double> scores = surrogate.Score(draws);
-    std::vector<Scored> starts = Best(draws, scores);
-    Scored best = starts.empty() ? Scored{} : starts.front();
-
-    std::vector<Candidate> observed;
+    Random random = Stream("ask", batch.first);
+    pool.Add(DrawDistinct(source_, history_, count, random, batch.as_of));
+    seen_.clear();
+    for (const Candidate& candidate : pool.candidates()) seen_.insert(candidate.encoding);
+    std::vector<std::pair<const Candidate, double>> starts;
+    for (const size_t i : Best(pool.scores())) {
+      starts.emplace_back(pool.candidates()[i], pool.scores()[i]);
+    }
     std::vector<double> goodness;
-    for (size_t i = 0; i < observations.values.size(); ++i) {
-      observed.push_back(*observations.candidates[i]);
-      goodness.push_back(-observations.values[i]);
+    for (const double value : beliefs.values) goodness.push_back(-value);
+    for (const size_t i : Best(goodness)) {  // known already: any neighbour is better
+      starts.emplace_back(*beliefs.candidates[i], -std::numeric_limits<double>::infinity());
     }
-    for (Scored& start : Best(observed, goodness)) {
-      starts.push_back(
-          {.candidate = std::move(start.candidate)});  // known already: any neighbour is better
+    for (const auto& [candidate, score] : starts) Climb(pool, candidate, score, batch.as_of);
+
+    std::vector<Candidate> chosen;
+    while (chosen.size() < batch.size) {
+      const auto top = std::ranges::max_element(pool.scores());
+      if (top == pool.scores().end() || *top == -std::numeric_limits<double>::infinity()) break;
+      const auto index = static_cast<size_t>(top - pool.scores().begin());
+      chosen.push_back(pool.candidates()[index]);
+      if (chosen.size() < batch.size) pool.Select(index, random);
     }
-    std::set<std::vector<int>> scored;
-    for (Scored& start : starts) {
-      Scored top = Climb(surrogate, std::move(start), scored);
-      if (top.score > best.score) best = std::move(top);
-    }
-    return best.candidate;
+    return chosen;
   }
 
-  // The kClimbs highest of them, best first.
-  static std::vector<Scored> Best(const std::vector<Candidate>& candidates,
-                                  const std::vector<double>& scores) {
-    std::vector<size_t> order(candidates.size());
+  // The kClimbs highest, best first.
+  static std::vector<size_t> Best(const std::vector<double>& scores) {
+    std::vector<size_t> order(scores.size());
     std::iota(order.begin(), order.end(), size_t{0});
     const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(kClimbs, order.size()));
     std::partial_sort(order.begin(), end, order.end(), [&](size_t a, size_t b) {
       return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
     });
-    std::vector<Scored> best;
-    for (auto i = order.begin(); i != end; ++i) best.push_back({candidates[*i], scores[*i]});
-    return best;
+    return {order.begin(), end};
   }
 
-  // Steepest ascent over single gene changes. `scored` keeps climbs from scoring the same
-  // candidates again.
-  Scored Climb(const Surrogate& surrogate, Scored at, std::set<std::vector<int>>& scored) {
+  // Steepest ascent over single gene changes; all it sees joins the pool.
+  void Climb(Pool& pool, Candidate at, double score, Moment as_of) {
     for (int step = 0; step < kClimbSteps; ++step) {
       std::vector<Candidate> neighbours;
-      for (Candidate& neighbour : source_.Neighbours(*at.candidate)) {
-        if (!history_.Knows(neighbour) && scored.insert(neighbour.encoding).second) {
+      for (Candidate& neighbour : source_.Neighbours(at)) {
+        if (!history_.Knows(neighbour, as_of) && seen_.insert(neighbour.encoding).second) {
           neighbours.push_back(std::move(neighbour));
         }
       }
-      const std::vector<double> scores = surrogate.Score(neighbours);
-      const auto top = std::max_element(scores.begin(), scores.end());
-      if (top == scores.end() || *top <= at.score) break;
-      at = {std::move(neighbours[static_cast<size_t>(top - scores.begin())]), *top};
+      if (neighbours.empty()) break;
+      const size_t begin = pool.Add(std::move(neighbours));
+      const auto top = std::max_element(pool.scores().begin() + static_cast<std::ptrdiff_t>(begin),
+                                        pool.scores().end());
+      if (*top <= score) break;
+      at = pool.candidates()[static_cast<size_t>(top - pool.scores().begin())];
+      score = *top;
     }
-    return at;
   }
 
   CandidateSource& source_;
   const ProposerOptions options_;
+  const Meaning meaning_;
   History history_;
+  size_t pending_ = 0;
+  Batch batch_;
   std::optional<Fit> fit_;
-  std::vector<const Candidate*> fit_candidates_;  // point into history_
+  size_t fit_count_ = 0;  // complete trials it was learned from; 0: it is not to be used again
+  std::set<std::vector<int>> seen_;  // in the pool of the batch being made
 };
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <limits>
+#include <numeric>
 
 #include "search/history.h"
 #include "search/proposer.h"
@@ -60,39 +62,82 @@ TEST(Bayes, InitialTrialsFillTheSpace) {
   EXPECT_GE(spread("bayes"), 3);
 }
 
-// A candidate must look less promising once its like is pending.
+// A candidate must look less promising once its like is pending, or selected for the same batch.
 TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   SyntheticSource source(6, 4);
   Random random(2);
   const std::vector<Candidate> known = source.Draw(20, random), others = source.Draw(200, random);
-  Observations observations;
-  for (const Candidate& candidate : known) {
-    observations.candidates.push_back(&candidate);
-    observations.values.push_back(source.Value(candidate));
-  }
-  const Fit fit = LearnFit(InputMap(source.dimensions(), 1), observations, 100, Random(1));
-  const Surrogate without(fit, observations, {}, Random(4));
-  const std::vector<double> before = without.Score(others);
-  const size_t top =
-      static_cast<size_t>(std::max_element(before.begin(), before.end()) - before.begin());
-  const Surrogate with(fit, observations, {&others[top]}, Random(4));
-  const std::vector<double> after = with.Score(others);
-  EXPECT_LT(after[top], before[top] - 1);
+  Beliefs beliefs;
+  for (const Candidate& candidate : known) beliefs.Add(candidate, source.Value(candidate), 0);
+  beliefs.complete = beliefs.size();
+  const Fit fit =
+      LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), {}, 100, Random(1));
+  const Surrogate without(fit, beliefs, {}, Random(4));
+  Pool before(without);
+  before.Add(others);
+  const size_t top = static_cast<size_t>(std::ranges::max_element(before.scores()) -
+                                         before.scores().begin());
   const std::vector<Candidate> neighbours = source.Neighbours(others[top]);
-  const std::vector<double> near_before = without.Score(neighbours),
-                            near_after = with.Score(neighbours);
-  double change = 0;
-  for (size_t i = 0; i < neighbours.size(); ++i) change += near_after[i] - near_before[i];
-  EXPECT_LT(change, 0);
+  const size_t first = before.Add(neighbours);
+
+  beliefs.pending.push_back(&others[top]);
+  const Surrogate with(fit, beliefs, {}, Random(4));
+  Pool after(with);
+  after.Add(others);
+  after.Add(neighbours);
+  EXPECT_LT(after.scores()[top], before.scores()[top] - 1 + std::log(8)) << "eight fantasies";
+  const auto near = [&](const Pool& pool) {
+    return std::accumulate(pool.scores().begin() + static_cast<std::ptrdiff_t>(first),
+                           pool.scores().end(), 0.0);
+  };
+  const double near_before = near(before);
+  EXPECT_LT(near(after), near_before + static_cast<double>(neighbours.size()) * std::log(8));
+  before.Select(top, random);
+  EXPECT_EQ(before.scores()[top], -std::numeric_limits<double>::infinity());
+  EXPECT_LT(near(before), near_before);
+}
+
+// Selecting from a pool must be what making the candidate pending is: the same variances.
+TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
+  SyntheticSource source(6, 4);
+  Random random(3);
+  const std::vector<Candidate> known = source.Draw(60, random), others = source.Draw(300, random);
+  Beliefs beliefs;
+  for (const Candidate& candidate : known) beliefs.Add(candidate, source.Value(candidate), 0);
+  beliefs.complete = beliefs.size();
+  const Meaning front{.goal = Goal::kFront};
+  const Fit fit =
+      LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), front, 100, Random(1));
+  const Surrogate surrogate(fit, beliefs, front, Random(4));
+  Pool pool(surrogate);
+  pool.Add(others);
+  // The best by score add more hypervolume than the median candidate.
+  std::vector<Staircase::Point> points;
+  for (const Candidate& candidate : known) points.push_back({candidate.latency_us, source.Value(candidate)});
+  const auto gain = [&](const Candidate& candidate) {
+    std::vector<Staircase::Point> more = points;
+    more.push_back({candidate.latency_us, source.Value(candidate)});
+    const Staircase::Point worst{1000, 3};
+    return Staircase(more, worst).Hypervolume() - Staircase(points, worst).Hypervolume();
+  };
+  std::vector<double> gains;
+  for (const Candidate& candidate : others) gains.push_back(gain(candidate));
+  const size_t top =
+      static_cast<size_t>(std::ranges::max_element(pool.scores()) - pool.scores().begin());
+  const double of_top = gains[top];
+  std::ranges::sort(gains);
+  EXPECT_GT(of_top, gains[gains.size() * 9 / 10]);
 }
 
 TEST(StandardiseTargets, PullsInOutliersOnTheBadSideOnly) {
-  const Eigen::VectorXd targets = StandardiseTargets({1, 2, 3, 4, 5, 1e6, -50});
-  EXPECT_NEAR(targets.mean(), 0, 1e-12);
-  EXPECT_NEAR(targets.squaredNorm() / 7, 1, 1e-12);
-  EXPECT_GT(targets[2] - targets[0], 0.05) << "ordinary values must stay apart";
-  EXPECT_LT(targets[6], targets[0] - 1) << "a very good value stays very good";
-  EXPECT_EQ(StandardiseTargets({2, 2, 2}).squaredNorm(), 0);
+  const Targets targets = StandardiseTargets({1, 2, 3, 4, 5, 1e6, -50}, true);
+  EXPECT_NEAR(targets.values.mean(), 0, 1e-12);
+  EXPECT_NEAR(targets.values.squaredNorm() / 7, 1, 1e-12);
+  EXPECT_GT(targets.values[2] - targets.values[0], 0.05) << "ordinary values must stay apart";
+  EXPECT_LT(targets.values[6], targets.values[0] - 1) << "a very good value stays very good";
+  EXPECT_NEAR(targets.scale * (targets.values[1] - targets.values[0]), 1, 1e-9);
+  EXPECT_LT(targets.slopes[4], targets.slopes[0]) << "the worse half is pressed together";
+  EXPECT_EQ(StandardiseTargets({2, 2, 2}, true).values.squaredNorm(), 0);
 }
 
 // 41 genes, as many as the GPUNet space has. Hyperparameters are learned on some asks only; both

@@ -8,6 +8,8 @@
 #include <Eigen/Core>
 #include <vector>
 
+#include "search/linalg.h"
+
 namespace lathe::search {
 
 // Logarithms, since all of them are positive and vary over orders of magnitude.
@@ -31,22 +33,24 @@ struct GpInputs {
   std::vector<int> additive_groups = {};
 };
 
-// Columns of `targets` are independent outputs (fantasies) over the same inputs; they share the
-// variance.
+// The prior as a linear model of finitely many features (Titsias 2009; Quinonero-Candela and
+// Rasmussen 2005): a function is features(x) . w + residual(x) with w ~ N(0, I), where the residual
+// is independent noise that vanishes at the inducing points. When every point of evidence is an
+// inducing point, the posterior is the exact Gaussian process's; otherwise an approximation whose
+// cost grows with the square of the number of inducing points, however much evidence there is.
 class GaussianProcess {
  public:
-  GaussianProcess(const GpInputs& inputs, const Eigen::MatrixXd& targets,
-                  const GpHyperparameters& hyperparameters);
+  GaussianProcess(const GpInputs& inducing, const GpHyperparameters& hyperparameters);
 
-  struct Posterior {
-    Eigen::MatrixXd mean;      // points x outputs
-    Eigen::VectorXd variance;  // of the noise-free function
+  struct Features {
+    Eigen::MatrixXd values;    // inducing points x points
+    Eigen::VectorXd residual;  // variance per point, not negative
   };
-  Posterior Predict(const Eigen::MatrixXd& points) const;
-  // Posterior covariance between points, without noise.
-  Eigen::MatrixXd Covariance(const Eigen::MatrixXd& points) const;
-  // Posterior mean at the inputs themselves.
-  Eigen::MatrixXd MeanAtInputs() const;
+  // Rows of `points` as those of the inducing inputs.
+  Features FeaturesOf(const Eigen::MatrixXd& points) const;
+
+  Eigen::Index size() const { return scaled_.rows(); }
+  double noise() const { return noise_; }  // variance of an observation
 
  private:
   Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
@@ -56,13 +60,30 @@ class GaussianProcess {
   double signal_, noise_;
   Eigen::Index matern_columns_;
   Eigen::RowVectorXd column_scale_;  // per column: 1 / length, or the root of the part's variance
-  Eigen::MatrixXd scaled_, targets_;
-  Eigen::MatrixXd cholesky_;  // lower
-  Eigen::MatrixXd alpha_;     // K^-1 targets
+  Eigen::MatrixXd scaled_;           // inducing points
+  Eigen::MatrixXd cholesky_;         // lower, of the kernel between them
 };
 
-// signal * (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r), in place, from squared scaled distances.
-void Matern52InPlace(Eigen::Ref<Eigen::MatrixXd> squared_distances, double signal);
+// Adds what observations with these features and precisions (1 / variance) say about the weights.
+void AddInformation(const ConstMatrixRef& features, const Eigen::VectorXd& precisions,
+                    Eigen::MatrixXd& information);
+
+// What is believed of the weights: their precision is I + information. Columns of `moment` (the sum
+// of features times precision times target) are independent outputs that share the precision.
+class WeightPosterior {
+ public:
+  WeightPosterior(const Eigen::MatrixXd& information, const Eigen::MatrixXd& moment);
+
+  const Eigen::MatrixXd& mean() const { return mean_; }  // weights x outputs
+  // Features whose inner products are posterior covariances of the non-residual part.
+  Eigen::MatrixXd Whiten(Eigen::MatrixXd features) const;
+  // A sample of the weights around the first output's mean, from standard normal numbers.
+  Eigen::MatrixXd Sample(Eigen::MatrixXd normal) const;
+
+ private:
+  Eigen::MatrixXd cholesky_;  // of the precision
+  Eigen::MatrixXd mean_;
+};
 
 // Lower Cholesky factor. Adds the smallest jitter (relative to the mean diagonal) that makes it
 // succeed.

@@ -1,11 +1,11 @@
 #include "search/gp_fit.h"
 
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "search/lbfgs.h"
+#include "search/linalg.h"
 
 namespace lathe::search {
 namespace {
@@ -18,81 +18,65 @@ int GroupCount(const std::vector<int>& groups) {
 
 MarginalLikelihood::MarginalLikelihood(const GpInputs& inputs, const Eigen::VectorXd& targets)
     : targets_(targets),
+      matern_(inputs.rows.leftCols(std::ssize(inputs.groups))),
       additive_(inputs.rows.rightCols(std::ssize(inputs.additive_groups))),
-      additive_groups_(inputs.additive_groups) {
-  const Eigen::Index n = inputs.rows.rows();
-  pair_distances_ = Eigen::MatrixXd::Zero(n * (n - 1) / 2, GroupCount(inputs.groups));
-  for (Eigen::Index column = 0; column < std::ssize(inputs.groups); ++column) {
-    const auto values = inputs.rows.col(column);
-    auto distances = pair_distances_.col(inputs.groups[static_cast<size_t>(column)]);
-    Eigen::Index pair = 0;
-    for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
-      distances.segment(pair, n - 1 - j).array() +=
-          (values.tail(n - 1 - j).array() - values[j]).square();
-    }
-  }
-}
+      matern_groups_(inputs.groups),
+      additive_groups_(inputs.additive_groups),
+      lengths_(GroupCount(inputs.groups)) {}
 
 double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
                                       Eigen::VectorXd* gradient) const {
   const GpHyperparameters hyperparameters = GpHyperparameters::Unpack(packed, lengths());
   const double signal = std::exp(hyperparameters.log_signal);
   const double noise = std::exp(hyperparameters.log_noise);
-  const Eigen::VectorXd weights = (-2.0 * hyperparameters.log_length.array()).exp();
-  const Eigen::VectorXd root =
-      (5.0 * (pair_distances_ * weights).array()).sqrt();  // sqrt(5) r per pair
-  const Eigen::VectorXd decay = (-root.array()).exp() * signal;
-
   const Eigen::Index n = targets_.size();
-  Eigen::MatrixXd covariance(n, n);  // the lower triangle is used
-  covariance.diagonal().setConstant(signal + noise);
-  Eigen::Index pair = 0;
-  for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
-    const auto r = root.segment(pair, n - 1 - j).array();
-    covariance.col(j).tail(n - 1 - j) =
-        (1.0 + r + r.square() / 3.0) * decay.segment(pair, n - 1 - j).array();
-    covariance.row(j).tail(n - 1 - j) = covariance.col(j).tail(n - 1 - j);
+
+  Eigen::MatrixXd scaled = matern_;
+  for (Eigen::Index i = 0; i < scaled.cols(); ++i) {
+    scaled.col(i) *= std::exp(-hyperparameters.log_length[matern_groups_[static_cast<size_t>(i)]]);
   }
-  Eigen::MatrixXd parts = additive_;  // columns scaled by the root of their part's variance
+  Eigen::MatrixXd parts = additive_;
   for (Eigen::Index i = 0; i < parts.cols(); ++i) {
     const int group = additive_groups_[static_cast<size_t>(i)];
     parts.col(i) *= std::exp(0.5 * hyperparameters.log_additive[group]);
   }
-  const Eigen::MatrixXd matern = covariance;
-  if (parts.cols() > 0) covariance.noalias() += parts * parts.transpose();
+  Eigen::MatrixXd matern = SquaredDistances(scaled, scaled);
+  Eigen::MatrixXd slope(n, n);  // d matern / d (squared distance), times -2
+  Matern52InPlace(matern, signal, &slope);
+  Eigen::MatrixXd covariance = matern;
+  covariance.diagonal().array() += noise;
+  if (parts.cols() > 0) {
+    MultiplyInto(parts, parts, {.transpose_b = true, .beta = 1}, covariance);
+  }
   const Eigen::MatrixXd cholesky = StableCholesky(covariance);
-  const auto lower = cholesky.triangularView<Eigen::Lower>();
-  const Eigen::VectorXd alpha =
-      cholesky.transpose().triangularView<Eigen::Upper>().solve(lower.solve(targets_));
-  const double value = -0.5 * targets_.dot(alpha) - cholesky.diagonal().array().log().sum() -
+  Eigen::MatrixXd alpha = targets_;
+  SolveLowerInPlace(cholesky, alpha);
+  SolveLowerTransposedInPlace(cholesky, alpha);
+  const double value = -0.5 * targets_.dot(alpha.col(0)) -
+                       cholesky.diagonal().array().log().sum() -
                        0.5 * static_cast<double>(n) * std::log(2.0 * std::numbers::pi);
   if (gradient == nullptr) return value;
 
-  // d value / d K = (alpha alpha^T - K^-1) / 2; each pair stands for two elements of K.
-  Eigen::MatrixXd sensitivity = lower.solve(Eigen::MatrixXd::Identity(n, n));
-  sensitivity = alpha * alpha.transpose() - sensitivity.transpose() * sensitivity;
-  Eigen::VectorXd by_distance(root.size());  // d value / d r^2, times -2
-  double by_signal = 0.5 * signal * sensitivity.trace();
-  pair = 0;
-  for (Eigen::Index j = 0; j + 1 < n; pair += n - 1 - j, ++j) {
-    const auto s = sensitivity.col(j).tail(n - 1 - j).array();
-    by_signal += (s * matern.col(j).tail(n - 1 - j).array()).sum();
-    by_distance.segment(pair, n - 1 - j) = s * (5.0 / 3.0) *
-                                           (1.0 + root.segment(pair, n - 1 - j).array()) *
-                                           decay.segment(pair, n - 1 - j).array();
+  // d value / d K = (alpha alpha^T - K^-1) / 2
+  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(n, n);
+  SolveLowerInPlace(cholesky, inverse);
+  Eigen::MatrixXd sensitivity = alpha * alpha.transpose();
+  MultiplyInto(inverse, inverse, {.transpose_a = true, .alpha = -1, .beta = 1}, sensitivity);
+  gradient->setZero(packed.size());
+  // For symmetric S: sum_ij S_ij (x_i - x_j)^2 = 2 sum_i (x_i^2 sum_j S_ij) - 2 x^T S x.
+  slope.array() *= sensitivity.array();
+  const Eigen::MatrixXd pulled = Multiply(slope, scaled);
+  const Eigen::VectorXd sums = slope.rowwise().sum();
+  for (Eigen::Index i = 0; i < scaled.cols(); ++i) {
+    (*gradient)[matern_groups_[static_cast<size_t>(i)]] +=
+        scaled.col(i).cwiseAbs2().dot(sums) - scaled.col(i).dot(pulled.col(i));
   }
-  gradient->resize(packed.size());
-  gradient->head(weights.size()) =
-      (pair_distances_.transpose() * by_distance).cwiseProduct(weights);
-  (*gradient)[weights.size()] = by_signal;
-  (*gradient)[weights.size() + 1] = 0.5 * noise * sensitivity.trace();
-  gradient->tail(hyperparameters.log_additive.size()).setZero();
-  if (parts.cols() > 0) {
-    const Eigen::RowVectorXd by_column =
-        0.5 * (sensitivity * parts).cwiseProduct(parts).colwise().sum();
-    for (Eigen::Index i = 0; i < parts.cols(); ++i) {
-      (*gradient)[weights.size() + 2 + additive_groups_[static_cast<size_t>(i)]] += by_column[i];
-    }
+  (*gradient)[lengths_] = 0.5 * (sensitivity.array() * matern.array()).sum();
+  (*gradient)[lengths_ + 1] = 0.5 * noise * sensitivity.trace();
+  const Eigen::MatrixXd sensed = Multiply(sensitivity, parts);
+  for (Eigen::Index i = 0; i < parts.cols(); ++i) {
+    (*gradient)[lengths_ + 2 + additive_groups_[static_cast<size_t>(i)]] +=
+        0.5 * sensed.col(i).dot(parts.col(i));
   }
   return value;
 }

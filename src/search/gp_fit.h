@@ -20,14 +20,13 @@ class MarginalLikelihood {
   // log p(targets | inputs, hyperparameters), Rasmussen and Williams (2.30), and its gradient by
   // the packed hyperparameters (5.9) where `gradient` is not null.
   double operator()(const Eigen::VectorXd& packed, Eigen::VectorXd* gradient) const;
-  Eigen::Index lengths() const { return pair_distances_.cols(); }  // groups of the Matern kernel
+  Eigen::Index lengths() const { return lengths_; }  // groups of the Matern kernel
 
  private:
   Eigen::VectorXd targets_;
-  Eigen::MatrixXd additive_;  // points x additive columns
-  std::vector<int> additive_groups_;
-  Eigen::MatrixXd pair_distances_;  // pairs i > j, column by column, x groups: squared distance
-                                    // within the group
+  Eigen::MatrixXd matern_, additive_;  // points x columns
+  std::vector<int> matern_groups_, additive_groups_;
+  Eigen::Index lengths_;
 };
 
 // Starts at the prior's mean and at one shorter-scaled point; keeps the better optimum.

@@ -30,24 +30,35 @@ GpHyperparameters Fixed() {
           .log_noise = std::log(0.05)};
 }
 
-TEST(GaussianProcess, PosteriorMatchesScikitLearn) {
-  const GaussianProcess process(FivePoints(), FiveTargets(), Fixed());
-  Eigen::MatrixXd points(2, 3);
-  points << 0.2, 0.3, 0.4, 0.8, 0.9, 0.6;
-  const GaussianProcess::Posterior posterior = process.Predict(points);
-  EXPECT_NEAR(posterior.mean(0, 0), 0.43842246521738, 1e-10);
-  EXPECT_NEAR(posterior.mean(1, 0), -0.17136111037054, 1e-10);
-  EXPECT_NEAR(posterior.variance[0], 0.29125029179298, 1e-10);
-  EXPECT_NEAR(posterior.variance[1], 1.15754450443526, 1e-10);
-  const Eigen::MatrixXd covariance = process.Covariance(points);
-  EXPECT_NEAR(covariance(0, 1), -0.08247310330787, 1e-10);
-  EXPECT_NEAR(covariance(1, 1), 1.15754450443526, 1e-10);
+// Mean and covariance of the function at `points`, given targets at all of `evidence`.
+struct Answer {
+  Eigen::VectorXd mean;
+  Eigen::MatrixXd covariance;
+};
+Answer Predict(const GaussianProcess& process, const Eigen::MatrixXd& evidence,
+               const Eigen::VectorXd& targets, const Eigen::MatrixXd& points) {
+  const GaussianProcess::Features known = process.FeaturesOf(evidence);
+  const Eigen::VectorXd precisions = (known.residual.array() + process.noise()).inverse();
+  Eigen::MatrixXd information = Eigen::MatrixXd::Zero(process.size(), process.size());
+  AddInformation(known.values, precisions, information);
+  const WeightPosterior weights(information, known.values * precisions.cwiseProduct(targets));
+  const GaussianProcess::Features features = process.FeaturesOf(points);
+  const Eigen::MatrixXd whitened = weights.Whiten(features.values);
+  Answer answer{.mean = features.values.transpose() * weights.mean().col(0),
+                .covariance = whitened.transpose() * whitened};
+  answer.covariance.diagonal() += features.residual;
+  return answer;
 }
 
-TEST(GaussianProcess, MeanAtInputsIsThePrediction) {
-  const GpInputs inputs = FivePoints();
-  const GaussianProcess process(inputs, FiveTargets(), Fixed());
-  EXPECT_TRUE(process.MeanAtInputs().isApprox(process.Predict(inputs.rows).mean, 1e-9));
+TEST(GaussianProcess, PosteriorMatchesScikitLearn) {
+  const GaussianProcess process(FivePoints(), Fixed());
+  Eigen::MatrixXd points(2, 3);
+  points << 0.2, 0.3, 0.4, 0.8, 0.9, 0.6;
+  const Answer answer = Predict(process, FivePoints().rows, FiveTargets(), points);
+  EXPECT_NEAR(answer.mean[0], 0.43842246521738, 1e-10);
+  EXPECT_NEAR(answer.mean[1], -0.17136111037054, 1e-10);
+  EXPECT_NEAR(answer.covariance(0, 0), 0.29125029179298, 1e-10);
+  EXPECT_NEAR(answer.covariance(1, 1), 1.15754450443526, 1e-10);
 }
 
 TEST(MarginalLikelihood, ValueAndGradientMatchScikitLearn) {
@@ -143,10 +154,36 @@ TEST(GaussianProcess, AddsTheKernelsOfTheAdditivePart) {
     }
   }
   const Eigen::VectorXd weights = covariance.fullPivLu().solve(cross);
-  const auto posterior = GaussianProcess(inputs, targets, parameters).Predict(point);
-  EXPECT_NEAR(posterior.mean(0, 0), weights.dot(targets), 1e-9);
-  EXPECT_NEAR(posterior.variance[0], kernel(point, point) - weights.dot(cross), 1e-9);
+  const Answer answer = Predict(GaussianProcess(inputs, parameters), inputs.rows, targets, point);
+  EXPECT_NEAR(answer.mean[0], weights.dot(targets), 1e-9);
+  EXPECT_NEAR(answer.covariance(0, 0), kernel(point, point) - weights.dot(cross), 1e-9);
 }
+
+// With fewer inducing points than evidence the answer is near the exact one, and never more certain
+// than it is right to be.
+TEST(GaussianProcess, AHalfOfThePointsStandsForAll) {
+  Random random(21);
+  GpInputs inputs{.rows = Eigen::MatrixXd(200, 3), .groups = {0, 1, 2}};
+  for (double& value : inputs.rows.reshaped()) value = random.Uniform();
+  Eigen::VectorXd targets(200);
+  for (Eigen::Index i = 0; i < 200; ++i) {
+    targets[i] = std::sin(3 * inputs.rows(i, 0)) + inputs.rows(i, 1) + 0.05 * random.Normal();
+  }
+  const GpHyperparameters parameters{.log_length = Eigen::VectorXd{{-0.5, 0.0, 0.5}},
+                                     .log_signal = 0.0,
+                                     .log_noise = std::log(0.0025)};
+  Eigen::MatrixXd points(50, 3);
+  for (double& value : points.reshaped()) value = random.Uniform();
+  GpInputs half = inputs;
+  half.rows = inputs.rows.topRows(100);
+  const Answer exact = Predict(GaussianProcess(inputs, parameters), inputs.rows, targets, points);
+  const Answer sparse = Predict(GaussianProcess(half, parameters), inputs.rows, targets, points);
+  const Eigen::ArrayXd deviation = exact.covariance.diagonal().array().sqrt();
+  EXPECT_LT(((exact.mean - sparse.mean).array() / deviation).abs().maxCoeff(), 1);
+  EXPECT_GT((sparse.covariance.diagonal().array().sqrt() / deviation).minCoeff(), 0.8);
+  EXPECT_LT((sparse.covariance.diagonal().array().sqrt() / deviation).maxCoeff(), 2.5);
+}
+
 
 TEST(FitHyperparameters, FindsWhichInputMatters) {
   Random random(5);

@@ -1,5 +1,5 @@
-// What a proposer was asked and told, by trial number: the order of calls leaves no trace, so that
-// a history restored from the store proposes the same as the one that lived through it.
+// What a proposer was asked and told, in order. Every call is one moment, so that the state of any
+// earlier moment can be looked at again. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,44 @@
 
 namespace lathe::search {
 
+// The number of calls made before.
+using Moment = uint64_t;
+
 class History {
  public:
+  struct Progress {
+    Moment at;
+    int step;
+    double value;  // finite
+  };
   struct Entry {
     Candidate candidate;
-    bool told = false;
+    Moment asked = 0, told = kNever;
     Outcome outcome;  // finite
+    std::vector<Progress> reports;
   };
+  static constexpr Moment kNever = ~Moment{0};
 
   // Throw kInternal: a trial twice, or one nobody knows.
   void Add(int64_t trial, const Candidate& candidate);
   void Tell(int64_t trial, const Outcome& outcome);
+  void Report(int64_t trial, int step, double value);
 
-  bool Knows(const Candidate& candidate) const { return known_.contains(candidate.encoding); }
-  bool Has(int64_t trial) const { return entries_.contains(trial); }
+  bool Knows(const Candidate& candidate, Moment as_of = kNever) const;
+  size_t Asked(Moment as_of) const;  // how many trials
   const std::map<int64_t, Entry>& entries() const { return entries_; }
+  Moment now() const { return now_; }
+
+  // Complete trials in the order told; the first n of them stay the same for good.
+  const std::vector<const Entry*>& complete() const { return complete_; }
 
  private:
+  Entry& Find(int64_t trial, const char* what);
+
   std::map<int64_t, Entry> entries_;
-  std::set<std::vector<int>> known_;
+  std::vector<const Entry*> complete_;  // in the order told
+  std::map<std::vector<int>, Moment> known_;  // since when
+  Moment now_ = 0;
 };
 
 // A draw nobody asked for yet; if many draws in a row are known, a neighbour of a known one;
@@ -40,7 +59,8 @@ std::optional<Candidate> DrawUnknown(CandidateSource& source, const History& his
                                      Random& random);
 
 // Up to `count` distinct draws nobody asked for yet, in the order drawn.
+// `as_of` is the moment that "yet" means.
 std::vector<Candidate> DrawDistinct(CandidateSource& source, const History& history, int count,
-                                    Random& random);
+                                    Random& random, Moment as_of = History::kNever);
 
 }  // namespace lathe::search

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "search/linalg.h"
 
 namespace lathe::search {
 namespace {

@@ -11,8 +11,11 @@ namespace lathe::search {
 namespace {
 
 using Maker = std::unique_ptr<Proposer> (*)(CandidateSource&, const ProposerOptions&);
-constexpr std::array<std::pair<const char*, Maker>, 2> kProposers = {
-    {{"bayes", &MakeBayesProposer}, {"random", &MakeRandomProposer}}};
+constexpr std::array<std::pair<const char*, Maker>, 4> kProposers = {
+    {{"bayes", &MakeBayesProposer},
+     {"evolution", &MakeEvolutionProposer},
+     {"random", &MakeRandomProposer},
+     {"sobol", &MakeSobolProposer}}};
 
 }  // namespace
 
@@ -34,8 +37,8 @@ std::vector<std::string> ProposerNames() {
   return names;
 }
 
-double Objective::operator()(double cross_entropy, double latency_us) const {
-  return cross_entropy + alpha * std::pow(latency_us / 1000, beta);
+double Objective::Known(double latency_us) const {
+  return alpha == 0 ? 0 : alpha * std::pow(latency_us / 1000, beta);
 }
 
 }  // namespace lathe::search

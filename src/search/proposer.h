@@ -38,8 +38,8 @@ class CandidateSource {
   virtual std::vector<Candidate> Neighbours(const Candidate& candidate) = 0;  // one gene changed
 };
 
-// Result of a trial: the objective to minimise; nullopt: it failed and says nothing about the
-// candidate.
+// How a trial ended: the objective to minimise; nullopt: it has none, and what was reported before
+// it ended is all that is known of it.
 using Outcome = std::optional<double>;
 
 class Proposer {
@@ -48,32 +48,45 @@ class Proposer {
   // The candidate of a new trial, which is pending until told. Never one already asked or restored
   // in this study unless the sub-space is exhausted: then nullopt.
   virtual std::optional<Candidate> Ask(int64_t trial) = 0;
-  // NaN and infinite values count as failed.
+  // NaN and infinite values count as none.
   virtual void Tell(int64_t trial, const Outcome& outcome) = 0;
-  // A trial from the store, an earlier study or the user's queue: pending until told.
+  // The objective of a pending trial after `step` units of training (epochs), ascending.
+  virtual void Report(int64_t trial, int step, double value) = 0;
+  // A trial from the store, an earlier study or the user's queue: pending until told. A study's
+  // calls, repeated in their order with Restore() instead of Ask(), lead to the same asks again.
   virtual void Restore(int64_t trial, const Candidate& candidate) = 0;
 };
+
+// loss = cross_entropy + alpha * latency_ms^beta (GPUNet post). Its second part is known before
+// training; models learn the first alone.
+struct Objective {
+  double alpha = 0.1;
+  double beta = 1.0;
+  double Known(double latency_us) const;
+  double operator()(double cross_entropy, double latency_us) const {
+    return cross_entropy + Known(latency_us);
+  }
+};
+
+// What is looked for: the least objective, or the front of those candidates that none beats in both
+// objective and latency.
+enum class Goal { kLeast, kFront };
 
 struct ProposerOptions {
   std::vector<Dimension> dimensions;
   uint64_t seed = 1;
+  Goal goal = Goal::kLeast;
+  Objective objective = {.alpha = 0};  // of what Tell() and Report() bring
   int initial = 8;        // bayes: space-filling trials before the model is used
   int draws = 1500;       // bayes: acquisition is maximised over this many draws plus local moves,
   int most_draws = 1500;  // and over up to this many as long as observations are few
 };
 
-// "bayes" or "random"; throws kInput with the nearest name otherwise. `source` must outlive the
+// A name of ProposerNames(); throws kInput with the nearest otherwise. `source` must outlive the
 // proposer.
 std::unique_ptr<Proposer> MakeProposer(const std::string& name, CandidateSource& source,
                                        const ProposerOptions& options);
 std::vector<std::string> ProposerNames();
-
-// loss = cross_entropy + alpha * latency_ms^beta (GPUNet post).
-struct Objective {
-  double alpha = 0.1;
-  double beta = 1.0;
-  double operator()(double cross_entropy, double latency_us) const;
-};
 
 // Indices of the points that no other point equals in one and beats in the other, or beats in both
 // (minimise `cost`, maximise `value`), by ascending cost. Points with a NaN are left out.

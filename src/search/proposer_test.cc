@@ -108,32 +108,59 @@ TEST_P(AnyProposer, RestoredTrialsAreNotProposedAgain) {
   EXPECT_FALSE(proposer->Ask(trial + 1));
 }
 
-// Three pending at a time, one failing, told out of order; then everything restored into a new one.
+// Many pending, some failing, some reporting on the way, told out of order; then the calls are
+// repeated on a new one, which goes on from any of them as the first did.
 TEST_P(AnyProposer, ARestoredHistoryProposesTheSame) {
   SyntheticSource source(6, 4, 1);
-  const auto proposer = Make(source, 7);
-  std::vector<Candidate> asked;
-  std::vector<std::optional<Outcome>> told;
-  const auto tell = [&](int64_t trial, Outcome outcome) {
-    proposer->Tell(trial, outcome);
-    told[static_cast<size_t>(trial)] = outcome;
+  struct Call {
+    int64_t trial;
+    std::optional<Candidate> asked;
+    std::optional<Outcome> told;
+    int step = 0;
+    double report = 0;
   };
-  for (int64_t trial = 0; trial < 24; ++trial) {
-    asked.push_back(*proposer->Ask(trial));
-    told.emplace_back();
-    const int64_t other = trial % 3 == 2 ? trial - 2 : trial % 3 == 1 ? trial : trial - 1;
-    if (trial < 3 || told[static_cast<size_t>(other)]) continue;
-    tell(other, other == 10 ? Outcome{} : Outcome{source.Value(asked[static_cast<size_t>(other)])});
+  std::vector<Call> calls;
+  const auto proposer = Make(source, 7);
+  std::vector<std::pair<int64_t, Candidate>> running;
+  Random random(3);
+  for (int64_t trial = 0; trial < 120; ++trial) {
+    const std::optional<Candidate> candidate = proposer->Ask(trial);
+    ASSERT_TRUE(candidate);
+    calls.push_back({.trial = trial, .asked = candidate, .told = {}});
+    running.emplace_back(trial, *candidate);
+    while (running.size() > 40) {  // enough for several proposals at once
+      const size_t place = random.Below(running.size());
+      const auto [other, its] = running[place];
+      running.erase(running.begin() + static_cast<std::ptrdiff_t>(place));
+      const double value = source.Value(its);
+      for (int step = 1; step <= 2; ++step) {
+        proposer->Report(other, step, value + 1.0 / step);
+        calls.push_back(
+            {.trial = other, .asked = {}, .told = {}, .step = step, .report = value + 1.0 / step});
+      }
+      const Outcome outcome = other % 3 == 1 ? Outcome{} : Outcome{value};
+      proposer->Tell(other, outcome);
+      calls.push_back({.trial = other, .asked = {}, .told = outcome});
+    }
   }
-  const auto restored = Make(source, 7);
-  for (size_t i = 0; i < asked.size(); ++i) {
-    restored->Restore(static_cast<int64_t>(i), asked[i]);
-    if (told[i]) restored->Tell(static_cast<int64_t>(i), *told[i]);
+  for (const size_t kept : {calls.size() / 3, calls.size() - 7, calls.size() - 1}) {
+    const auto restored = Make(source, 7);
+    for (size_t i = 0; i < calls.size(); ++i) {
+      const Call& call = calls[i];
+      if (call.asked && i < kept) {
+        restored->Restore(call.trial, *call.asked);
+      } else if (call.asked) {
+        ASSERT_EQ(restored->Ask(call.trial)->encoding, call.asked->encoding)
+            << "trial " << call.trial << " after " << kept << " calls";
+      } else if (call.told) {
+        restored->Tell(call.trial, *call.told);
+      } else {
+        restored->Report(call.trial, call.step, call.report);
+      }
+    }
   }
-  for (int64_t trial = 24; trial < 27; ++trial) {
-    EXPECT_EQ(proposer->Ask(trial)->encoding, restored->Ask(trial)->encoding);
-  }
-  EXPECT_NE(Make(source, 8)->Ask(0)->encoding, asked.front().encoding) << "the seed matters";
+  EXPECT_NE(Make(source, 8)->Ask(0)->encoding, calls.front().asked->encoding)
+      << "the seed matters";
 }
 
 TEST_P(AnyProposer, SurvivesFailuresNanAndConstants) {

@@ -17,6 +17,9 @@ class RandomProposer : public Proposer {
     return candidate;
   }
   void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
+  void Report(int64_t trial, int step, double value) override {
+    history_.Report(trial, step, value);
+  }
   void Restore(int64_t trial, const Candidate& candidate) override {
     history_.Add(trial, candidate);
   }

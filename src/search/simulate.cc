@@ -65,6 +65,7 @@ class Cluster {
 
   bool StartNext() {
     if (started_ >= options_.budget) return false;
+    if (options_.until_optimum && result_.to_optimum >= 0) return false;
     const Clock::time_point asked = Clock::now();
     const std::optional<Candidate> candidate = proposer_->Ask(started_);
     ask_ms_.push_back(std::chrono::duration<double, std::milli>(Clock::now() - asked).count());

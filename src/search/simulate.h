@@ -15,6 +15,7 @@ struct SimulateOptions {
   int budget = 150;  // evaluations; fewer when every feasible row was tried
   int workers = 1;
   double fail_rate = 0;  // share of starts that die on the way; the same trial is started again
+  bool until_optimum = false;  // start nothing more once the best feasible row was found
   uint64_t seed = 1;
 };
 

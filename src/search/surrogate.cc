@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <span>
+#include <utility>
 
 #include "search/acquisition.h"
 #include "search/gp_fit.h"
@@ -11,6 +14,9 @@ namespace lathe::search {
 namespace {
 
 constexpr int kFantasies = 8;
+// Up to so many trials the model is exact; beyond, the pending, the best and random others of them
+// are its inducing points.
+constexpr size_t kMostInducing = 384, kInducingPending = 64, kInducingBest = 128;
 
 // Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
 // "Vanilla Bayesian Optimization Performs Great in High Dimensions"). Genes and features count
@@ -39,41 +45,58 @@ double Quantile(std::vector<double> values, double share) {
   return values[static_cast<size_t>(rank)];
 }
 
+std::vector<double> WithoutKnown(const Beliefs& beliefs, const Meaning& meaning) {
+  std::vector<double> values;
+  for (size_t i = 0; i < beliefs.size(); ++i) {
+    values.push_back(beliefs.values[i] - meaning.objective.Known(beliefs.candidates[i]->latency_us));
+  }
+  return values;
+}
+
 }  // namespace
 
-Eigen::VectorXd StandardiseTargets(const std::vector<double>& values) {
-  Eigen::VectorXd targets =
-      Eigen::Map<const Eigen::VectorXd>(values.data(), static_cast<Eigen::Index>(values.size()));
+Targets StandardiseTargets(const std::vector<double>& values, bool press) {
+  const auto count = static_cast<Eigen::Index>(values.size());
+  Targets targets{.values = Eigen::Map<const Eigen::VectorXd>(values.data(), count),
+                  .slopes = Eigen::VectorXd::Ones(count)};
   const double upper = Quantile(values, 0.75);
   const double range = upper - Quantile(values, 0.25);
-  if (range > 0) targets = targets.cwiseMin(upper + 3 * range);  // Tukey's outer fence
+  const double fence = upper + 3 * range;  // Tukey's outer one
   // The worse half is pressed together, so that the model spends its freedom on the better one.
   const double middle = Quantile(values, 0.5);
   const double spread = middle - Quantile(values, 0.1);
-  if (spread > 0) {
-    for (double& target : targets) {
-      if (target > middle) target = middle + spread * std::log1p((target - middle) / spread);
+  for (Eigen::Index i = 0; i < count; ++i) {
+    double& target = targets.values[i];
+    if (range > 0) target = std::min(target, fence);
+    if (press && spread > 0 && target > middle) {
+      targets.slopes[i] = 1 / (1 + (target - middle) / spread);
+      target = middle + spread * std::log1p((target - middle) / spread);
     }
   }
-  targets.array() -= targets.mean();
-  const double deviation = std::sqrt(targets.squaredNorm() / static_cast<double>(targets.size()));
-  if (deviation > 1e-12 * std::max(1.0, std::abs(upper))) targets /= deviation;
+  targets.values.array() -= targets.values.mean();
+  const double deviation = std::sqrt(targets.values.squaredNorm() / static_cast<double>(count));
+  if (deviation > 1e-12 * std::max(1.0, std::abs(upper))) targets.scale = deviation;
+  targets.values /= targets.scale;
+  targets.slopes /= targets.scale;
   return targets;
 }
 
-Fit LearnFit(InputMap map, const Observations& observations, size_t max_points, Random random) {
-  std::vector<size_t> chosen(observations.candidates.size());
+Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& meaning,
+             size_t max_points, Random random) {
+  std::vector<size_t> chosen(count);
   std::iota(chosen.begin(), chosen.end(), size_t{0});
   if (chosen.size() > max_points) {
     random.Shuffle(std::span(chosen));
     chosen.resize(max_points);
   }
-  const Eigen::VectorXd all_targets = StandardiseTargets(observations.values);
+  std::vector<double> values = WithoutKnown(beliefs, meaning);
+  values.resize(count);
+  const Targets all = StandardiseTargets(values, meaning.goal == Goal::kLeast);
   std::vector<const Candidate*> candidates;
   Eigen::VectorXd targets(static_cast<Eigen::Index>(chosen.size()));
   for (size_t i = 0; i < chosen.size(); ++i) {
-    candidates.push_back(observations.candidates[chosen[i]]);
-    targets[static_cast<Eigen::Index>(i)] = all_targets[static_cast<Eigen::Index>(chosen[i])];
+    candidates.push_back(beliefs.candidates[chosen[i]]);
+    targets[static_cast<Eigen::Index>(i)] = all.values[static_cast<Eigen::Index>(chosen[i])];
   }
   map.SetScale(candidates);
   const GpInputs inputs = map.Inputs(candidates);
@@ -81,47 +104,185 @@ Fit LearnFit(InputMap map, const Observations& observations, size_t max_points, 
   return {.map = std::move(map), .hyperparameters = std::move(hyperparameters)};
 }
 
-Surrogate::Surrogate(const Fit& fit, const Observations& observations,
-                     const std::vector<const Candidate*>& pending, Random random)
-    : fit_(fit) {
-  const Eigen::VectorXd targets = StandardiseTargets(observations.values);
-  GpInputs inputs = fit.map.Inputs(observations.candidates);
-  process_.emplace(inputs, targets, fit.hyperparameters);
-  if (!pending.empty()) {
-    const Eigen::MatrixXd points = fit.map.Inputs(pending).rows;
-    Eigen::MatrixXd covariance = process_->Covariance(points);
-    covariance.diagonal().array() += std::exp(fit.hyperparameters.log_noise);
-    Eigen::MatrixXd normal(points.rows(), kFantasies);
-    for (double& value : normal.reshaped()) value = random.Normal();
-    const Eigen::MatrixXd outcomes =
-        (StableCholesky(covariance) * normal).colwise() + process_->Predict(points).mean.col(0);
+Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& meaning, Random random)
+    : fit_(fit), meaning_(meaning) {
+  const Targets targets =
+      StandardiseTargets(WithoutKnown(beliefs, meaning), meaning.goal == Goal::kLeast);
+  scale_ = targets.scale;
+  std::vector<const Candidate*> all = beliefs.candidates;
+  all.insert(all.end(), beliefs.pending.begin(), beliefs.pending.end());
+  const GpInputs inputs = fit.map.Inputs(all);
+  process_.emplace(Inducing(inputs, beliefs, random), fit.hyperparameters);
+  const GaussianProcess::Features features = process_->FeaturesOf(inputs.rows);
+  const auto known = static_cast<Eigen::Index>(beliefs.size());
+  const auto pending = static_cast<Eigen::Index>(beliefs.pending.size());
+  Eigen::VectorXd noise = features.residual.array() + process_->noise();
+  noise.head(known).array() +=
+      Eigen::Map<const Eigen::ArrayXd>(beliefs.variances.data(), known) *
+      targets.slopes.array().square();
+  const Eigen::VectorXd precisions = noise.cwiseInverse();
 
-    Eigen::MatrixXd joint_rows(inputs.rows.rows() + points.rows(), points.cols());
-    joint_rows << inputs.rows, points;
-    Eigen::MatrixXd joint_targets(joint_rows.rows(), kFantasies);
-    joint_targets << targets.replicate(1, kFantasies), outcomes;
-    inputs.rows = std::move(joint_rows);
-    process_.emplace(inputs, joint_targets, fit.hyperparameters);
+  Eigen::MatrixXd information = Eigen::MatrixXd::Zero(process_->size(), process_->size());
+  AddInformation(features.values.leftCols(known), precisions.head(known), information);
+  const Eigen::MatrixXd moment =
+      features.values.leftCols(known) * precisions.head(known).cwiseProduct(targets.values);
+  posterior_.emplace(information, moment);
+  if (pending > 0) {
+    const auto asked = features.values.rightCols(pending);
+    const auto normal = [&random](Eigen::Index rows) {
+      Eigen::MatrixXd numbers(rows, kFantasies);
+      for (double& number : numbers.reshaped()) number = random.Normal();
+      return numbers;
+    };
+    const Eigen::MatrixXd weights = posterior_->Sample(normal(process_->size()));
+    Eigen::MatrixXd outcomes = Multiply(asked, weights, {.transpose_a = true});
+    outcomes.array() += normal(pending).array().colwise() * noise.tail(pending).array().sqrt();
+    AddInformation(asked, precisions.tail(pending), information);
+    Eigen::MatrixXd moments = moment.replicate(1, kFantasies);
+    outcomes.array().colwise() *= precisions.tail(pending).array();
+    MultiplyInto(asked, outcomes, {.beta = 1}, moments);
+    posterior_.emplace(information, moments);
   }
-  best_ = process_->MeanAtInputs().colwise().minCoeff();
+  SetIncumbents(beliefs, Multiply(posterior_->mean(), features.values, {.transpose_a = true}));
 }
 
-std::vector<double> Surrogate::Score(const std::vector<Candidate>& candidates) const {
+GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const {
+  const auto count = static_cast<size_t>(all.rows.rows());
+  if (count <= kMostInducing) return all;
+  std::vector<size_t> order(beliefs.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  random.Shuffle(std::span(order));
+  const size_t best = std::min(kInducingBest, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(best), order.end(),
+                    [&](size_t a, size_t b) {
+                      return std::pair(beliefs.values[a], a) < std::pair(beliefs.values[b], b);
+                    });
+  random.Shuffle(std::span(order).subspan(best));
+  std::vector<size_t> pending(beliefs.pending.size());
+  std::iota(pending.begin(), pending.end(), beliefs.size());
+  random.Shuffle(std::span(pending));
+  std::vector<size_t> chosen(pending.begin(),
+                             pending.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                   kInducingPending, pending.size())));
+  for (size_t i = 0; i < order.size() && chosen.size() < kMostInducing; ++i) {
+    chosen.push_back(order[i]);
+  }
+  for (size_t i = kInducingPending; i < pending.size() && chosen.size() < kMostInducing; ++i) {
+    chosen.push_back(pending[i]);
+  }
+  GpInputs inducing = all;
+  inducing.rows.resize(static_cast<Eigen::Index>(chosen.size()), all.rows.cols());
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    inducing.rows.row(static_cast<Eigen::Index>(i)) =
+        all.rows.row(static_cast<Eigen::Index>(chosen[i]));
+  }
+  return inducing;
+}
+
+double Surrogate::KnownPart(const Candidate& candidate) const {
+  return meaning_.objective.Known(candidate.latency_us) / scale_;
+}
+
+// `means`: fantasies x (beliefs, then pending).
+void Surrogate::SetIncumbents(const Beliefs& beliefs, const Eigen::MatrixXd& means) {
+  std::vector<const Candidate*> all = beliefs.candidates;
+  all.insert(all.end(), beliefs.pending.begin(), beliefs.pending.end());
+  if (meaning_.goal == Goal::kLeast) {
+    Eigen::RowVectorXd known(means.cols());
+    for (size_t i = 0; i < all.size(); ++i) known[static_cast<Eigen::Index>(i)] = KnownPart(*all[i]);
+    best_ = (means.rowwise() + known).rowwise().minCoeff();
+    return;
+  }
+  double slowest = 0;
+  for (const Candidate* candidate : all) slowest = std::max(slowest, candidate->latency_us);
+  for (Eigen::Index f = 0; f < means.rows(); ++f) {
+    std::vector<Staircase::Point> points;
+    for (size_t i = 0; i < all.size(); ++i) {
+      points.push_back({all[i]->latency_us, means(f, static_cast<Eigen::Index>(i))});
+    }
+    fronts_.emplace_back(std::move(points),
+                         Staircase::Point{1.1 * slowest, means.row(f).maxCoeff()});
+  }
+}
+
+Pool::Pool(const Surrogate& surrogate)
+    : surrogate_(surrogate), best_(surrogate.best_), fronts_(surrogate.fronts_) {}
+
+size_t Pool::Add(std::vector<Candidate> candidates) {
+  const auto begin = static_cast<Eigen::Index>(candidates_.size());
+  const auto added = static_cast<Eigen::Index>(candidates.size());
   std::vector<const Candidate*> pointers;
   for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
-  const GaussianProcess::Posterior posterior = process_->Predict(fit_.map.Inputs(pointers).rows);
-  std::vector<double> scores;
-  for (Eigen::Index i = 0; i < posterior.variance.size(); ++i) {
-    const double deviation = std::sqrt(posterior.variance[i]);
-    Eigen::ArrayXd logs(best_.size());
-    for (Eigen::Index f = 0; f < best_.size(); ++f) {
-      logs[f] = LogExpectedImprovement(posterior.mean(i, f), deviation, best_[f]);
-    }
-    const double largest = logs.maxCoeff();
-    scores.push_back(std::isfinite(largest) ? largest + std::log((logs - largest).exp().mean())
-                                            : largest);
+  const Surrogate& s = surrogate_;
+  const GaussianProcess::Features features =
+      s.process_->FeaturesOf(s.fit_.map.Inputs(pointers).rows);
+  const Eigen::MatrixXd means =
+      Multiply(s.posterior_->mean(), features.values, {.transpose_a = true});
+  const Eigen::MatrixXd whitened = s.posterior_->Whiten(features.values);
+
+  const Eigen::Index total = begin + added;
+  if (total > variance_.size()) {  // room for more than asked for, so that adding stays cheap
+    const Eigen::Index room = std::max(total, 2 * variance_.size());
+    mean_.conservativeResize(means.rows(), room);
+    whitened_.conservativeResize(whitened.rows(), room);
+    variance_.conservativeResize(room);
+    known_.conservativeResize(room);
   }
-  return scores;
+  mean_.middleCols(begin, added) = means;
+  whitened_.middleCols(begin, added) = whitened;
+  variance_.segment(begin, added) =
+      whitened.colwise().squaredNorm().transpose() + features.residual;
+  for (Candidate& candidate : candidates) {
+    const auto i = static_cast<Eigen::Index>(candidates_.size());
+    known_[i] = s.KnownPart(candidate);
+    candidates_.push_back(std::move(candidate));
+    selected_.push_back(0);
+    scores_.push_back(Score(i));
+  }
+  return static_cast<size_t>(begin);
+}
+
+double Pool::Score(Eigen::Index i) const {
+  const auto index = static_cast<size_t>(i);
+  if (selected_[index]) return -std::numeric_limits<double>::infinity();
+  const double deviation = std::sqrt(std::max(0.0, variance_[i]));
+  double logs[kFantasies];
+  const Eigen::Index fantasies = mean_.rows();
+  for (Eigen::Index f = 0; f < fantasies; ++f) {
+    logs[f] = surrogate_.meaning_.goal == Goal::kLeast
+                  ? LogExpectedImprovement(mean_(f, i) + known_[i], deviation, best_[f])
+                  : fronts_[static_cast<size_t>(f)].LogExpectedImprovement(
+                        candidates_[index].latency_us, mean_(f, i), deviation);
+  }
+  return LogSumExp(std::span(logs, static_cast<size_t>(fantasies)));
+}
+
+void Pool::Select(size_t index, Random& random) {
+  const auto chosen = static_cast<Eigen::Index>(index);
+  const auto count = static_cast<Eigen::Index>(candidates_.size());
+  const double variance = variance_[chosen] + surrogate_.process_->noise();
+  // Posterior covariances with the chosen one, less what earlier selections explain of them. The
+  // chosen one's residual is its own.
+  Eigen::MatrixXd covariance =
+      Multiply(whitened_.col(chosen), whitened_.leftCols(count), {.transpose_a = true});
+  for (const Eigen::RowVectorXd& explained : explained_) {
+    covariance -= explained[chosen] * explained;
+  }
+  covariance(0, chosen) = variance_[chosen];
+  for (Eigen::Index f = 0; f < mean_.rows(); ++f) {
+    const double surprise = std::sqrt(variance) * random.Normal();
+    mean_.row(f).head(count) += covariance * (surprise / variance);
+    const double value = mean_(f, chosen);
+    if (surrogate_.meaning_.goal == Goal::kLeast) {
+      best_[f] = std::min(best_[f], value + known_[chosen]);
+    } else {
+      fronts_[static_cast<size_t>(f)].Add({candidates_[index].latency_us, value});
+    }
+  }
+  variance_.head(count) -= (covariance.array().square() / variance).matrix().transpose();
+  explained_.emplace_back(covariance / std::sqrt(variance));
+  selected_[index] = 1;
+  for (Eigen::Index i = 0; i < count; ++i) scores_[static_cast<size_t>(i)] = Score(i);
 }
 
 }  // namespace lathe::search

@@ -1,5 +1,5 @@
-// The model of one ask: what was told so far, pending trials as fantasies, and how promising any
-// candidate is. Immutable.
+// The model of one moment: what was told so far, pending trials as fantasies, and how promising any
+// candidate is.
 #pragma once
 
 #include <Eigen/Core>
@@ -7,16 +7,12 @@
 #include <vector>
 
 #include "base/random.h"
+#include "search/acquisition.h"
+#include "search/beliefs.h"
 #include "search/gp.h"
 #include "search/inputs.h"
 
 namespace lathe::search {
-
-// Told candidates with their (finite) objectives.
-struct Observations {
-  std::vector<const Candidate*> candidates;
-  std::vector<double> values;
-};
 
 // What is learned rarely and used often: the scale of the inputs and the hyperparameters.
 struct Fit {
@@ -24,29 +20,76 @@ struct Fit {
   GpHyperparameters hyperparameters;
 };
 
-// At most `max_points` observations, drawn with `random`, bound the cost.
-Fit LearnFit(InputMap map, const Observations& observations, size_t max_points, Random random);
+// What the objectives are to the model.
+struct Meaning {
+  Goal goal = Goal::kLeast;
+  Objective objective = {.alpha = 0};  // its known part is taken out before learning
+};
 
+// From the first `count` beliefs; at most `max_points` of them, drawn with `random`, bound the cost.
+Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& meaning,
+             size_t max_points, Random random);
+
+// Immutable.
 class Surrogate {
  public:
   // Pending trials enter with outcomes drawn from the joint posterior, several times over (Snoek et
   // al. 2012, section 3.2).
-  Surrogate(const Fit& fit, const Observations& observations,
-            const std::vector<const Candidate*>& pending, Random random);
-
-  // Log expected improvement over the best posterior mean, averaged over the fantasies; larger is
-  // better.
-  std::vector<double> Score(const std::vector<Candidate>& candidates) const;
+  Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& meaning, Random random);
 
  private:
+  friend class Pool;
+  GpInputs Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const;
+  double KnownPart(const Candidate& candidate) const;
+  void SetIncumbents(const Beliefs& beliefs, const Eigen::MatrixXd& means);
+
   const Fit& fit_;
+  const Meaning meaning_;
+  double scale_ = 1;  // of the model's targets, in units of the objective
   std::optional<GaussianProcess> process_;
-  Eigen::VectorXd best_;  // per fantasy
+  std::optional<WeightPosterior> posterior_;
+  Eigen::VectorXd best_;            // per fantasy; Goal::kLeast
+  std::vector<Staircase> fronts_;   // per fantasy; Goal::kFront
 };
 
-// Zero mean and unit variance, after pulling in far too bad values (a training that diverged would
-// flatten all the others) and taking the logarithm of the distance from the median where it is
-// above. Keeps the order.
-Eigen::VectorXd StandardiseTargets(const std::vector<double>& values);
+// Candidates with their scores: the log expected improvement over the best posterior mean (or the
+// front of posterior means), averaged over the fantasies; larger is better.
+class Pool {
+ public:
+  explicit Pool(const Surrogate& surrogate);
+
+  // Returns the index of the first.
+  size_t Add(std::vector<Candidate> candidates);
+  const std::vector<Candidate>& candidates() const { return candidates_; }
+  const std::vector<double>& scores() const { return scores_; }
+  // Makes this candidate pending and renews all scores; from then on it has the lowest. Nothing can
+  // be added any more.
+  void Select(size_t index, Random& random);
+
+ private:
+  double Score(Eigen::Index i) const;
+
+  const Surrogate& surrogate_;
+  std::vector<Candidate> candidates_;
+  std::vector<double> scores_;
+  std::vector<char> selected_;
+  // Per candidate, with room for more at the end.
+  Eigen::VectorXd known_, variance_;
+  Eigen::MatrixXd mean_;      // fantasies x candidates
+  Eigen::MatrixXd whitened_;  // inducing points x candidates
+  std::vector<Eigen::RowVectorXd> explained_;  // per selection
+  Eigen::VectorXd best_;                       // per fantasy, as the surrogate's
+  std::vector<Staircase> fronts_;
+};
+
+// Objectives as the model learns them: zero mean and unit variance, after pulling in far too bad
+// values (a training that diverged would flatten all the others) and, if `press`, taking the
+// logarithm of the distance from the median where it is above. Keeps the order.
+struct Targets {
+  Eigen::VectorXd values;
+  Eigen::VectorXd slopes;  // of the targets by the objectives
+  double scale = 1;        // of the better half, in units of the objective
+};
+Targets StandardiseTargets(const std::vector<double>& values, bool press);
 
 }  // namespace lathe::search

@@ -1,0 +1,73 @@
+#include "search/beliefs.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace lathe::search {
+namespace {
+
+Candidate Named(int name) {
+  return {.encoding = {name}, .features = {}, .latency_us = 1};
+}
+
+// Known answer: numpy.polyfit and the textbook's variance of a prediction for these five points.
+TEST(Forecast, IsTheLeastSquaresLine) {
+  const std::vector<Forecast::Pair> pairs = {
+      {1.0, 0.52}, {2.0, 0.98}, {3.0, 1.55}, {4.0, 2.01}, {5.0, 2.44}};
+  const Forecast::Promise promise = Forecast(pairs).Of(6.0);
+  EXPECT_NEAR(promise.value, 2.961, 1e-9);
+  EXPECT_NEAR(promise.variance, 0.00177 * (1 + 1.0 / 5 + 9.0 / 10), 1e-9);
+}
+
+TEST(Forecast, NeverFalls) {
+  const std::vector<Forecast::Pair> pairs = {{1, 5}, {2, 4}, {3, 3}, {4, 2}, {5, 1}};
+  EXPECT_DOUBLE_EQ(Forecast(pairs).Of(9).value, 3);
+}
+
+TEST(Beliefs, PrunedAndRunningTrialsAreForetoldFromCompleteCurves) {
+  History history;
+  for (int trial = 0; trial < 8; ++trial) {
+    history.Add(trial, Named(trial));
+    history.Report(trial, 1, 10 + trial);
+  }
+  for (int trial = 0; trial < 5; ++trial) {
+    history.Report(trial, 2, 5 + trial);
+    history.Tell(trial, trial + 0.5);
+  }
+  const Moment before = history.now();
+  history.Tell(5, {});  // pruned
+  const Beliefs beliefs = BeliefsOf(history, history.now());
+  ASSERT_EQ(beliefs.size(), 8u);
+  EXPECT_EQ(beliefs.complete, 5u);
+  EXPECT_EQ(beliefs.pending.size(), 2u);
+  EXPECT_NEAR(beliefs.values[5], 5.5, 1e-9) << "the end is what step 1 says, less 9.5";
+  EXPECT_EQ(BeliefsOf(history, before).pending.size(), 3u);
+  EXPECT_EQ(BeliefsOf(history, 0).size(), 0u);
+}
+
+TEST(Beliefs, BeforeAnyResultTheLastCommonStepStandsForIt) {
+  History history;
+  for (int trial = 0; trial < 7; ++trial) {
+    history.Add(trial, Named(trial));
+    history.Report(trial, 1, trial);
+    if (trial < 2) history.Report(trial, 2, trial - 1);
+  }
+  const Beliefs beliefs = BeliefsOf(history, history.now());
+  EXPECT_EQ(beliefs.size(), 7u);
+  EXPECT_EQ(beliefs.complete, 0u);
+  EXPECT_EQ(beliefs.values[6], 6);
+}
+
+TEST(Beliefs, TrialsWithoutResultOrReportSayNothing) {
+  History history;
+  history.Add(0, Named(0));
+  history.Tell(0, {});
+  history.Add(1, Named(1));
+  history.Report(1, 1, std::nan(""));
+  history.Tell(1, std::nan(""));
+  EXPECT_EQ(BeliefsOf(history, history.now()).size(), 0u);
+}
+
+}  // namespace
+}  // namespace lathe::search

@@ -1,0 +1,2 @@
+#define LATHE_KERNELS kGenericKernels
+#include "search/linalg_kernels.inc"

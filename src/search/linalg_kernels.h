@@ -1,0 +1,23 @@
+// The operations of linalg.h on plain arrays, once per instruction set. Columns are `..._stride`
+// apart.
+#pragma once
+
+#include <cstddef>
+
+namespace lathe::search {
+
+struct LinalgKernels {
+  void (*multiply)(std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t inner,
+                   const double* a, std::ptrdiff_t a_stride, bool transpose_a, const double* b,
+                   std::ptrdiff_t b_stride, bool transpose_b, double alpha, double beta, double* c,
+                   std::ptrdiff_t c_stride);
+  void (*solve_lower)(std::ptrdiff_t size, const double* lower, std::ptrdiff_t lower_stride,
+                      bool transposed, std::ptrdiff_t columns, double* b, std::ptrdiff_t b_stride);
+  bool (*cholesky)(std::ptrdiff_t size, double* a, std::ptrdiff_t stride);
+  void (*matern52)(std::ptrdiff_t count, double* values, double signal,
+                   double* slope);  // null: not wanted
+};
+
+extern const LinalgKernels kGenericKernels, kAvx2Kernels, kAvx512Kernels;
+
+}  // namespace lathe::search

@@ -1,0 +1,79 @@
+#include "search/linalg.h"
+
+#include <gtest/gtest.h>
+
+#include <Eigen/Cholesky>
+#include <cmath>
+
+#include "base/random.h"
+#include "search/linalg_kernels.h"
+
+namespace lathe::search {
+namespace {
+
+Eigen::MatrixXd Noise(Eigen::Index rows, Eigen::Index columns, uint64_t seed) {
+  Random random(seed);
+  Eigen::MatrixXd matrix(rows, columns);
+  for (double& value : matrix.reshaped()) value = random.Normal();
+  return matrix;
+}
+
+TEST(Linalg, MultipliesInAllFourWays) {
+  const Eigen::MatrixXd a = Noise(37, 70, 1), b = Noise(70, 41, 2);
+  const Eigen::MatrixXd expected = a * b;
+  EXPECT_TRUE(Multiply(a, b).isApprox(expected, 1e-13));
+  EXPECT_TRUE(Multiply(a.transpose(), b, {.transpose_a = true}).isApprox(expected, 1e-13));
+  EXPECT_TRUE(Multiply(a, b.transpose(), {.transpose_b = true}).isApprox(expected, 1e-13));
+  EXPECT_TRUE(
+      Multiply(a.transpose(), b.transpose(), {.transpose_a = true, .transpose_b = true})
+          .isApprox(expected, 1e-13));
+  Eigen::MatrixXd sum = expected;
+  MultiplyInto(a, b, {.alpha = 0.5, .beta = 2}, sum);
+  EXPECT_TRUE(sum.isApprox(2.5 * expected, 1e-13));
+}
+
+TEST(Linalg, FactorsAndSolves) {
+  const Eigen::MatrixXd noise = Noise(90, 120, 3);
+  const Eigen::MatrixXd matrix = noise * noise.transpose();
+  Eigen::MatrixXd lower = matrix;
+  ASSERT_TRUE(CholeskyInPlace(lower));
+  const Eigen::MatrixXd expected = matrix.llt().matrixL();
+  EXPECT_TRUE(Eigen::MatrixXd(lower.triangularView<Eigen::Lower>()).isApprox(expected, 1e-10));
+  Eigen::MatrixXd b = Noise(90, 7, 4);
+  const Eigen::MatrixXd before = b;
+  SolveLowerInPlace(lower, b);
+  EXPECT_TRUE((expected * b).isApprox(before, 1e-10));
+  SolveLowerTransposedInPlace(lower, b);
+  EXPECT_TRUE((matrix * b).isApprox(before, 1e-8));
+  Eigen::MatrixXd indefinite = Eigen::MatrixXd::Identity(3, 3);
+  indefinite(2, 2) = -1;
+  EXPECT_FALSE(CholeskyInPlace(indefinite));
+}
+
+TEST(Linalg, MaternMatchesItsFormula) {
+  Eigen::MatrixXd squared(1, 6);
+  squared << 0, 1e-20, 0.3, 4, 900, -1e-17;
+  Eigen::MatrixXd kernel = squared;
+  Matern52InPlace(kernel, 1.5);
+  for (Eigen::Index i = 0; i < 5; ++i) {
+    const double r = std::sqrt(5 * squared(0, i));
+    EXPECT_NEAR(kernel(0, i), 1.5 * (1 + r + r * r / 3) * std::exp(-r), 1e-14);
+  }
+  EXPECT_EQ(kernel(0, 5), 1.5) << "a negative distance is a rounding error of zero";
+}
+
+// Whatever this machine chooses, the portable kernels must agree with it.
+TEST(Linalg, TheGenericKernelsAgree) {
+  const Eigen::MatrixXd a = Noise(50, 30, 5), b = Noise(30, 20, 6);
+  Eigen::MatrixXd c(50, 20);
+  kGenericKernels.multiply(50, 20, 30, a.data(), 50, false, b.data(), 30, false, 1, 0, c.data(), 50);
+  EXPECT_TRUE(c.isApprox(Multiply(a, b), 1e-13));
+  Eigen::MatrixXd squared = a.cwiseAbs2(), other = squared;
+  Matern52InPlace(squared, 2);
+  kGenericKernels.matern52(other.size(), other.data(), 2, nullptr);
+  EXPECT_TRUE(squared.isApprox(other, 1e-13));
+  RecordProperty("kernels", LinalgName());
+}
+
+}  // namespace
+}  // namespace lathe::search

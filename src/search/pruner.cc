@@ -1,0 +1,116 @@
+#include "search/pruner.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <string_view>
+
+#include "base/config.h"
+#include "base/error.h"
+
+namespace lathe::search {
+namespace {
+
+constexpr size_t kFewest = 5;  // trials at a step before a median means anything
+constexpr std::array<std::string_view, 3> kRules = {"none", "halving", "median"};
+
+// What all trials reported at one step.
+class Step {
+ public:
+  void Add(double latency_us, double value) { reports_.push_back({latency_us, value}); }
+
+  struct Place {
+    size_t better, all;  // among all that count, the asking trial included
+  };
+  Place PlaceOf(double latency_us, double value, Goal goal) const {
+    Place place{0, 0};
+    for (const Report& report : reports_) {
+      if (goal == Goal::kFront && report.latency_us > latency_us) continue;
+      ++place.all;
+      place.better += report.value < value;
+    }
+    return place;
+  }
+
+ private:
+  struct Report {
+    double latency_us, value;
+  };
+  std::vector<Report> reports_;
+};
+
+class NoPruner : public Pruner {
+ public:
+  bool Report(int64_t, double, int, double) override { return false; }
+};
+
+class RankPruner : public Pruner {
+ public:
+  explicit RankPruner(const PrunerOptions& options) : options_(options) {}
+
+  bool Report(int64_t, double latency_us, int step, double value) override {
+    if (!std::isfinite(value)) return true;
+    if (!Decides(step)) return false;
+    Step& reached = steps_[step];
+    reached.Add(latency_us, value);
+    return Ends(reached.PlaceOf(latency_us, value, options_.goal));
+  }
+
+ protected:
+  virtual bool Decides(int step) const = 0;
+  virtual bool Ends(const Step::Place& place) const = 0;
+  const PrunerOptions options_;
+
+ private:
+  std::map<int, Step> steps_;
+};
+
+class HalvingPruner : public RankPruner {
+ public:
+  using RankPruner::RankPruner;
+
+ protected:
+  bool Decides(int step) const override {
+    int64_t rung = options_.first_step;
+    while (rung < step) rung *= options_.reduction;
+    return rung == step;
+  }
+  bool Ends(const Step::Place& place) const override {
+    const auto reduction = static_cast<size_t>(options_.reduction);
+    return place.better >= std::max<size_t>(1, place.all / reduction);
+  }
+};
+
+class MedianPruner : public RankPruner {
+ public:
+  using RankPruner::RankPruner;
+
+ protected:
+  bool Decides(int step) const override { return step >= options_.first_step; }
+  bool Ends(const Step::Place& place) const override {
+    return place.all > kFewest && 2 * place.better > place.all;
+  }
+};
+
+}  // namespace
+
+std::vector<std::string> PrunerNames() { return {kRules.begin(), kRules.end()}; }
+
+std::unique_ptr<Pruner> MakePruner(const PrunerOptions& options) {
+  if (options.first_step < 1 || options.reduction < 2) {
+    throw Error(ErrorKind::kInput,
+                "pruning needs a first step of at least 1 and a reduction of at least 2, not {} "
+                "and {}",
+                options.first_step, options.reduction);
+  }
+  if (options.rule == "none") return std::make_unique<NoPruner>();
+  if (options.rule == "halving") return std::make_unique<HalvingPruner>(options);
+  if (options.rule == "median") return std::make_unique<MedianPruner>(options);
+  const std::string nearest = NearestName(options.rule, PrunerNames());
+  throw Error(ErrorKind::kInput, "unknown pruning rule '{}'{}; known: {}", options.rule,
+              nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+              fmt::join(PrunerNames(), ", "));
+}
+
+}  // namespace lathe::search

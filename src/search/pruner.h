@@ -1,0 +1,40 @@
+// Which trials to end early, from what they report on the way. Deterministic: decisions depend on
+// the reports and their order alone, so a history of reports restores a pruner. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "search/proposer.h"
+
+namespace lathe::search {
+
+class Pruner {
+ public:
+  virtual ~Pruner() = default;
+  // A running trial's objective after `step` units of training (epochs). True: end it now. NaN and
+  // infinite values end it, unless the rule is "none".
+  virtual bool Report(int64_t trial, double latency_us, int step, double value) = 0;
+};
+
+struct PrunerOptions {
+  // "none"; "halving": asynchronous successive halving, stopping form (Li et al. 2020, "A System for
+  // Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial goes
+  // on only as one of the best 1 / reduction that have reached the step; "median": at every step
+  // from first_step on a trial ends when it is worse than half of those that have reached it (Golovin
+  // et al. 2017, "Google Vizier").
+  std::string rule = "none";
+  int first_step = 1;
+  int reduction = 3;
+  // kFront: a trial is compared only with those that are not slower.
+  Goal goal = Goal::kLeast;
+};
+
+// Throws kInput for an unknown rule (with the nearest name), a first step below 1 or a reduction
+// below 2.
+std::unique_ptr<Pruner> MakePruner(const PrunerOptions& options);
+std::vector<std::string> PrunerNames();
+
+}  // namespace lathe::search

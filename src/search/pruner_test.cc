@@ -1,0 +1,57 @@
+#include "search/pruner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace lathe::search {
+namespace {
+
+TEST(Pruner, HalvingKeepsTheBestThird) {
+  const auto pruner = MakePruner({.rule = "halving", .first_step = 2, .reduction = 3});
+  EXPECT_FALSE(pruner->Report(0, 1, 1, 100)) << "between the steps nothing is decided";
+  EXPECT_FALSE(pruner->Report(0, 1, 2, 0.5)) << "the first one is the best so far";
+  EXPECT_TRUE(pruner->Report(1, 1, 2, 0.6));
+  EXPECT_FALSE(pruner->Report(2, 1, 2, 0.4));
+  EXPECT_TRUE(pruner->Report(3, 1, 2, 0.45)) << "second of four";
+  EXPECT_TRUE(pruner->Report(4, 1, 2, 0.7));
+  EXPECT_FALSE(pruner->Report(5, 1, 2, 0.41)) << "second of six";
+  EXPECT_FALSE(pruner->Report(5, 1, 4, 100));
+  EXPECT_FALSE(pruner->Report(5, 1, 6, 0.3)) << "the next rung starts anew";
+  EXPECT_TRUE(pruner->Report(2, 1, 6, 0.31));
+}
+
+TEST(Pruner, MedianWaitsForAFewThenEndsTheWorseHalf) {
+  const auto pruner = MakePruner({.rule = "median", .first_step = 2});
+  for (int trial = 0; trial < 5; ++trial) EXPECT_FALSE(pruner->Report(trial, 1, 2, trial));
+  EXPECT_TRUE(pruner->Report(5, 1, 2, 3.5));
+  EXPECT_FALSE(pruner->Report(6, 1, 2, 1.5));
+  EXPECT_FALSE(pruner->Report(7, 1, 1, 99)) << "before the first step";
+}
+
+TEST(Pruner, OnAFrontOnlyThoseThatAreNotSlowerCount) {
+  const auto pruner = MakePruner({.rule = "halving", .goal = Goal::kFront});
+  for (int trial = 0; trial < 6; ++trial) pruner->Report(trial, 100, 1, 0.1);
+  EXPECT_FALSE(pruner->Report(6, 50, 1, 0.9)) << "the fastest so far";
+  EXPECT_TRUE(pruner->Report(7, 100, 1, 0.9));
+  EXPECT_TRUE(pruner->Report(8, 60, 1, 0.95)) << "slower and worse than trial 6";
+}
+
+TEST(Pruner, EndsWhatDivergedAndRefusesNonsense) {
+  EXPECT_TRUE(MakePruner({.rule = "median"})->Report(0, 1, 1, std::nan("")));
+  EXPECT_FALSE(MakePruner({})->Report(0, 1, 1, std::nan("")));
+  EXPECT_THROW(MakePruner({.rule = "halving", .first_step = 0}), Error);
+  EXPECT_THROW(MakePruner({.rule = "halving", .reduction = 1}), Error);
+  try {
+    MakePruner({.rule = "halfing"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("did you mean 'halving'?"));
+  }
+}
+
+}  // namespace
+}  // namespace lathe::search
