@@ -13,7 +13,7 @@
 namespace lathe::search {
 namespace {
 
-constexpr int kFantasies = 8;
+constexpr int kFantasies = 32;
 // Up to so many trials the model is exact; beyond, the pending, the best and random others of them
 // are its inducing points.
 constexpr size_t kMostInducing = 384, kInducingPending = 64, kInducingBest = 128;
