@@ -13,9 +13,9 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/study_report.h"
+#include "cli/study_subspace.h"
 #include "executor/local.h"
 #include "latency/builder.h"
-#include "latency/price_space.h"
 #include "net/network_file.h"
 #include "space/count.h"
 #include "space/subspace.h"
@@ -74,13 +74,6 @@ latency::Lut MeasureLayers(const StudyContext& context) {
              std::max(0.0, build.seconds_budget - build.seconds));
        }});
   return lut;
-}
-
-// What [stage1] asks for, in the exact numbers that the tables give.
-space::SubspaceOptions SubspaceOf(const study::StudyConfig& config) {
-  return {.low_ps = space::PsOfUs(config.subspace_low_us),
-          .high_ps = space::PsOfUs(config.subspace_high_us),
-          .limits = {}};
 }
 
 std::string DescribeBuckets(const space::SubspaceCounts& counts, const std::vector<double>& edges) {
@@ -162,9 +155,8 @@ std::string TrialLine(const study::TrialRecord& trial, bool best) {
 
 void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
-  const std::unique_ptr<search::Proposer> proposer = search::MakeProposer(
-      config.proposer, source,
-      {.dimensions = study::Dimensions(context.space), .seed = SubSeed(config.seed, "proposer")});
+  const std::unique_ptr<search::Proposer> proposer =
+      MakeStudyProposer(config, context.space, source);
   const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
   Progress progress({.stage = "searching", .total = config.trials, .quiet = context.options.quiet});
   double best_value = 0;
@@ -254,7 +246,7 @@ std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
 }
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
-  space::SearchSpace space = space::SearchSpace::Load(config.space_file).Restrict(config.restrict);
+  space::SearchSpace space = LoadSpace(config);
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
   const space::SearchSpace::Head head{
       .channels = splits.train->channels(),
@@ -312,14 +304,11 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   StopIfRequested();
   const latency::Estimator estimator(lut);
   const latency::PricedSpace priced =
-      latency::PriceSpace(context.space, estimator,
-                          {.head = context.head,
-                           .threads = static_cast<int>(AvailableCpus().size()),
-                           .lut_name = (options.folder / "lut.json").string(),
-                           .space_name = config.space_file.string()});
+      PriceStudy(config, context.space, context.head, estimator, options.folder);
   CheckSubspace(context, priced.tables);
   CategoriseSpace(context, priced.tables, store);
   study::SubspaceSource source(priced.tables, context.head, SubspaceOf(config));
+  SaveHead(store, context.head);
   Optimise(context, store, source);
   const FinalistTable table = MakeFinalists(context, store, source, estimator);
   const fs::path report = options.folder / "report.html";

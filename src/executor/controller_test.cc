@@ -10,6 +10,7 @@
 #include <csignal>
 #include <fstream>
 #include <set>
+#include <span>
 #include <thread>
 
 #include "base/error.h"
@@ -64,6 +65,50 @@ class TickingExecutor : public study::Executor {
  private:
   std::unique_ptr<study::Executor> inner_;
   Bomb& bomb_;
+};
+
+// Tells of ends in another order, as threads and machines do.
+class ReversingExecutor : public study::Executor {
+ public:
+  explicit ReversingExecutor(std::unique_ptr<study::Executor> inner) : inner_(std::move(inner)) {}
+  int FreeSlots() override { return inner_->FreeSlots(); }
+  void Submit(int64_t trial, const fs::path& folder) override { inner_->Submit(trial, folder); }
+  std::vector<study::JobEnd> Poll() override {
+    std::vector<study::JobEnd> ends = inner_->Poll();
+    std::ranges::reverse(ends);
+    return ends;
+  }
+  void Cancel(int64_t trial) override { inner_->Cancel(trial); }
+
+ private:
+  std::unique_ptr<study::Executor> inner_;
+};
+
+// Writes down what it is asked and told; Restore() looks like Ask().
+class RecordingProposer : public search::Proposer {
+ public:
+  RecordingProposer(std::unique_ptr<search::Proposer> inner, std::vector<std::string>& calls)
+      : inner_(std::move(inner)), calls_(calls) {}
+  std::optional<search::Candidate> Ask(int64_t trial) override {
+    calls_.push_back(fmt::format("ask {}", trial));
+    return inner_->Ask(trial);
+  }
+  void Tell(int64_t trial, const search::Outcome& outcome) override {
+    calls_.push_back(fmt::format("tell {} {}", trial, outcome ? fmt::format("{}", *outcome) : "-"));
+    inner_->Tell(trial, outcome);
+  }
+  void Report(int64_t trial, int step, double value) override {
+    calls_.push_back(fmt::format("report {} {} {}", trial, step, value));
+    inner_->Report(trial, step, value);
+  }
+  void Restore(int64_t trial, const search::Candidate& candidate) override {
+    calls_.push_back(fmt::format("ask {}", trial));
+    inner_->Restore(trial, candidate);
+  }
+
+ private:
+  std::unique_ptr<search::Proposer> inner_;
+  std::vector<std::string>& calls_;
 };
 
 // In memory where possible: these tests sync to disk thousands of times.
@@ -132,14 +177,34 @@ class Controller : public ::testing::Test {
     return ending;
   }
 
+  // The same, with a falling loss after each of three epochs.
+  FakeEnding TrainInEpochs(int64_t trial, int polls = 3) const {
+    FakeEnding ending = Train(trial, polls);
+    const double loss = ending.metrics.at("loss");
+    ending.losses = {loss + 0.5, loss + 0.25, loss};
+    return ending;
+  }
+
+  std::unique_ptr<search::Proposer> NewProposer(const std::string& name, uint64_t seed = 3) {
+    return search::MakeProposer(
+        name, source_,
+        {.dimensions = source_.dimensions(), .seed = seed, .initial = 3, .draws = 50});
+  }
+
+  study::ReplayResult Replay(search::Proposer& proposer) {
+    const study::Store store = study::Store::OpenReadOnly(root_ / "study.db");
+    return study::Replay(store.Calls(), store.Trials(), proposer,
+                         [this](const std::vector<int>& e) { return source_.Describe(e); });
+  }
+
   // One life of a controller, with everything new but the files.
   SearchEnd Run(const FakeOptions& fake, const study::ControllerOptions& options, Bomb& bomb,
                 const std::string& proposer_name = "bayes",
                 const std::function<bool()>& stop = {}) {
     study::Store store = Open();
-    const auto proposer = search::MakeProposer(
-        proposer_name, source_,
-        {.dimensions = source_.dimensions(), .seed = 3, .initial = 3, .draws = 50});
+    calls_.clear();
+    const auto proposer =
+        std::make_unique<RecordingProposer>(NewProposer(proposer_name), calls_);
     TickingExecutor executor(MakeFakeExecutor(fake), bomb);
     study::ControllerHooks hooks = Hooks(bomb);
     hooks.stop = stop;
@@ -173,6 +238,7 @@ class Controller : public ::testing::Test {
 
   search::SyntheticSource source_{5, 3};
   std::multiset<int64_t> finished_;
+  std::vector<std::string> calls_;  // of the last life's proposer
   const fs::path root_ = TestFolder();
 };
 
@@ -206,7 +272,7 @@ TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
 // must be, too.
 TEST_F(Controller, KilledAnywhereItContinuesWithTheSameProposals) {
   const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
-                           FakeEnding ending = Train(trial, 2);
+                           FakeEnding ending = TrainInEpochs(trial, 2);
                            ending.continue_me = trial % 3 == 1 && start == 1;
                            return ending;
                          }};
@@ -252,6 +318,79 @@ TEST_F(Controller, KilledManyTimesEveryTrialEndsOnce) {
   EXPECT_GT(kills, 3);
   ExpectAllComplete(8);
   EXPECT_EQ(finished_.size(), 8u);
+}
+
+// Whatever happens on the way: what the proposer was told last time is what a new one is told, in
+// the same order, and every report once.
+TEST_F(Controller, RestoresTheProposerInTheOrderOfItsCalls) {
+  const FakeOptions fake{.slots = 3, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending =
+                               TrainInEpochs(trial, 2 + static_cast<int>(trial * 7 % 4));
+                           ending.crash = trial % 4 == 2 && start == 1;
+                           ending.continue_me = trial % 4 == 3 && start == 1;
+                           if (trial == 5) ending.error = "no luck";
+                           return ending;
+                         }};
+  study::ControllerOptions options = Options();
+  options.max_starts = 1000;
+  std::vector<std::string> before;
+  for (int life = 0; life < 300; ++life) {
+    Bomb bomb(11 + 5 * life);
+    bool killed = false;
+    try {
+      Run(fake, options, bomb);
+    } catch (const Killed&) {
+      killed = true;
+    }
+    ASSERT_GE(calls_.size(), before.size());
+    EXPECT_TRUE(std::ranges::equal(before, std::span(calls_).first(before.size())));
+    before = calls_;
+    if (!killed) break;
+  }
+  Bomb none;
+  Run(fake, options, none);
+  EXPECT_EQ(calls_, before) << "nothing left to do";
+  const std::set<std::string> distinct(calls_.begin(), calls_.end());
+  EXPECT_EQ(distinct.size(), calls_.size()) << "nothing is told twice";
+  EXPECT_EQ(std::ranges::count_if(calls_, [](const auto& c) { return c.starts_with("report 1 "); }),
+            3);
+  const std::vector<std::string> in_order = {"ask 0", "ask 1", "ask 2"};
+  EXPECT_TRUE(std::ranges::equal(in_order, std::span(calls_).first(3)));
+  const auto proposer = NewProposer("bayes");
+  const study::ReplayResult replay = Replay(*proposer);
+  EXPECT_FALSE(replay.difference) << "trial " << replay.difference->trial;
+  EXPECT_EQ(replay.proposals, 10);
+}
+
+TEST_F(Controller, AReplayFindsWhatDiffers) {
+  Run({.slots = 2, .script = [&](int64_t trial, int) { return TrainInEpochs(trial); }});
+  const auto other = NewProposer("bayes", 4);
+  const study::ReplayResult replay = Replay(*other);
+  ASSERT_TRUE(replay.difference);
+  EXPECT_EQ(replay.difference->trial, replay.proposals);
+  EXPECT_EQ(replay.difference->recorded,
+            Encodings()[static_cast<size_t>(replay.difference->trial)]);
+  EXPECT_NE(replay.difference->now->encoding, replay.difference->recorded);
+}
+
+// Two runs in which the same trials end between two looks, told by the executor in another order.
+TEST_F(Controller, TheOrderOfArrivalWithinOnePollDoesNotMatter) {
+  const FakeOptions fake{.slots = 4, .script = [&](int64_t trial, int) {
+                           return TrainInEpochs(trial, 1 + static_cast<int>(trial * 5 % 3));
+                         }};
+  Bomb none;
+  Run(fake, Options(), none);
+  const std::vector<std::string> calls = calls_;
+  const std::vector<std::vector<int>> encodings = Encodings();
+  Reset();
+  calls_.clear();
+  study::Store store = Open();
+  RecordingProposer proposer(NewProposer("bayes"), calls_);
+  ReversingExecutor executor(MakeFakeExecutor(fake));
+  EXPECT_EQ(RunController(store, proposer, executor, Options(), Hooks(none)),
+            SearchEnd::kTrialsDone);
+  EXPECT_EQ(calls_, calls);
+  EXPECT_EQ(Encodings(), encodings);
 }
 
 // The real thing: SIGKILL to the process, at any moment and so also within SQLite and the writing

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <set>
+#include <limits>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/replay.h"
 
 namespace lathe::study {
 namespace {
@@ -33,7 +34,7 @@ struct Open {
   fs::path folder;
   bool running = false;        // submitted, not yet back
   uintmax_t metrics_size = 0;  // of metrics.jsonl when it was last copied
-  std::set<int> steps;         // copied to the store
+  int last_step = std::numeric_limits<int>::min();  // reported
 };
 
 class Controller {
@@ -52,7 +53,10 @@ class Controller {
         SaveTime();
         return *end;
       }
-      for (const JobEnd& job : executor_.Poll()) HandleEnd(job);
+      std::vector<JobEnd> ends = executor_.Poll();
+      // The order of calls matters to the proposer; chance must not decide it.
+      std::ranges::stable_sort(ends, {}, &JobEnd::trial);
+      for (const JobEnd& job : ends) HandleEnd(job);
       CopyMetrics();
       if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
       if (hooks_.on_progress) hooks_.on_progress(completed_ + failed_, Running());
@@ -64,15 +68,20 @@ class Controller {
   void Restore() {
     if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds))
       seconds_before_ = std::stod(*seconds);
-    for (const TrialRecord& trial : store_.Trials()) {
-      proposer_.Restore(trial.number, hooks_.candidate(trial.encoding));
+    const std::vector<TrialRecord> trials = store_.Trials();
+    for (const TrialRecord& trial : trials) {
       if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
         Track(trial);
-        continue;
+      } else {
+        ++(trial.state == TrialState::kFail ? failed_ : completed_);
       }
-      proposer_.Tell(trial.number,
-                     trial.state == TrialState::kComplete ? trial.value : std::nullopt);
-      ++(trial.state == TrialState::kFail ? failed_ : completed_);
+    }
+    Repeater repeater(proposer_, trials, hooks_.candidate);
+    for (const Call& call : store_.Calls()) {
+      repeater.Repeat(call);
+      if (const auto open = open_.find(call.trial); open != open_.end() && call.step) {
+        open->second.last_step = *call.step;
+      }
     }
     // Only now: what a result leads to may need the whole history.
     for (int64_t number : std::exchange(waiting_, {})) {
@@ -249,9 +258,20 @@ class Controller {
     trial.metrics_size = size;
     for (const MetricLine& line : ReadMetrics(trial.folder)) {
       const auto metric = line.values.find(options_.metric);
-      if (metric == line.values.end() || !trial.steps.insert(line.step).second) continue;
-      store_.AddIntermediate(trial.record.number, line.step, metric->second);
+      if (metric == line.values.end() || line.step <= trial.last_step) continue;
+      Report(trial, line.step, metric->second);
     }
+  }
+
+  void Report(Open& trial, int step, double metric) {
+    const TrialRecord& record = trial.record;
+    const double objective = options_.objective(metric, record.latency_us);
+    trial.last_step = step;
+    if (!store_.AddReport(record.number,
+                          {.step = step, .metric = metric, .objective = objective})) {
+      return;
+    }
+    proposer_.Report(record.number, step, objective);
   }
 
   // Running trials save and end; they stay RUNNING in the store and go on next time.

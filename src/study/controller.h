@@ -10,6 +10,7 @@
 #include <string>
 
 #include "search/proposer.h"
+#include "study/replay.h"
 #include "study/store.h"
 #include "study/trial.h"
 
@@ -30,8 +31,7 @@ struct ControllerHooks {
   // Writes trial.json and network.json into the folder of a new trial; called again (must be
   // idempotent) before a restart.
   std::function<void(const TrialRecord&, const std::filesystem::path& folder)> prepare;
-  // Features and costs of a stored encoding, to restore it.
-  std::function<search::Candidate(const std::vector<int>& encoding)> candidate;
+  DescribeCandidate candidate;
   std::function<std::map<std::string, double>(const std::vector<int>& encoding)>
       costs;  // {"params": ..., "macs": ...}
   std::function<void(const TrialRecord&)>
@@ -42,8 +42,9 @@ struct ControllerHooks {
 
 enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
 
-// Blocking. Trials already in the store are restored first: finished ones are told to the proposer,
-// RUNNING ones whose result is there are counted, the others started again under the same number.
+// Blocking. What is already in the store is restored first: the proposer's calls are repeated in
+// their order, RUNNING trials whose result is there are counted, the others started again under the
+// same number.
 // Throws kInternal with the last one's reason and log when the first few trials have all failed:
 // then it is not the candidates' fault.
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,

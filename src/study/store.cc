@@ -1,6 +1,7 @@
 #include "study/store.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -48,6 +49,27 @@ TrialState StateOf(const std::string& name, const fs::path& path) {
               name);
 }
 
+constexpr std::array<std::pair<CallKind, std::string_view>, 4> kCallNames = {
+    {{CallKind::kAsk, "ask"},
+     {CallKind::kAdd, "add"},
+     {CallKind::kReport, "report"},
+     {CallKind::kTell, "tell"}}};
+
+std::string_view NameOf(CallKind kind) {
+  return std::ranges::find(kCallNames, kind, &decltype(kCallNames)::value_type::first)->second;
+}
+
+CallKind CallKindOf(const std::string& name, const fs::path& path) {
+  const auto* found =
+      std::ranges::find(kCallNames, name, &decltype(kCallNames)::value_type::second);
+  if (found != kCallNames.end()) return found->first;
+  throw Error(ErrorKind::kInput, "{}: damaged: an unknown call '{}'", path.string(), name);
+}
+
+std::optional<double> OutcomeOf(const TrialRecord& trial) {
+  return trial.state == TrialState::kComplete ? trial.value : std::nullopt;
+}
+
 bool IsFinished(TrialState state) {
   return state != TrialState::kWaiting && state != TrialState::kRunning;
 }
@@ -62,6 +84,7 @@ struct Store::Impl {
     Transaction transaction(database);
     database.Execute(kOptunaSchema);
     database.Execute(kLatheSchema);
+    database.Execute(kCallSchema);
     database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
     study_id = database.LastId();
     database
@@ -93,6 +116,7 @@ struct Store::Impl {
                   "{}: written by a newer Lathe (format {}, this program knows {}); update Lathe",
                   path, info.Int(0), kStoreVersion);
     }
+    version = info.Int(0);
     study_id = info.Int(1);
     parameters = ParseParameters(info.Text(2), database.path());
     name = info.Text(3);
@@ -103,6 +127,41 @@ struct Store::Impl {
                   "{}: its Optuna tables were upgraded to a version this program does not know",
                   path);
     }
+  }
+
+  // Nobody wrote down in which order an older study's proposer was told; it was restored by number.
+  std::vector<Call> CallsByNumber() const {
+    std::vector<Call> calls;
+    for (const TrialRecord& trial : ReadAll()) {
+      calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
+      if (!IsFinished(trial.state)) continue;
+      calls.push_back({.kind = CallKind::kTell,
+                       .trial = trial.number,
+                       .step = {},
+                       .value = OutcomeOf(trial)});
+    }
+    return calls;
+  }
+
+  void Upgrade() {
+    if (version == kStoreVersion) return;
+    Transaction transaction(database);
+    const std::vector<Call> calls = CallsByNumber();
+    database.Execute(kCallSchema);
+    for (const Call& call : calls) LogCall(call);
+    database.Prepare("UPDATE lathe_info SET version = ?").Bind(int64_t{kStoreVersion}).Run();
+    transaction.Commit();
+    version = kStoreVersion;
+  }
+
+  // Within the transaction of the change that the call belongs to.
+  void LogCall(const Call& call) const {
+    database.Prepare("INSERT INTO lathe_call (kind, trial, step, value) VALUES (?, ?, ?, ?)")
+        .Bind(NameOf(call.kind))
+        .Bind(call.trial)
+        .Bind(call.step ? std::optional<int64_t>(*call.step) : std::nullopt)
+        .Bind(call.value)
+        .Run();
   }
 
   int64_t TrialId(int64_t number) const {
@@ -202,7 +261,19 @@ struct Store::Impl {
     }
   }
 
+  std::vector<TrialRecord> ReadAll() const {
+    std::map<int64_t, TrialRecord> by_id;
+    ReadTrials(&by_id);
+    ReadParameters(&by_id);
+    ReadAttributes(&by_id);
+    std::vector<TrialRecord> trials;
+    for (auto& [id, trial] : by_id) trials.push_back(std::move(trial));
+    std::ranges::sort(trials, {}, &TrialRecord::number);
+    return trials;
+  }
+
   Database database;
+  int64_t version = kStoreVersion;
   std::string name;
   std::vector<Parameter> parameters;
   int64_t study_id = 0;
@@ -232,6 +303,7 @@ Store::Store(const fs::path& path, const std::string& study_name,
                 "restrictions, or start a new study",
                 path.string(), difference);
   }
+  impl_->Upgrade();
 }
 
 Store Store::OpenReadOnly(const fs::path& path) {
@@ -283,6 +355,7 @@ void Store::Create(const TrialRecord& trial) {
   for (const auto& [key, violation] : trial.constraints) {
     impl_->SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
   }
+  impl_->LogCall({.kind = CallKind::kAsk, .trial = trial.number});
   transaction.Commit();
 }
 
@@ -316,20 +389,36 @@ void Store::AddCrash(int64_t number, const std::string& reason) {
       .Run();
 }
 
-void Store::AddIntermediate(int64_t number, int step, double value) {
+bool Store::AddReport(int64_t number, const EpochReport& report) {
+  const Database& database = impl_->database;
+  const double value = report.metric;
   const char* type = std::isnan(value)      ? "NAN"
                      : std::isfinite(value) ? "FINITE"
                      : value > 0            ? "INF_POS"
                                             : "INF_NEG";
-  impl_->database
+  Transaction transaction(database);
+  const int64_t id = impl_->OpenTrialId(number);
+  if (database.Prepare("SELECT 1 FROM lathe_call WHERE kind = 'report' AND trial = ? AND step = ?")
+          .Bind(number)
+          .Bind(int64_t{report.step})
+          .Step()) {
+    return false;
+  }
+  database
       .Prepare(
           "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, "
           "intermediate_value_type) VALUES (?, ?, ?, ?)")
-      .Bind(impl_->TrialId(number))
-      .Bind(int64_t{step})
+      .Bind(id)
+      .Bind(int64_t{report.step})
       .Bind(std::isfinite(value) ? std::optional(value) : std::nullopt)
       .Bind(type)
       .Run();
+  impl_->LogCall({.kind = CallKind::kReport,
+                  .trial = number,
+                  .step = report.step,
+                  .value = report.objective});
+  transaction.Commit();
+  return true;
 }
 
 void Store::Finish(const TrialRecord& trial) {
@@ -366,6 +455,10 @@ void Store::Finish(const TrialRecord& trial) {
   impl_->SetMetrics(id, trial.metrics);
   if (!trial.reason.empty())
     impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+  impl_->LogCall({.kind = CallKind::kTell,
+                  .trial = trial.number,
+                  .step = {},
+                  .value = OutcomeOf(trial)});
   transaction.Commit();
 }
 
@@ -376,14 +469,23 @@ double TrialRecord::Metric(const std::string& name) const {
 
 std::vector<TrialRecord> Store::Trials() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  std::map<int64_t, TrialRecord> by_id;
-  impl_->ReadTrials(&by_id);
-  impl_->ReadParameters(&by_id);
-  impl_->ReadAttributes(&by_id);
-  std::vector<TrialRecord> trials;
-  for (auto& [id, trial] : by_id) trials.push_back(std::move(trial));
-  std::ranges::sort(trials, {}, &TrialRecord::number);
-  return trials;
+  return impl_->ReadAll();
+}
+
+std::vector<Call> Store::Calls() const {
+  const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
+  if (impl_->version < kStoreVersion) return impl_->CallsByNumber();
+  std::vector<Call> calls;
+  Statement statement =
+      impl_->database.Prepare("SELECT kind, trial, step, value FROM lathe_call ORDER BY seq");
+  while (statement.Step()) {
+    Call call{.kind = CallKindOf(statement.Text(0), impl_->database.path()),
+                      .trial = statement.Int(1)};
+    if (!statement.IsNull(2)) call.step = static_cast<int>(statement.Int(2));
+    if (!statement.IsNull(3)) call.value = statement.Real(3);
+    calls.push_back(call);
+  }
+  return calls;
 }
 
 std::string Store::study_name() const { return impl_->name; }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "study/calls.h"
 #include "study/trial.h"
 
 namespace lathe::study {
@@ -38,10 +39,20 @@ struct TrialRecord {
   double Metric(const std::string& name) const;  // 0 when there is none
 };
 
+// What a trial said after an epoch.
+struct EpochReport {
+  int step = 0;
+  double metric = 0;     // Optuna's intermediate value
+  double objective = 0;  // what the proposer is told
+};
+
+// Every change of a trial that the proposer hears of is written together with the call that tells
+// it, so the log of calls (Calls()) and the states of the trials never disagree.
 class Store {
  public:
   // Creates the file, or opens it when it holds this study with these parameters; throws kInput
-  // otherwise (not a database, another study, newer version).
+  // otherwise (not a database, another study, newer version). A study of an older version is brought
+  // up to date: its trials become calls in the order of their numbers, as if they had been imported.
   Store(const std::filesystem::path& path, const std::string& study_name,
         const std::vector<Parameter>& parameters);
   // Opens an existing one read-only, whoever made it.
@@ -50,15 +61,16 @@ class Store {
   Store(Store&&) noexcept;
 
   int64_t next_number() const;
-  void Create(const TrialRecord& trial);  // number == next_number(), state WAITING
+  void Create(const TrialRecord& trial);  // as the proposer proposed it; number == next_number()
   void SetRunning(int64_t number);        // counts a start
   void AddCrash(int64_t number, const std::string& reason);
-  void AddIntermediate(int64_t number, int step,
-                       double value);  // again for the same step: replaces it
+  // False: this step of the trial was reported before, and nothing changes.
+  bool AddReport(int64_t number, const EpochReport& report);
   // COMPLETE or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
   // enforced.
   void Finish(const TrialRecord& trial);
   std::vector<TrialRecord> Trials() const;  // by number
+  std::vector<Call> Calls() const;  // in order
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 
