@@ -31,7 +31,8 @@ class OptunaTest(testing.TestCase):
         out = pathlib.Path(FOLDER)
         if not FOLDER:
             out = self.folder / "out"
-            testing.run("search", self.study(trials=3, images=256), "--dir", out, check=0)
+            testing.run("search", self.study(trials=6, images=256), "--dir", out, "--set", "trial.epochs=2",
+                        "--set", "pruning.rule=halving", "--set", "pruning.reduction=2", check=0)
         self.trials = testing.run_json("study", "trials", out)
         self.name = testing.run_json("study", "status", out)["study"]
         self.database = self.folder / "study.db"
@@ -41,10 +42,15 @@ class OptunaTest(testing.TestCase):
     def test_same_trials(self):
         study = optuna.load_study(study_name=self.name, storage=self.url)
         self.assertEqual([t.number for t in study.trials], [t["number"] for t in self.trials])
+        if not FOLDER:
+            self.assertEqual({t.state.name for t in study.trials}, {"COMPLETE", "PRUNED"})
         for theirs, ours in zip(study.trials, self.trials):
             self.assertEqual(theirs.state.name, ours["state"])
             self.assertEqual(theirs.params, ours["params"])
             self.assertEqual(theirs.value, ours.get("value"))
+            if ours["state"] == "PRUNED":
+                objective = theirs.intermediate_values[theirs.last_step] + 0.1 * ours["latency_us"] / 1000
+                self.assertAlmostEqual(theirs.value, objective, places=9)
             self.assertEqual(theirs.user_attrs["latency_us"], ours["latency_us"])
             if theirs.state.is_finished():
                 self.assertGreaterEqual(theirs.duration.total_seconds(), 0)

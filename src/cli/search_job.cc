@@ -153,6 +153,13 @@ std::string TrialLine(const study::TrialRecord& trial, bool best) {
       FormatSeconds(trial.end - trial.begin), best ? "  <- best" : "");
 }
 
+// The number of the epoch that ends a trial.
+int LastEpoch(const StudyContext& context) {
+  const train::Recipe& recipe = context.config.trial_recipe;
+  const int64_t batches = context.splits.search_train->size() / recipe.batch;
+  return static_cast<int>(train::LengthOf(recipe, batches).epochs());
+}
+
 void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
   const std::unique_ptr<search::Proposer> proposer =
@@ -199,6 +206,8 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
                             .max_seconds = config.max_seconds,
                             .max_starts = 1 + config.max_retries,
                             .objective = config.objective,
+                            .pruning = config.pruning,
+                            .last_step = LastEpoch(context),
                             .latency_budget_us = config.target.latency_us},
                            hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();

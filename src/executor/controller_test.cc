@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <set>
@@ -87,9 +88,11 @@ class ReversingExecutor : public study::Executor {
 // Writes down what it is asked and told; Restore() looks like Ask().
 class RecordingProposer : public search::Proposer {
  public:
-  RecordingProposer(std::unique_ptr<search::Proposer> inner, std::vector<std::string>& calls)
-      : inner_(std::move(inner)), calls_(calls) {}
+  RecordingProposer(std::unique_ptr<search::Proposer> inner, std::vector<std::string>& calls,
+                    Bomb& bomb)
+      : inner_(std::move(inner)), calls_(calls), bomb_(bomb) {}
   std::optional<search::Candidate> Ask(int64_t trial) override {
+    bomb_.Tick();
     calls_.push_back(fmt::format("ask {}", trial));
     return inner_->Ask(trial);
   }
@@ -98,6 +101,7 @@ class RecordingProposer : public search::Proposer {
     inner_->Tell(trial, outcome);
   }
   void Report(int64_t trial, int step, double value) override {
+    bomb_.Tick();  // it is durable, but nobody has acted on it
     calls_.push_back(fmt::format("report {} {} {}", trial, step, value));
     inner_->Report(trial, step, value);
   }
@@ -109,6 +113,7 @@ class RecordingProposer : public search::Proposer {
  private:
   std::unique_ptr<search::Proposer> inner_;
   std::vector<std::string>& calls_;
+  Bomb& bomb_;
 };
 
 // In memory where possible: these tests sync to disk thousands of times.
@@ -204,7 +209,7 @@ class Controller : public ::testing::Test {
     study::Store store = Open();
     calls_.clear();
     const auto proposer =
-        std::make_unique<RecordingProposer>(NewProposer(proposer_name), calls_);
+        std::make_unique<RecordingProposer>(NewProposer(proposer_name), calls_, bomb);
     TickingExecutor executor(MakeFakeExecutor(fake), bomb);
     study::ControllerHooks hooks = Hooks(bomb);
     hooks.stop = stop;
@@ -385,7 +390,7 @@ TEST_F(Controller, TheOrderOfArrivalWithinOnePollDoesNotMatter) {
   Reset();
   calls_.clear();
   study::Store store = Open();
-  RecordingProposer proposer(NewProposer("bayes"), calls_);
+  RecordingProposer proposer(NewProposer("bayes"), calls_, none);
   ReversingExecutor executor(MakeFakeExecutor(fake));
   EXPECT_EQ(RunController(store, proposer, executor, Options(), Hooks(none)),
             SearchEnd::kTrialsDone);
@@ -551,6 +556,128 @@ TEST_F(Controller, TimeCountsOverRestarts) {
   options.trials = 1000;
   EXPECT_EQ(Run(fake, options, none), SearchEnd::kTimeUp);
   EXPECT_LT(Open().Trials().size(), 100u);
+}
+
+// Halving over three epochs; every second trial learns nothing.
+class Pruning : public Controller {
+ protected:
+  study::ControllerOptions Options() const {
+    study::ControllerOptions options = Controller::Options();
+    options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
+    options.last_step = 3;
+    return options;
+  }
+
+  FakeOptions Fake(int slots) {
+    return {.slots = slots, .script = [&](int64_t trial, int) {
+              FakeEnding ending = TrainInEpochs(trial, 4);
+              if (trial % 2 == 1) ending.losses = {9, 9, 9};
+              return ending;
+            }};
+  }
+
+  std::vector<TrialState> States() const {
+    std::vector<TrialState> states;
+    for (const TrialRecord& trial : Open().Trials()) states.push_back(trial.state);
+    return states;
+  }
+};
+
+TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
+  Bomb none;
+  EXPECT_EQ(Run(Fake(2), Options(), none), SearchEnd::kTrialsDone);
+  const std::vector<TrialRecord> trials = Open().Trials();
+  ASSERT_EQ(trials.size(), 10u) << "pruned ones count";
+  EXPECT_EQ(finished_.size(), 10u);
+  const auto pruned =
+      std::ranges::count(trials, TrialState::kPruned, &TrialRecord::state);
+  EXPECT_GE(pruned, 5);
+  EXPECT_EQ(trials[0].state, TrialState::kComplete) << "the best so far goes on";
+  for (size_t i = 1; i < trials.size(); i += 2) {
+    EXPECT_EQ(trials[i].state, TrialState::kPruned) << i;
+    const double objective = 9 + 0.5 * trials[i].latency_us / 1000;
+    EXPECT_EQ(trials[i].value, objective) << "the last one it reported";
+    EXPECT_EQ(trials[i].reason,
+              fmt::format("pruned after epoch 1: objective {:.4f} is not among the best 1/2 there",
+                          objective));
+    EXPECT_GT(trials[i].end, 0);
+    EXPECT_TRUE(fs::exists(root_ / "trials" / study::TrialFolderName(trials[i].number)));
+    EXPECT_THAT(calls_, ::testing::Contains(fmt::format("tell {} -", i)));
+  }
+  EXPECT_TRUE(study::Rank({trials[1]}, 1e9).empty());
+  const auto proposer = NewProposer("bayes");
+  EXPECT_EQ(Replay(*proposer).proposals, 10);
+}
+
+TEST_F(Pruning, NeverAfterTheLastEpochNorWithAResult) {
+  study::ControllerOptions options = Options();
+  options.last_step = 1;
+  Bomb none;
+  Run(Fake(2), options, none);
+  ExpectAllComplete(10);
+  Reset();
+  options.last_step = 3;
+  // All epochs and the result within one look.
+  const FakeOptions quick{.slots = 2, .script = [&](int64_t trial, int) {
+                            for (int epoch = 1; epoch <= 3; ++epoch) {
+                              study::AppendMetrics(
+                                  root_ / "trials" / study::TrialFolderName(trial),
+                                  {.step = epoch, .values = {{"loss", 1.0 + trial}}});
+                            }
+                            return Train(trial);
+                          }};
+  Run(quick, options, none);
+  ExpectAllComplete(10);
+}
+
+TEST_F(Pruning, KilledAnywhereItDecidesTheSame) {
+  study::ControllerOptions options = Options();
+  options.trials = 6;
+  Bomb counter;
+  Run(Fake(1), options, counter);
+  const std::vector<std::vector<int>> encodings = Encodings();
+  const std::vector<TrialState> states = States();
+  EXPECT_GE(std::ranges::count(states, TrialState::kPruned), 3);
+  for (int at = 0; at < counter.calls(); ++at) {
+    Reset();
+    Bomb bomb(at), none;
+    EXPECT_THROW(Run(Fake(1), options, bomb), Killed) << "kill at call " << at;
+    EXPECT_EQ(Run(Fake(1), options, none), SearchEnd::kTrialsDone);
+    EXPECT_EQ(Encodings(), encodings) << "kill at call " << at;
+    EXPECT_EQ(States(), states) << "kill at call " << at;
+    EXPECT_EQ(finished_, (std::multiset<int64_t>{0, 1, 2, 3, 4, 5})) << "kill at call " << at;
+  }
+}
+
+TEST_F(Pruning, PrunedTrialsAreNoFailures) {
+  FakeOptions fake = Fake(2);
+  fake.script = [&](int64_t trial, int) {
+    FakeEnding ending = TrainInEpochs(trial, trial == 0 ? 1000 : 4);
+    if (trial == 1) ending.losses = {9, 9, 9};
+    if (trial > 1) ending.error = "no luck";
+    return ending;
+  };
+  Bomb none;
+  EXPECT_EQ(Run(fake, Options(), none), SearchEnd::kTrialsDone) << "no error, with one pruned";
+  EXPECT_EQ(States()[1], TrialState::kPruned);
+  EXPECT_EQ(States()[9], TrialState::kFail);
+}
+
+TEST_F(Pruning, WhatDivergesFails) {
+  FakeOptions fake = Fake(2);
+  fake.script = [&](int64_t trial, int) {
+    FakeEnding ending = TrainInEpochs(trial, 1000);
+    ending.losses = {std::nan("")};
+    return ending;
+  };
+  Bomb none;
+  try {
+    Run(fake, Options(), none);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("all 5 trials so far failed"));
+    EXPECT_THAT(error.what(), HasSubstr("diverged: its objective is nan after epoch 1"));
+  }
 }
 
 TEST_F(Controller, EndsWhenTheSubspaceIsExhausted) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "study/config_writer.h"
 #include "study/recipe_file.h"
@@ -120,6 +122,23 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   table.Finish();
 }
 
+// After [trial]: what could never end a trial is a mistake.
+void ReadPruning(const Config& table, StudyConfig& config) {
+  const std::vector<std::string> names = search::PrunerNames();
+  const std::vector<std::string_view> choices(names.begin(), names.end());
+  search::PrunerOptions& pruning = config.pruning;
+  pruning.rule = table.Choice("rule", choices, pruning.rule);
+  pruning.first_step = ToInt(table, "first_epoch", pruning.first_step, 1, 100'000);
+  pruning.reduction = ToInt(table, "reduction", pruning.reduction, 2, 1000);
+  if (pruning.rule != "none" && pruning.first_step >= std::ceil(config.trial_recipe.epochs)) {
+    table.Fail(table.Has("first_epoch") ? "first_epoch" : "rule",
+               fmt::format("trials are trained for {:g} epochs, so none could end after epoch {}; "
+                           "raise epochs in [trial] or leave [pruning] out",
+                           config.trial_recipe.epochs, pruning.first_step));
+  }
+  table.Finish();
+}
+
 void ReadFinalists(const Config& table, StudyConfig& config) {
   const Config merged = WithRecipe(table, config.source);
   config.finalists = ToInt(merged, "count", config.finalists, 1, 1000);
@@ -151,6 +170,7 @@ StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrid
   ReadStage1(root.Table("stage1"), config);
   ReadSearch(root.Table("search"), config);
   config.trial_recipe = train::ReadRecipe(WithRecipe(root.Table("trial"), path));
+  ReadPruning(root.Table("pruning"), config);
   ReadFinalists(root.Table("finalists"), config);
   const Config baselines = root.Table("baselines");
   config.baselines = baselines.Strings("networks");

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "engine/engine.h"
 #include "search/proposer.h"
+#include "search/pruner.h"
 #include "train/recipe.h"
 
 namespace lathe::study {
@@ -43,6 +44,7 @@ struct StudyConfig {
   double max_seconds = 0;  // 0: no limit; trials running then are finished
   int max_retries = 2;     // restarts of a trial that died
   search::Objective objective;
+  search::PrunerOptions pruning;  // [pruning]; steps are epochs
   // [trial], [finalists]
   train::Recipe trial_recipe;
   int finalists = 2;

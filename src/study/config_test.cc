@@ -103,9 +103,13 @@ max_minutes = 1.5
 max_retries = 4
 alpha = 0.25
 beta = 2
+[pruning]
+rule = "median"
+first_epoch = 2
+reduction = 4
 [trial]
 recipe = "quick"
-epochs = 0.5
+epochs = 8.5
 augmentation.pad_crop = 2
 [finalists]
 count = 3
@@ -145,7 +149,10 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.max_retries, 4);
   EXPECT_EQ(config.objective.alpha, 0.25);
   EXPECT_EQ(config.objective.beta, 2);
-  EXPECT_EQ(config.trial_recipe.epochs, 0.5) << "the study's own key wins";
+  EXPECT_EQ(config.pruning.rule, "median");
+  EXPECT_EQ(config.pruning.first_step, 2);
+  EXPECT_EQ(config.pruning.reduction, 4);
+  EXPECT_EQ(config.trial_recipe.epochs, 8.5) << "the study's own key wins";
   EXPECT_EQ(config.trial_recipe.batch, 64);
   EXPECT_TRUE(config.trial_recipe.augmentation.flip) << "tables inside are merged";
   EXPECT_EQ(config.trial_recipe.augmentation.pad_crop, 2);
@@ -172,9 +179,9 @@ TEST_F(StudyFile, TheResolvedFileReadsBackTheSameAnywhere) {
 
 TEST_F(StudyFile, OverridesComeOnTop) {
   const StudyConfig config =
-      Load(kFull, {"search.trials=9", "trial.epochs=0.25", "target.latency_ms=0.5"});
+      Load(kFull, {"search.trials=9", "trial.epochs=2.25", "target.latency_ms=0.5"});
   EXPECT_EQ(config.trials, 9);
-  EXPECT_EQ(config.trial_recipe.epochs, 0.25);
+  EXPECT_EQ(config.trial_recipe.epochs, 2.25);
   EXPECT_EQ(config.target.latency_us, 500);
   EXPECT_THAT(ErrorOf(kSmall, {"search.trials=0"}), HasSubstr("trials"));
 }
@@ -229,6 +236,15 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"SubspaceOrder",
                 "[stage1]\nsubspace_ms = [0.2, 0.1]\n",
                 {"study.toml:10", "the lower one first"}},
+        Mistake{"PruningRule",
+                "[pruning]\nrule = \"halvin\"\n",
+                {"study.toml:10", "did you mean 'halving'"}},
+        Mistake{"PruningTooLate",
+                "[trial]\nepochs = 2\n[pruning]\nrule = \"halving\"\nfirst_epoch = 2\n",
+                {"study.toml:13", "[pruning] first_epoch", "trained for 2 epochs"}},
+        Mistake{"PruningOfShortTrials",
+                "[trial]\nepochs = 1\n[pruning]\nrule = \"halving\"\n",
+                {"study.toml:12", "[pruning] rule", "trained for 1 epochs"}},
         Mistake{"Restrict",
                 "[space.restrict]\nresolution = []\n",
                 {"study.toml:10", "resolution", "allows nothing"}},

@@ -75,6 +75,10 @@ std::string ToToml(const StudyConfig& config) {
   writer.Key("max_retries", config.max_retries);
   writer.Key("alpha", config.objective.alpha);
   writer.Key("beta", config.objective.beta);
+  writer.Header("pruning");
+  writer.Text("rule", config.pruning.rule);
+  writer.Key("first_epoch", config.pruning.first_step);
+  writer.Key("reduction", config.pruning.reduction);
   writer.Header("trial");
   writer.Raw(train::ToToml(config.trial_recipe));
   writer.Header("finalists");

@@ -28,20 +28,27 @@ double UnixSeconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// A trial that is neither complete nor failed.
+// A trial that has not ended.
 struct Open {
   TrialRecord record;
   fs::path folder;
   bool running = false;        // submitted, not yet back
   uintmax_t metrics_size = 0;  // of metrics.jsonl when it was last copied
   int last_step = std::numeric_limits<int>::min();  // reported
+  double last_objective = 0;                        // at that step
+  bool to_end = false;                              // so says the pruner after that step
 };
 
 class Controller {
  public:
   Controller(Store& store, search::Proposer& proposer, Executor& executor,
              const ControllerOptions& options, const ControllerHooks& hooks)
-      : store_(store), proposer_(proposer), executor_(executor), options_(options), hooks_(hooks) {}
+      : store_(store),
+        proposer_(proposer),
+        executor_(executor),
+        options_(options),
+        hooks_(hooks),
+        pruner_(search::MakePruner(options.pruning)) {}
 
   SearchEnd Run() {
     Restore();
@@ -57,9 +64,9 @@ class Controller {
       // The order of calls matters to the proposer; chance must not decide it.
       std::ranges::stable_sort(ends, {}, &JobEnd::trial);
       for (const JobEnd& job : ends) HandleEnd(job);
-      CopyMetrics();
+      ReportRunning();
       if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
-      if (hooks_.on_progress) hooks_.on_progress(completed_ + failed_, Running());
+      if (hooks_.on_progress) hooks_.on_progress(completed_ + pruned_ + failed_, Running());
       if (!open_.empty()) std::this_thread::sleep_for(options_.poll_interval);
     }
   }
@@ -73,20 +80,29 @@ class Controller {
       if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
         Track(trial);
       } else {
-        ++(trial.state == TrialState::kFail ? failed_ : completed_);
+        Count(trial.state);
       }
     }
     Repeater repeater(proposer_, trials, hooks_.candidate);
     for (const Call& call : store_.Calls()) {
       repeater.Repeat(call);
-      if (const auto open = open_.find(call.trial); open != open_.end() && call.step) {
-        open->second.last_step = *call.step;
+      if (call.kind == CallKind::kReport) {
+        Judge(repeater.TrialOf(call), *call.step,
+              call.value.value_or(std::numeric_limits<double>::quiet_NaN()));
       }
     }
     // Only now: what a result leads to may need the whole history.
     for (int64_t number : std::exchange(waiting_, {})) {
-      if (open_.at(number).record.starts == 0 || !Collect(number)) waiting_.push_back(number);
+      Open& trial = open_.at(number);
+      if (trial.record.starts > 0 && Collect(number)) continue;
+      trial.to_end ? EndEarly(trial) : waiting_.push_back(number);
     }
+  }
+
+  void Count(TrialState state) {
+    ++(state == TrialState::kComplete ? completed_
+       : state == TrialState::kPruned ? pruned_
+                                      : failed_);
   }
 
   void Track(const TrialRecord& trial) {
@@ -186,6 +202,7 @@ class Controller {
       return true;
     }
     if (!result) return false;
+    ReportRest(trial);
     trial.record.metrics.merge(std::map(result->metrics));
     const auto metric = result->metrics.find(options_.metric);
     if (!result->ok) {
@@ -209,6 +226,7 @@ class Controller {
     store_.AddCrash(record.number, reason);
     record.reason = reason;
     if (++record.crashes >= options_.max_starts) {
+      ReportRest(trial);
       Fail(trial, record.crashes > 1
                       ? fmt::format("died {} times, last: {}", record.crashes, reason)
                       : reason);
@@ -225,7 +243,7 @@ class Controller {
     trial.record.reason = reason;
     store_.LogEvent(fmt::format("trial {} failed: {}", trial.record.number, reason));
     Finish(trial, TrialState::kFail);  // `trial` is gone after this
-    if (completed_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
+    if (completed_ + pruned_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
       throw Error(ErrorKind::kInternal,
                   "all {} trials so far failed, so the search stops; the last one: {}. See {}, "
                   "correct it and continue",
@@ -234,44 +252,83 @@ class Controller {
   }
 
   void Finish(Open& trial, TrialState state) {
-    CopyMetricsOf(trial);
     trial.record.state = state;
     trial.record.end = UnixSeconds();
     store_.Finish(trial.record);
     const TrialRecord record = std::move(trial.record);
+    if (trial.running) executor_.Cancel(record.number);  // its end will be nobody's business
     open_.erase(record.number);
-    ++(state == TrialState::kFail ? failed_ : completed_);
-    proposer_.Tell(record.number, record.value);
+    Count(state);
+    proposer_.Tell(record.number, state == TrialState::kComplete ? record.value : std::nullopt);
     if (hooks_.on_finished) hooks_.on_finished(record);
   }
 
-  void CopyMetrics() {
-    for (auto& [number, trial] : open_) {
-      if (trial.running) CopyMetricsOf(trial);
+  void ReportRunning() {
+    std::vector<int64_t> running;
+    for (const auto& [number, trial] : open_) {
+      if (trial.running) running.push_back(number);
+    }
+    for (const int64_t number : running) {
+      Open& trial = open_.at(number);
+      if (ReportNews(trial) && !Collect(number)) EndEarly(trial);
     }
   }
 
-  void CopyMetricsOf(Open& trial) {
+  // Reports what metrics.jsonl has got since last time, up to the first step after which the trial
+  // is to end early. True: there was one.
+  bool ReportNews(Open& trial) {
     std::error_code missing;
     const uintmax_t size = fs::file_size(trial.folder / "metrics.jsonl", missing);
-    if (missing || size == trial.metrics_size) return;
-    trial.metrics_size = size;
+    if (missing || size == trial.metrics_size) return false;
     for (const MetricLine& line : ReadMetrics(trial.folder)) {
       const auto metric = line.values.find(options_.metric);
       if (metric == line.values.end() || line.step <= trial.last_step) continue;
       Report(trial, line.step, metric->second);
+      if (trial.to_end) return true;
+    }
+    trial.metrics_size = size;
+    return false;
+  }
+
+  // All of it, of a trial that has ended.
+  void ReportRest(Open& trial) {
+    while (ReportNews(trial)) {
     }
   }
 
   void Report(Open& trial, int step, double metric) {
     const TrialRecord& record = trial.record;
     const double objective = options_.objective(metric, record.latency_us);
+    store_.AddReport(record.number, {.step = step, .metric = metric, .objective = objective});
+    proposer_.Report(record.number, step, objective);
+    Judge(record, step, objective);
+  }
+
+  // The pruner's view of a report, which depends on the reports before alone: the log gives it again.
+  void Judge(const TrialRecord& record, int step, double objective) {
+    const bool to_end = pruner_->Report(record.number, record.latency_us, step, objective);
+    const auto open = open_.find(record.number);
+    if (open == open_.end()) return;
+    Open& trial = open->second;
     trial.last_step = step;
-    if (!store_.AddReport(record.number,
-                          {.step = step, .metric = metric, .objective = objective})) {
+    trial.last_objective = objective;
+    trial.to_end = to_end && step < options_.last_step;
+  }
+
+  // `trial` is gone after this.
+  void EndEarly(Open& trial) {
+    const std::string after = fmt::format("after epoch {}", trial.last_step);
+    if (!std::isfinite(trial.last_objective)) {
+      Fail(trial, fmt::format("diverged: its objective is {} {}", trial.last_objective, after));
       return;
     }
-    proposer_.Report(record.number, step, objective);
+    const search::PrunerOptions& rule = options_.pruning;
+    trial.record.reason = fmt::format(
+        "pruned {}: objective {:.4f} {}", after, trial.last_objective,
+        rule.rule == "halving" ? fmt::format("is not among the best 1/{} there", rule.reduction)
+                               : "is worse than the median there");
+    trial.record.value = trial.last_objective;
+    Finish(trial, TrialState::kPruned);
   }
 
   // Running trials save and end; they stay RUNNING in the store and go on next time.
@@ -314,9 +371,10 @@ class Controller {
   Executor& executor_;
   const ControllerOptions& options_;
   const ControllerHooks& hooks_;
+  const std::unique_ptr<search::Pruner> pruner_;
   std::map<int64_t, Open> open_;
   std::deque<int64_t> waiting_;  // open trials to be started
-  int completed_ = 0, failed_ = 0;
+  int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool exhausted_ = false;
   double seconds_before_ = 0;  // of earlier runs
   const Clock::time_point started_ = Clock::now();

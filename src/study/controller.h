@@ -1,5 +1,6 @@
 // The controller loop: keeps every slot busy, collects results, restarts trials that died, gives up
-// on a trial without giving up on the study, and can be killed and started again at any moment.
+// on a trial without giving up on the study, ends what does not promise enough, and can be killed and
+// started again at any moment.
 // Knows no network and no torch: what a trial is made of comes through ControllerHooks.
 #pragma once
 
@@ -7,9 +8,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "search/proposer.h"
+#include "search/pruner.h"
 #include "study/replay.h"
 #include "study/store.h"
 #include "study/trial.h"
@@ -23,6 +26,8 @@ struct ControllerOptions {
   int max_starts = 3;      // per trial; those that ended with the controller do not count
   std::string metric = "loss";  // which metric the objective takes
   search::Objective objective;
+  search::PrunerOptions pruning = {};
+  int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
   double latency_budget_us = 0;  // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
 };
@@ -35,7 +40,7 @@ struct ControllerHooks {
   std::function<std::map<std::string, double>(const std::vector<int>& encoding)>
       costs;  // {"params": ..., "macs": ...}
   std::function<void(const TrialRecord&)>
-      on_finished;  // one call per trial that ends COMPLETE or FAIL
+      on_finished;  // one call per trial that ends COMPLETE, PRUNED or FAIL
   std::function<void(int done, int running)> on_progress;
   std::function<bool()> stop;  // true: cancel running trials (they save) and return
 };
@@ -44,7 +49,8 @@ enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
 
 // Blocking. What is already in the store is restored first: the proposer's calls are repeated in
 // their order, RUNNING trials whose result is there are counted, the others started again under the
-// same number.
+// same number. A trial that the pruner ends is PRUNED in the store before it is cancelled; one that
+// has its result already, or has reported its last step, is complete whatever the pruner says.
 // Throws kInternal with the last one's reason and log when the first few trials have all failed:
 // then it is not the candidates' fault.
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,

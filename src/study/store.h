@@ -27,9 +27,9 @@ struct TrialRecord {
   TrialState state = TrialState::kWaiting;
   std::vector<int> encoding;
   double latency_us = 0;                  // from the LUT
-  std::optional<double> value;            // the objective
+  std::optional<double> value;            // the objective; of a pruned trial, the last one reported
   std::map<std::string, double> metrics;  // result metrics, and "params", "macs"
-  std::string reason;                     // why it failed, or was restarted
+  std::string reason;                     // why it failed, was pruned or restarted
   int starts = 0;                         // how often it was started
   double begin = 0, end = 0;              // Unix seconds; 0: not yet
   int crashes = 0;  // how often it died by itself, as opposed to with the controller
@@ -66,7 +66,7 @@ class Store {
   void AddCrash(int64_t number, const std::string& reason);
   // False: this step of the trial was reported before, and nothing changes.
   bool AddReport(int64_t number, const EpochReport& report);
-  // COMPLETE or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
+  // COMPLETE, PRUNED or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
   // enforced.
   void Finish(const TrialRecord& trial);
   std::vector<TrialRecord> Trials() const;  // by number
