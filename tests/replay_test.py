@@ -26,7 +26,7 @@ class ReplayTest(testing.TestCase):
         self.assertLess(self.count(out), TRIALS, "it was killed on the way")
         early = testing.run("study", "replay", out, check=0).stdout
         self.assertRegex(early, r"^\d+ proposals, all the same\n$")
-        testing.run(*command[1:], "--resume", check=0)
+        testing.run(*command[1:], "--resume", check=testing.SEARCHED)
 
         self.assertEqual(testing.run("study", "replay", out, check=0).stdout, f"{TRIALS} proposals, all the same\n")
         self.assertEqual(testing.run_json("study", "replay", out), {"proposals": TRIALS, "same": True})

@@ -230,7 +230,21 @@ void CheckEngine(const study::StudyConfig& config, engine::Engine& engine,
   engine.Compile(network, net::RandomWeights(net::Lower(network), config.seed), {});
 }
 
-void StartFolder(const study::StudyConfig& config, const SearchOptions& options) {
+// Trials are told apart by their objectives: it stays what it was.
+void KeepObjective(const study::StudyConfig& config, study::Store& store) {
+  constexpr char kKey[] = "objective";
+  const std::string now = ToText(config.objective);
+  const std::optional<std::string> before = store.Value(kKey);
+  if (before && *before != now && store.next_number() > 0) {
+    throw Error(ErrorKind::kInput,
+                "{}: [search] goal, alpha and beta cannot change once a study has trials: they are "
+                "{} now, and were {}. Restore them, or start a new study",
+                config.source.string(), now, *before);
+  }
+  store.SetValue(kKey, now);
+}
+
+void StartFolder(const SearchOptions& options) {
   const fs::path& folder = options.folder;
   if (fs::exists(folder / "study.db") && !options.resume) {
     throw Error(
@@ -239,7 +253,6 @@ void StartFolder(const study::StudyConfig& config, const SearchOptions& options)
         folder.string());
   }
   MakeFolder(folder);
-  WriteFileAtomically(folder / "study.toml", config.resolved_toml);
 }
 
 }  // namespace
@@ -294,11 +307,14 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
   const Clock::time_point start = Clock::now();
   const StudyContext context = OpenStudy(config, options);
-  StartFolder(config, options);
+  StartFolder(options);
   const FileLock lock(
       options.folder / ".lock",
       fmt::format("{}: another lathe process is running this study", options.folder.string()));
-  study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space));
+  study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space),
+                     config.objective.goal());
+  KeepObjective(config, store);
+  WriteFileAtomically(options.folder / "study.toml", config.resolved_toml);  // what was not refused
   spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
                config.name, context.engine->Target().engine, context.engine->Target().device_name,
                FormatMs(config.target.latency_us), context.splits.train->size(),

@@ -9,7 +9,7 @@
 #include "cli/study_replay.h"
 #include "cli/study_report.h"
 #include "study/config.h"
-#include "study/controller.h"
+#include "study/rank.h"
 #include "study/store.h"
 
 namespace lathe::cli {
@@ -84,7 +84,9 @@ int Rank(const Globals& globals, const fs::path& folder, size_t top, double accu
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
   std::vector<study::TrialRecord> ranked =
-      study::Rank(store.Trials(), config.target.latency_us, accuracy);
+      study::Rank(store.Trials(), {.latency_budget_us = config.target.latency_us,
+                                   .accuracy = accuracy,
+                                   .goal = config.objective.goal()});
   if (ranked.size() > top) ranked.resize(top);
   PrintTrials(globals, ranked, store.parameters());
   return ranked.empty() ? 3 : 0;

@@ -35,7 +35,10 @@ std::unique_ptr<search::Proposer> MakeStudyProposer(const study::StudyConfig& co
                                                     search::CandidateSource& source) {
   return search::MakeProposer(
       config.proposer, source,
-      {.dimensions = study::Dimensions(space), .seed = SubSeed(config.seed, "proposer")});
+      {.dimensions = study::Dimensions(space),
+       .seed = SubSeed(config.seed, "proposer"),
+       .goal = config.objective.goal(),
+       .objective = config.objective.formula()});
 }
 
 void SaveHead(study::Store& store, space::SearchSpace::Head head) {

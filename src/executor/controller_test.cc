@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "executor/fake.h"
 #include "search/synthetic_testing.h"
+#include "study/rank.h"
 
 namespace lathe::executor {
 namespace {
@@ -144,7 +145,7 @@ class Controller : public ::testing::Test {
     options.trials_folder = root_ / "trials";
     options.trials = 10;
     options.poll_interval = std::chrono::milliseconds(0);
-    options.objective = {.alpha = 0.5, .beta = 1};
+    options.objective.weights = {.alpha = 0.5, .beta = 1};
     return options;
   }
 
@@ -271,6 +272,27 @@ TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
   EXPECT_EQ(Run({.slots = 3, .script = script}, options, none), SearchEnd::kTrialsDone)
       << "nothing left to do";
   EXPECT_EQ(finished_.size(), 10u);
+}
+
+TEST_F(Controller, MinimisesTheErrorIfThatIsTheGoal) {
+  study::ControllerOptions options = Options();
+  options.objective.aim = study::Aim::kAccuracy;
+  Bomb none;
+  const auto script = [&](int64_t trial, int) {
+    study::AppendMetrics(options.trials_folder / study::TrialFolderName(trial),
+                         {.step = 1, .values = {{"loss", 0.75}, {"accuracy", 0.25}}});
+    FakeEnding ending = Train(trial, 2);
+    ending.metrics["accuracy"] = 0.875;
+    if (trial == 1) ending.metrics.erase("accuracy");
+    return ending;
+  };
+  EXPECT_EQ(Run({.slots = 1, .script = script}, options, none), SearchEnd::kTrialsDone);
+  const std::vector<TrialRecord> trials = Open().Trials();
+  EXPECT_EQ(trials[0].value, 0.125);
+  EXPECT_EQ(trials[1].state, TrialState::kFail);
+  EXPECT_THAT(trials[1].reason, HasSubstr("no metric 'accuracy'"));
+  EXPECT_EQ((std::vector<std::string>(calls_.begin(), calls_.begin() + 3)),
+            (std::vector<std::string>{"ask 0", "report 0 1 0.75", "tell 0 0.125"}));
 }
 
 // With one slot the told history is the same at every ask, so the proposals
@@ -604,7 +626,7 @@ TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
     EXPECT_TRUE(fs::exists(root_ / "trials" / study::TrialFolderName(trials[i].number)));
     EXPECT_THAT(calls_, ::testing::Contains(fmt::format("tell {} -", i)));
   }
-  EXPECT_TRUE(study::Rank({trials[1]}, 1e9).empty());
+  EXPECT_TRUE(study::Rank({trials[1]}, {.latency_budget_us = 1e9}).empty());
   const auto proposer = NewProposer("bayes");
   EXPECT_EQ(Replay(*proposer).proposals, 10);
 }

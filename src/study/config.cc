@@ -108,6 +108,18 @@ void ReadStage1(const Config& table, StudyConfig& config) {
   table.Finish();
 }
 
+void ReadObjective(const Config& table, StudyObjective& objective) {
+  objective.aim =
+      ParseAim(table.Choice("goal", AimNames(), std::string(Name(objective.aim))));
+  search::Objective& weights = objective.weights;
+  weights.alpha = table.Real("alpha", {.fallback = weights.alpha, .min = 0, .max = 1e6});
+  weights.beta = table.Real("beta", {.fallback = weights.beta, .min = 0, .max = 10});
+  for (const char* key : {"alpha", "beta"}) {
+    if (objective.aim == Aim::kWeighted || !table.Has(key)) continue;
+    table.Fail(key, fmt::format("has no part in goal = \"{}\"; leave it out", Name(objective.aim)));
+  }
+}
+
 void ReadSearch(const Config& table, StudyConfig& config) {
   const std::vector<std::string> names = search::ProposerNames();
   const std::vector<std::string_view> choices(names.begin(), names.end());
@@ -115,10 +127,7 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   config.trials = ToInt(table, "trials", config.trials, 1, 1'000'000);
   config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
   config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
-  config.objective.alpha =
-      table.Real("alpha", {.fallback = config.objective.alpha, .min = 0, .max = 1e6});
-  config.objective.beta =
-      table.Real("beta", {.fallback = config.objective.beta, .min = 0, .max = 10});
+  ReadObjective(table, config.objective);
   table.Finish();
 }
 
@@ -127,6 +136,7 @@ void ReadPruning(const Config& table, StudyConfig& config) {
   const std::vector<std::string> names = search::PrunerNames();
   const std::vector<std::string_view> choices(names.begin(), names.end());
   search::PrunerOptions& pruning = config.pruning;
+  pruning.goal = config.objective.goal();
   pruning.rule = table.Choice("rule", choices, pruning.rule);
   pruning.first_step = ToInt(table, "first_epoch", pruning.first_step, 1, 100'000);
   pruning.reduction = ToInt(table, "reduction", pruning.reduction, 2, 1000);

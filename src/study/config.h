@@ -11,8 +11,8 @@
 #include "base/config.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
-#include "search/proposer.h"
 #include "search/pruner.h"
+#include "study/objective.h"
 #include "train/recipe.h"
 
 namespace lathe::study {
@@ -43,7 +43,7 @@ struct StudyConfig {
   int trials = 32;
   double max_seconds = 0;  // 0: no limit; trials running then are finished
   int max_retries = 2;     // restarts of a trial that died
-  search::Objective objective;
+  StudyObjective objective;
   search::PrunerOptions pruning;  // [pruning]; steps are epochs
   // [trial], [finalists]
   train::Recipe trial_recipe;

@@ -147,8 +147,8 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.trials, 5);
   EXPECT_EQ(config.max_seconds, 90);
   EXPECT_EQ(config.max_retries, 4);
-  EXPECT_EQ(config.objective.alpha, 0.25);
-  EXPECT_EQ(config.objective.beta, 2);
+  EXPECT_EQ(config.objective.weights.alpha, 0.25);
+  EXPECT_EQ(config.objective.weights.beta, 2);
   EXPECT_EQ(config.pruning.rule, "median");
   EXPECT_EQ(config.pruning.first_step, 2);
   EXPECT_EQ(config.pruning.reduction, 4);
@@ -175,6 +175,18 @@ TEST_F(StudyFile, TheResolvedFileReadsBackTheSameAnywhere) {
   ExpectFull(again, folder_);
   const auto without_source = [](const std::string& text) { return text.substr(text.find('\n')); };
   EXPECT_EQ(without_source(again.resolved_toml), without_source(resolved));
+}
+
+TEST_F(StudyFile, OtherGoalsReadBackTheSame) {
+  for (const std::string goal : {"accuracy", "front"}) {
+    const StudyConfig config = Load(std::string(kSmall) + "[search]\ngoal = \"" + goal + "\"\n");
+    WriteFileAtomically(folder_ / "again.toml", config.resolved_toml);
+    const StudyConfig again = LoadStudy(folder_ / "again.toml");
+    EXPECT_EQ(Name(again.objective.aim), goal);
+    EXPECT_EQ(again.objective.formula().alpha, 0);
+    EXPECT_EQ(again.pruning.goal, again.objective.goal());
+    EXPECT_EQ(again.objective.goal() == search::Goal::kFront, goal == "front");
+  }
 }
 
 TEST_F(StudyFile, OverridesComeOnTop) {
@@ -236,6 +248,12 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"SubspaceOrder",
                 "[stage1]\nsubspace_ms = [0.2, 0.1]\n",
                 {"study.toml:10", "the lower one first"}},
+        Mistake{"Goal",
+                "[search]\ngoal = \"acuracy\"\n",
+                {"study.toml:10", "did you mean 'accuracy'"}},
+        Mistake{"WeightWithoutUse",
+                "[search]\ngoal = \"front\"\nbeta = 1\n",
+                {"study.toml:11", "[search] beta", "goal = \"front\"", "leave it out"}},
         Mistake{"PruningRule",
                 "[pruning]\nrule = \"halvin\"\n",
                 {"study.toml:10", "did you mean 'halving'"}},

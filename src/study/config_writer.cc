@@ -73,8 +73,11 @@ std::string ToToml(const StudyConfig& config) {
   writer.Key("trials", config.trials);
   writer.Key("max_minutes", config.max_seconds / 60);
   writer.Key("max_retries", config.max_retries);
-  writer.Key("alpha", config.objective.alpha);
-  writer.Key("beta", config.objective.beta);
+  writer.Text("goal", std::string(Name(config.objective.aim)));
+  if (config.objective.aim == Aim::kWeighted) {
+    writer.Key("alpha", config.objective.weights.alpha);
+    writer.Key("beta", config.objective.weights.beta);
+  }
   writer.Header("pruning");
   writer.Text("rule", config.pruning.rule);
   writer.Key("first_epoch", config.pruning.first_step);

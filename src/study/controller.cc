@@ -204,18 +204,19 @@ class Controller {
     if (!result) return false;
     ReportRest(trial);
     trial.record.metrics.merge(std::map(result->metrics));
-    const auto metric = result->metrics.find(options_.metric);
+    const std::string wanted(options_.objective.metric());
+    const auto metric = result->metrics.find(wanted);
     if (!result->ok) {
       Fail(trial, result->error.empty() ? "failed without saying why" : result->error);
     } else if (metric == result->metrics.end()) {
-      Fail(trial, fmt::format("its result has no metric '{}'", options_.metric));
+      Fail(trial, fmt::format("its result has no metric '{}'", wanted));
     } else {
-      const double value = options_.objective(metric->second, trial.record.latency_us);
+      const double value = options_.objective.Of(metric->second, trial.record.latency_us);
       if (std::isfinite(value)) {
         trial.record.value = value;
         Finish(trial, TrialState::kComplete);
       } else {
-        Fail(trial, fmt::format("its {} is {}", options_.metric, metric->second));
+        Fail(trial, fmt::format("its {} is {}", wanted, metric->second));
       }
     }
     return true;
@@ -281,7 +282,7 @@ class Controller {
     const uintmax_t size = fs::file_size(trial.folder / "metrics.jsonl", missing);
     if (missing || size == trial.metrics_size) return false;
     for (const MetricLine& line : ReadMetrics(trial.folder)) {
-      const auto metric = line.values.find(options_.metric);
+      const auto metric = line.values.find(std::string(options_.objective.metric()));
       if (metric == line.values.end() || line.step <= trial.last_step) continue;
       Report(trial, line.step, metric->second);
       if (trial.to_end) return true;
@@ -298,8 +299,10 @@ class Controller {
 
   void Report(Open& trial, int step, double metric) {
     const TrialRecord& record = trial.record;
-    const double objective = options_.objective(metric, record.latency_us);
-    store_.AddReport(record.number, {.step = step, .metric = metric, .objective = objective});
+    const double objective = options_.objective.Of(metric, record.latency_us);
+    store_.AddReport(record.number, {.step = step,
+                                     .measured = options_.objective.Measured(metric),
+                                     .objective = objective});
     proposer_.Report(record.number, step, objective);
     Judge(record, step, objective);
   }
@@ -389,25 +392,5 @@ SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& exec
 }
 
 std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }
-
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
-                              double accuracy) {
-  const auto accuracy_of = [](const TrialRecord& trial) {
-    const auto found = trial.metrics.find("accuracy");
-    return found == trial.metrics.end() || std::isnan(found->second) ? 0.0 : found->second;
-  };
-  std::vector<TrialRecord> ranked;
-  for (const TrialRecord& trial : trials) {
-    if (trial.state == TrialState::kComplete && trial.latency_us <= latency_budget_us &&
-        accuracy_of(trial) >= accuracy) {
-      ranked.push_back(trial);
-    }
-  }
-  std::ranges::stable_sort(ranked, [&](const TrialRecord& a, const TrialRecord& b) {
-    return accuracy_of(a) != accuracy_of(b) ? accuracy_of(a) > accuracy_of(b)
-                                            : a.latency_us < b.latency_us;
-  });
-  return ranked;
-}
 
 }  // namespace lathe::study

@@ -13,6 +13,7 @@
 
 #include "search/proposer.h"
 #include "search/pruner.h"
+#include "study/objective.h"
 #include "study/replay.h"
 #include "study/store.h"
 #include "study/trial.h"
@@ -24,9 +25,8 @@ struct ControllerOptions {
   int trials = 32;
   double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
   int max_starts = 3;      // per trial; those that ended with the controller do not count
-  std::string metric = "loss";  // which metric the objective takes
-  search::Objective objective;
-  search::PrunerOptions pruning = {};
+  StudyObjective objective;
+  search::PrunerOptions pruning = {};  // its goal must be the objective's
   int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
   double latency_budget_us = 0;  // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
@@ -58,10 +58,5 @@ SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& exec
 
 // "000123"
 std::string TrialFolderName(int64_t number);
-
-// Trials that are COMPLETE and within the latency budget, best accuracy first (ties: lower
-// latency). With `accuracy` > 0 only those that reach it.
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
-                              double accuracy = 0);
 
 }  // namespace lathe::study

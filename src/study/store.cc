@@ -70,6 +70,10 @@ std::optional<double> OutcomeOf(const TrialRecord& trial) {
   return trial.state == TrialState::kComplete ? trial.value : std::nullopt;
 }
 
+std::string_view WordsFor(search::Goal goal) {
+  return goal == search::Goal::kFront ? "a front of accuracy and latency" : "the least objective";
+}
+
 bool IsFinished(TrialState state) {
   return state != TrialState::kWaiting && state != TrialState::kRunning;
 }
@@ -87,12 +91,15 @@ struct Store::Impl {
     database.Execute(kCallSchema);
     database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
     study_id = database.LastId();
-    database
-        .Prepare(
-            "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', ?, "
-            "0)")
-        .Bind(study_id)
-        .Run();
+    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
+      database
+          .Prepare(
+              "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', "
+              "?, ?)")
+          .Bind(study_id)
+          .Bind(objective)
+          .Run();
+    }
     database.Prepare("INSERT INTO lathe_info (version, study_id, parameters_json) VALUES (?, ?, ?)")
         .Bind(int64_t{kStoreVersion})
         .Bind(study_id)
@@ -120,12 +127,31 @@ struct Store::Impl {
     study_id = info.Int(1);
     parameters = ParseParameters(info.Text(2), database.path());
     name = info.Text(3);
+    Statement directions =
+        database.Prepare("SELECT count(*) FROM study_directions WHERE study_id = ?");
+    directions.Bind(study_id).Step();
+    goal = directions.Int(0) > 1 ? search::Goal::kFront : search::Goal::kLeast;
     // Optuna's own upgrade may change its tables.
     Statement revision = database.Prepare("SELECT version_num FROM alembic_version");
     if (!revision.Step() || revision.Text(0) != "v3.2.0.a") {
       throw Error(ErrorKind::kInput,
                   "{}: its Optuna tables were upgraded to a version this program does not know",
                   path);
+    }
+  }
+
+  int64_t ValuesPerTrial() const { return goal == search::Goal::kFront ? 2 : 1; }
+
+  void SetValues(int64_t trial_id, const TrialRecord& trial) const {
+    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
+      database
+          .Prepare(
+              "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, "
+              "'FINITE')")
+          .Bind(trial_id)
+          .Bind(objective)
+          .Bind(objective == 0 ? *trial.value : trial.latency_us)
+          .Run();
     }
   }
 
@@ -208,7 +234,7 @@ struct Store::Impl {
         "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, "
         "value FROM trials "
         "JOIN lathe_trial USING (trial_id) LEFT JOIN trial_values USING (trial_id) WHERE study_id "
-        "= ?");
+        "= ? AND coalesce(objective, 0) = 0");
     trials.Bind(study_id);
     while (trials.Step()) {
       TrialRecord& trial = (*by_id)[trials.Int(0)];
@@ -274,6 +300,7 @@ struct Store::Impl {
 
   Database database;
   int64_t version = kStoreVersion;
+  search::Goal goal = search::Goal::kLeast;
   std::string name;
   std::vector<Parameter> parameters;
   int64_t study_id = 0;
@@ -284,10 +311,11 @@ Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
 
 Store::Store(const fs::path& path, const std::string& study_name,
-             const std::vector<Parameter>& parameters)
+             const std::vector<Parameter>& parameters, search::Goal goal)
     : impl_(std::make_unique<Impl>(path, Database::Mode::kCreate)) {
   if (impl_->database.IsEmpty()) {
     impl_->parameters = parameters;
+    impl_->goal = goal;
     impl_->CreateStudy(study_name);
     return;
   }
@@ -295,6 +323,11 @@ Store::Store(const fs::path& path, const std::string& study_name,
   if (impl_->name != study_name) {
     throw Error(ErrorKind::kInput, "{}: holds the study '{}', not '{}'; use another folder",
                 path.string(), impl_->name, study_name);
+  }
+  if (impl_->goal != goal) {
+    throw Error(ErrorKind::kInput,
+                "{}: the study looks for {}, not for {}; restore [search] goal, or start a new study",
+                path.string(), WordsFor(impl_->goal), WordsFor(goal));
   }
   const std::string difference = Difference(impl_->parameters, parameters);
   if (!difference.empty()) {
@@ -391,7 +424,7 @@ void Store::AddCrash(int64_t number, const std::string& reason) {
 
 bool Store::AddReport(int64_t number, const EpochReport& report) {
   const Database& database = impl_->database;
-  const double value = report.metric;
+  const double value = report.measured;
   const char* type = std::isnan(value)      ? "NAN"
                      : std::isfinite(value) ? "FINITE"
                      : value > 0            ? "INF_POS"
@@ -443,15 +476,7 @@ void Store::Finish(const TrialRecord& trial) {
       .Bind(trial.reason)
       .Bind(id)
       .Run();
-  if (trial.value) {
-    database
-        .Prepare(
-            "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, "
-            "'FINITE')")
-        .Bind(id)
-        .Bind(*trial.value)
-        .Run();
-  }
+  if (trial.value) impl_->SetValues(id, trial);
   impl_->SetMetrics(id, trial.metrics);
   if (!trial.reason.empty())
     impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);

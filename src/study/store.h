@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "search/proposer.h"
 #include "study/calls.h"
 #include "study/trial.h"
 
@@ -42,7 +43,7 @@ struct TrialRecord {
 // What a trial said after an epoch.
 struct EpochReport {
   int step = 0;
-  double metric = 0;     // Optuna's intermediate value
+  double measured = 0;   // the objective without its latency: Optuna's intermediate value
   double objective = 0;  // what the proposer is told
 };
 
@@ -51,10 +52,11 @@ struct EpochReport {
 class Store {
  public:
   // Creates the file, or opens it when it holds this study with these parameters; throws kInput
-  // otherwise (not a database, another study, newer version). A study of an older version is brought
+  // otherwise (not a database, another study or goal, newer version). For Goal::kFront Optuna sees
+  // two values, the objective and the latency in microseconds. A study of an older version is brought
   // up to date: its trials become calls in the order of their numbers, as if they had been imported.
   Store(const std::filesystem::path& path, const std::string& study_name,
-        const std::vector<Parameter>& parameters);
+        const std::vector<Parameter>& parameters, search::Goal goal = search::Goal::kLeast);
   // Opens an existing one read-only, whoever made it.
   static Store OpenReadOnly(const std::filesystem::path& path);
   ~Store();

@@ -82,8 +82,8 @@ TEST_F(StoreFile, ALifeOfATrial) {
     store.SetRunning(0);
     store.AddCrash(0, "killed by signal 9 (SIGKILL)");
     store.SetRunning(0);
-    EXPECT_TRUE(store.AddReport(0, {.step = 1, .metric = 0.5, .objective = 0.75}));
-    EXPECT_FALSE(store.AddReport(0, {.step = 1, .metric = 0.25, .objective = 0.25}));
+    EXPECT_TRUE(store.AddReport(0, {.step = 1, .measured = 0.5, .objective = 0.75}));
+    EXPECT_FALSE(store.AddReport(0, {.step = 1, .measured = 0.25, .objective = 0.25}));
     TrialRecord trial = store.Trials().front();
     EXPECT_EQ(trial.state, TrialState::kRunning);
     EXPECT_EQ(trial.reason, "killed by signal 9 (SIGKILL)");
@@ -117,7 +117,7 @@ TEST_F(StoreFile, SpeaksOptunasLanguage) {
   store.Create(Trial(0));
   store.SetRunning(0);
   const double infinite = std::numeric_limits<double>::infinity();
-  store.AddReport(0, {.step = 3, .metric = infinite, .objective = infinite});
+  store.AddReport(0, {.step = 3, .measured = infinite, .objective = infinite});
   EXPECT_EQ(Query("SELECT direction FROM study_directions"), "MINIMIZE");
   EXPECT_EQ(Query("SELECT state FROM trials"), "RUNNING");
   EXPECT_EQ(Query("SELECT datetime_start LIKE '____-__-__ __:__:__.______' FROM trials"), "1");
@@ -132,6 +132,26 @@ TEST_F(StoreFile, SpeaksOptunasLanguage) {
   EXPECT_EQ(Query("SELECT intermediate_value_type FROM trial_intermediate_values"), "INF_POS");
   EXPECT_EQ(Query("SELECT key || value_json FROM trial_system_attributes"),
             "constraints:latency_us-3.5");
+}
+
+TEST_F(StoreFile, AFrontHasTwoValues) {
+  {
+    Store store(path_, "demo", kParameters, search::Goal::kFront);
+    store.Create(Trial(0));
+    store.Create(Trial(1));
+    TrialRecord trial = Trial(0);
+    trial.state = TrialState::kComplete;
+    trial.value = 0.25;
+    store.Finish(trial);
+    ASSERT_EQ(store.Trials().size(), 2u) << "one record per trial, not per value";
+    EXPECT_EQ(store.Trials()[0].value, 0.25);
+    EXPECT_FALSE(store.Trials()[1].value);
+  }
+  EXPECT_EQ(Query("SELECT group_concat(direction) FROM study_directions"), "MINIMIZE,MINIMIZE");
+  EXPECT_EQ(Query("SELECT group_concat(value) FROM trial_values ORDER BY objective"),
+            "0.25,123.456");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("looks for a front"));
+  EXPECT_EQ(Store(path_, "demo", kParameters, search::Goal::kFront).Trials().size(), 2u);
 }
 
 TEST_F(StoreFile, FinishingTwiceIsAnError) {
@@ -175,9 +195,9 @@ TEST_F(StoreFile, KeepsTheProposersCallsInOrder) {
   Store store = Open();
   store.Create(Trial(0));
   store.Create(Trial(1));
-  store.AddReport(1, {.step = 1, .metric = 0.5, .objective = 1.0 / 3});
-  store.AddReport(0, {.step = 1, .metric = 0.5, .objective = std::nan("")});
-  store.AddReport(1, {.step = 1, .metric = 0.1, .objective = 0.1});
+  store.AddReport(1, {.step = 1, .measured = 0.5, .objective = 1.0 / 3});
+  store.AddReport(0, {.step = 1, .measured = 0.5, .objective = std::nan("")});
+  store.AddReport(1, {.step = 1, .measured = 0.1, .objective = 0.1});
   TrialRecord trial = Trial(1);
   trial.state = TrialState::kComplete;
   trial.value = 0.1 + 0.2;
@@ -223,7 +243,7 @@ TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
   Store store = Open();
   EXPECT_EQ(TextOf(store.Calls()), expected);
   EXPECT_EQ(Query("SELECT version FROM lathe_info"), "2");
-  EXPECT_TRUE(store.AddReport(2, {.step = 1, .metric = 0.75, .objective = 1})) << "nobody was told";
+  EXPECT_TRUE(store.AddReport(2, {.step = 1, .measured = 0.75, .objective = 1})) << "nobody was told";
   store.Create(Trial(3));
   EXPECT_EQ(TextOf(Open().Calls()), expected + "r2@1=1 A3 ");
 }
