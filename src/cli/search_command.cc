@@ -1,6 +1,7 @@
 // lathe search STUDY.toml: the whole job.
 #include "base/error.h"
 #include "cli/common.h"
+#include "cli/study_start.h"
 #include "cli/search_job.h"
 #include "study/config.h"
 
@@ -35,7 +36,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
                             .resume = flags->resume,
                             .quiet = globals.quiet};
       if (flags->dry_run) {
-        OpenStudy(config, options);
+        ReadNewSources(config, OpenStudy(config, options).space, nullptr);
         PrintText(config.resolved_toml);
         return 0;
       }

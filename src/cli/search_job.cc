@@ -13,6 +13,7 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/study_report.h"
+#include "cli/study_start.h"
 #include "cli/study_subspace.h"
 #include "executor/local.h"
 #include "latency/builder.h"
@@ -160,7 +161,8 @@ int LastEpoch(const StudyContext& context) {
   return static_cast<int>(train::LengthOf(recipe, batches).epochs());
 }
 
-void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
+void Optimise(const StudyContext& context, const std::vector<study::EarlierResults>& earlier,
+              study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
   const std::unique_ptr<search::Proposer> proposer =
       MakeStudyProposer(config, context.space, source);
@@ -177,8 +179,6 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
     best_accuracy = trial.Metric("accuracy");
     return true;
   };
-  for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
-
   study::ControllerHooks hooks;
   hooks.prepare = [&](const study::TrialRecord& trial, const fs::path& folder) {
     PrepareTrial(context, folder, trial.number, "search", source.NetworkOf(trial.encoding));
@@ -199,17 +199,19 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
                         : fmt::format("{} running", running));
   };
   hooks.stop = &StopRequested;
-  const study::SearchEnd end =
-      study::RunController(store, *proposer, *executor,
-                           {.trials_folder = context.options.folder / "trials",
-                            .trials = config.trials,
-                            .max_seconds = config.max_seconds,
-                            .max_starts = 1 + config.max_retries,
-                            .objective = config.objective,
-                            .pruning = config.pruning,
-                            .last_step = LastEpoch(context),
-                            .latency_budget_us = config.target.latency_us},
-                           hooks);
+  study::ControllerOptions options{.trials_folder = context.options.folder / "trials",
+                                   .trials = config.trials,
+                                   .queue = context.enqueued,
+                                   .max_seconds = config.max_seconds,
+                                   .max_starts = 1 + config.max_retries,
+                                   .objective = config.objective,
+                                   .pruning = config.pruning,
+                                   .last_step = LastEpoch(context),
+                                   .latency_budget_us = config.target.latency_us};
+  std::ranges::move(ImportEarlier(earlier, config, source, options, hooks, store),
+                    std::back_inserter(options.queue));
+  for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
+  const study::SearchEnd end = study::RunController(store, *proposer, *executor, options, hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();
   if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");
   if (end == study::SearchEnd::kExhausted)
@@ -273,6 +275,7 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
   const space::SearchSpace::Head head{
       .channels = splits.train->channels(),
       .classes = static_cast<int>(splits.train->class_names().size())};
+  std::vector<space::Encoding> enqueued = EnqueuedEncodings(config, space);
   std::unique_ptr<engine::Engine> engine = MakeEngine(config.target.engine, config.target.options);
   CheckEngine(config, *engine, space, head);
   std::optional<latency::Lut> given_lut;
@@ -285,6 +288,7 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
           .space = std::move(space),
           .head = head,
           .splits = std::move(splits),
+          .enqueued = std::move(enqueued),
           .engine = std::move(engine),
           .given_lut = std::move(given_lut)};
 }
@@ -314,6 +318,7 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space),
                      config.objective.goal());
   KeepObjective(config, store);
+  const std::vector<study::EarlierResults> earlier = ReadNewSources(config, context.space, &store);
   WriteFileAtomically(options.folder / "study.toml", config.resolved_toml);  // what was not refused
   spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
                config.name, context.engine->Target().engine, context.engine->Target().device_name,
@@ -333,8 +338,9 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   CheckSubspace(context, priced.tables);
   CategoriseSpace(context, priced.tables, store);
   study::SubspaceSource source(priced.tables, context.head, SubspaceOf(config));
+  CheckEnqueued(config, context.enqueued, source);
   SaveHead(store, context.head);
-  Optimise(context, store, source);
+  Optimise(context, earlier, store, source);
   const FinalistTable table = MakeFinalists(context, store, source, estimator);
   const fs::path report = options.folder / "report.html";
   WriteStudyReport(options.folder);

@@ -23,6 +23,7 @@ nlohmann::ordered_json JsonOf(const study::TrialRecord& trial,
       {"number", trial.number},         {"state", study::Name(trial.state)},
       {"latency_us", trial.latency_us}, {"metrics", trial.metrics},
       {"starts", trial.starts},         {"reason", trial.reason}};
+  if (!trial.imported_from.empty()) json["imported_from"] = trial.imported_from;
   if (trial.value) json["value"] = *trial.value;
   for (size_t i = 0; i < parameters.size(); ++i)
     json["params"][parameters[i].name] = trial.encoding[i];
@@ -47,7 +48,8 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
                     fmt::format("{:.3f}", trial.latency_us / 1000),
                     trial.value ? fmt::format("{:.4f}", *trial.value) : "-",
                     FormatShort(trial.Metric("params")), FormatShort(trial.Metric("macs")),
-                    std::to_string(trial.starts), trial.reason});
+                    std::to_string(trial.starts),
+                    trial.imported_from.empty() ? trial.reason : "from " + trial.imported_from});
   }
   PrintText(FormatTable(rows));
   return 0;
@@ -57,20 +59,26 @@ int Status(const Globals& globals, const fs::path& folder) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
   std::map<std::string, int> states;
-  for (const study::TrialRecord& trial : store.Trials())
+  int imported = 0;
+  for (const study::TrialRecord& trial : store.Trials()) {
     ++states[std::string(study::Name(trial.state))];
+    imported += trial.imported_from.empty() ? 0 : 1;
+  }
   const FinalistTable table = ReadFinalists(folder);
   if (globals.json) {
     nlohmann::ordered_json json = {{"study", store.study_name()},
                                    {"trials", config.trials},
                                    {"states", states},
+                                   {"imported", imported},
                                    {"finalists", ToJson(table)}};
     PrintJson(json);
     return 0;
   }
   std::string text = fmt::format("study {}: ", store.study_name());
   for (const auto& [state, count] : states) text += fmt::format("{} {}, ", count, state);
-  text += fmt::format("of {} trials\n", config.trials);
+  text += fmt::format("of {} trials", config.trials);
+  if (imported > 0) text += fmt::format(" and {} imported", imported);
+  text += "\n";
   const std::vector<std::pair<double, std::string>> events = store.Events();
   for (size_t i = events.size() > 10 ? events.size() - 10 : 0; i < events.size(); ++i) {
     text += fmt::format("  {}\n", events[i].second);

@@ -702,6 +702,74 @@ TEST_F(Pruning, WhatDivergesFails) {
   }
 }
 
+// Imported results are told and not trained; queued networks come before proposals, once.
+TEST_F(Controller, StartsFromWhatIsKnown) {
+  study::ControllerOptions options = Options();
+  options.trials = 6;
+  options.queue = {{12, 12, 0, 0, 0}, {0, 0, 0, 0, 0}, {2, 2, 2, 2, 2}, {0, 0, 0, 0, 0}};
+  source_ = search::SyntheticSource(5, 4);
+  Bomb unused;
+  const study::ControllerHooks hooks = Hooks(unused);
+  {
+    std::vector<TrialRecord> trials;
+    for (const std::vector<int>& encoding : {std::vector{2, 2, 2, 2, 2}, {6, 6, 6, 6, 6}}) {
+      TrialRecord trial = study::NewTrial(std::ssize(trials), source_.Describe(encoding), options,
+                                          hooks);
+      trial.state = TrialState::kComplete;
+      trial.value = 0.5;
+      trial.imported_from = "elsewhere";
+      trials.push_back(trial);
+    }
+    Open().Import(trials, "taken", "yes");
+  }
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
+  Bomb counter;
+  Run(fake, options, counter);
+  ExpectAllComplete(8);
+  EXPECT_THAT(Encodings()[2], ::testing::ElementsAre(12, 12, 0, 0, 0));
+  EXPECT_THAT(Encodings()[3], ::testing::ElementsAre(0, 0, 0, 0, 0));
+  const std::vector<std::vector<int>> encodings = Encodings();
+  EXPECT_EQ(std::set(encodings.begin(), encodings.end()).size(), 8u);
+  EXPECT_EQ(finished_, (std::multiset<int64_t>{2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ((std::vector<std::string>(calls_.begin(), calls_.begin() + 5)),
+            (std::vector<std::string>{"ask 0", "tell 0 0.5", "ask 1", "tell 1 0.5", "ask 2"}));
+  const auto proposer = NewProposer("bayes");
+  EXPECT_EQ(Replay(*proposer).proposals, 4) << "the others were not proposed";
+  Run(fake, options, counter);
+  ExpectAllComplete(8);
+}
+
+TEST_F(Controller, ImportedTrialsDoNotHideThatAllFail) {
+  TrialRecord trial;
+  trial.encoding = {0, 0, 0, 0, 0};
+  trial.state = TrialState::kComplete;
+  trial.value = 0.5;
+  trial.imported_from = "elsewhere";
+  Open().Import({trial}, "taken", "yes");
+  const FakeOptions fake{.slots = 2, .script = [](int64_t, int) {
+                           FakeEnding ending;
+                           ending.error = "no such data set";
+                           return ending;
+                         }};
+  EXPECT_THROW(Run(fake), Error);
+}
+
+TEST_F(Controller, SurvivesAConstantObjectiveAndASubspaceOfOne) {
+  const FakeOptions fake{.slots = 2, .script = [](int64_t, int) {
+                           return FakeEnding{.metrics = {{"loss", 1}}, .losses = {1}};
+                         }};
+  study::ControllerOptions options = Options();
+  options.objective.weights.alpha = 0;
+  options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
+  Bomb none;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  Reset();
+  source_ = search::SyntheticSource(3, 1);
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kExhausted);
+  ExpectAllComplete(1);
+}
+
 TEST_F(Controller, EndsWhenTheSubspaceIsExhausted) {
   source_ = search::SyntheticSource(2, 2);
   EXPECT_EQ(Run({.slots = 3, .script = [&](int64_t trial, int) { return Train(trial); }}),

@@ -128,6 +128,14 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
   config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
   ReadObjective(table, config.objective);
+  for (const std::string& network : table.Strings("enqueue")) {
+    const bool file = network.ends_with(".json") || network.find('/') != std::string::npos;
+    config.enqueue.push_back(file ? Resolve(network, config.source).string() : network);
+  }
+  for (const std::string& earlier : table.Strings("warm_start")) {
+    config.warm_start.push_back(Resolve(earlier, config.source));
+  }
+  config.warm_start_best = ToInt(table, "warm_start_best", config.warm_start_best, 0, 1'000'000);
   table.Finish();
 }
 

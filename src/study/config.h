@@ -44,6 +44,9 @@ struct StudyConfig {
   double max_seconds = 0;  // 0: no limit; trials running then are finished
   int max_retries = 2;     // restarts of a trial that died
   StudyObjective objective;
+  std::vector<std::string> enqueue;  // network files (absolute), zoo names or encodings
+  std::vector<std::filesystem::path> warm_start;  // folders of studies, CSV files
+  int warm_start_best = 5;  // networks to train again of a study that cannot be compared
   search::PrunerOptions pruning;  // [pruning]; steps are epochs
   // [trial], [finalists]
   train::Recipe trial_recipe;

@@ -103,6 +103,9 @@ max_minutes = 1.5
 max_retries = 4
 alpha = 0.25
 beta = 2
+enqueue = ["gpunet_0", "a.json", "28,16,3"]
+warm_start = ["../runs/a", "/b.csv"]
+warm_start_best = 3
 [pruning]
 rule = "median"
 first_epoch = 2
@@ -149,6 +152,10 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.max_retries, 4);
   EXPECT_EQ(config.objective.weights.alpha, 0.25);
   EXPECT_EQ(config.objective.weights.beta, 2);
+  EXPECT_THAT(config.enqueue,
+              ElementsAre("gpunet_0", (folder / "studies/a.json").string(), "28,16,3"));
+  EXPECT_THAT(config.warm_start, ElementsAre(folder / "runs/a", "/b.csv"));
+  EXPECT_EQ(config.warm_start_best, 3);
   EXPECT_EQ(config.pruning.rule, "median");
   EXPECT_EQ(config.pruning.first_step, 2);
   EXPECT_EQ(config.pruning.reduction, 4);

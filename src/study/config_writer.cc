@@ -78,6 +78,11 @@ std::string ToToml(const StudyConfig& config) {
     writer.Key("alpha", config.objective.weights.alpha);
     writer.Key("beta", config.objective.weights.beta);
   }
+  writer.Key("enqueue", nlohmann::json(config.enqueue).dump());
+  std::vector<std::string> earlier;
+  for (const fs::path& path : config.warm_start) earlier.push_back(path.string());
+  writer.Key("warm_start", nlohmann::json(earlier).dump());
+  writer.Key("warm_start_best", config.warm_start_best);
   writer.Header("pruning");
   writer.Text("rule", config.pruning.rule);
   writer.Key("first_epoch", config.pruning.first_step);

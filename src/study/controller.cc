@@ -6,6 +6,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -76,12 +77,21 @@ class Controller {
     if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds))
       seconds_before_ = std::stod(*seconds);
     const std::vector<TrialRecord> trials = store_.Trials();
+    std::set<std::vector<int>> known;
     for (const TrialRecord& trial : trials) {
+      known.insert(trial.encoding);
+      if (!trial.imported_from.empty()) {
+        ++imported_;
+        continue;
+      }
       if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
         Track(trial);
       } else {
         Count(trial.state);
       }
+    }
+    for (const std::vector<int>& encoding : options_.queue) {
+      if (known.insert(encoding).second) queue_.push_back(encoding);
     }
     Repeater repeater(proposer_, trials, hooks_.candidate);
     for (const Call& call : store_.Calls()) {
@@ -150,25 +160,25 @@ class Controller {
   std::optional<SearchEnd> Propose() {
     if (exhausted_) return SearchEnd::kExhausted;
     while (true) {
-      if (store_.next_number() >= options_.trials) return SearchEnd::kTrialsDone;
+      if (store_.next_number() - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
       if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
       if (!waiting_.empty() || executor_.FreeSlots() <= 0 || StopWanted()) return std::nullopt;
       const int64_t number = store_.next_number();
-      const std::optional<search::Candidate> candidate = proposer_.Ask(number);
-      if (!candidate) {
+      if (!queue_.empty()) {
+        const search::Candidate candidate = hooks_.candidate(queue_.front());
+        queue_.pop_front();
+        const TrialRecord trial = NewTrial(number, candidate, options_, hooks_);
+        store_.Create(trial, CallKind::kAdd);
+        proposer_.Restore(number, candidate);
+        Track(trial);
+      } else if (const std::optional<search::Candidate> candidate = proposer_.Ask(number)) {
+        const TrialRecord trial = NewTrial(number, *candidate, options_, hooks_);
+        store_.Create(trial);
+        Track(trial);
+      } else {
         exhausted_ = true;
         return SearchEnd::kExhausted;
       }
-      TrialRecord trial;
-      trial.number = number;
-      trial.encoding = candidate->encoding;
-      trial.latency_us = candidate->latency_us;
-      if (hooks_.costs) trial.metrics = hooks_.costs(candidate->encoding);
-      if (options_.latency_budget_us > 0) {
-        trial.constraints["latency_us"] = candidate->latency_us - options_.latency_budget_us;
-      }
-      store_.Create(trial);
-      Track(trial);
       SubmitWaiting();
     }
   }
@@ -377,6 +387,8 @@ class Controller {
   const std::unique_ptr<search::Pruner> pruner_;
   std::map<int64_t, Open> open_;
   std::deque<int64_t> waiting_;  // open trials to be started
+  std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
+  int64_t imported_ = 0;
   int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool exhausted_ = false;
   double seconds_before_ = 0;  // of earlier runs
@@ -389,6 +401,19 @@ class Controller {
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
                         const ControllerOptions& options, const ControllerHooks& hooks) {
   return Controller(store, proposer, executor, options, hooks).Run();
+}
+
+TrialRecord NewTrial(int64_t number, const search::Candidate& candidate,
+                     const ControllerOptions& options, const ControllerHooks& hooks) {
+  TrialRecord trial;
+  trial.number = number;
+  trial.encoding = candidate.encoding;
+  trial.latency_us = candidate.latency_us;
+  if (hooks.costs) trial.metrics = hooks.costs(candidate.encoding);
+  if (options.latency_budget_us > 0) {
+    trial.constraints["latency_us"] = candidate.latency_us - options.latency_budget_us;
+  }
+  return trial;
 }
 
 std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }

@@ -22,7 +22,9 @@ namespace lathe::study {
 
 struct ControllerOptions {
   std::filesystem::path trials_folder;  // NAME/trials
-  int trials = 32;
+  int trials = 32;  // trained in this study, imported ones not counted
+  // Encodings tried first, in this order; those that are trials already are passed over.
+  std::vector<std::vector<int>> queue = {};
   double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
   int max_starts = 3;      // per trial; those that ended with the controller do not count
   StudyObjective objective;
@@ -55,6 +57,10 @@ enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
 // then it is not the candidates' fault.
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
                         const ControllerOptions& options, const ControllerHooks& hooks);
+
+// A trial that is still to be created.
+TrialRecord NewTrial(int64_t number, const search::Candidate& candidate,
+                     const ControllerOptions& options, const ControllerHooks& hooks);
 
 // "000123"
 std::string TrialFolderName(int64_t number);

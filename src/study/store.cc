@@ -19,7 +19,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kLatency[] = "latency_us";  // the LUT's, among the user attributes
+// Among the user attributes.
+constexpr char kLatency[] = "latency_us";  // the LUT's
+constexpr char kImportedFrom[] = "imported_from";
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -229,6 +231,99 @@ struct Store::Impl {
     }
   }
 
+  int64_t NextNumber() const {
+    Statement statement =
+        database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
+    statement.Bind(study_id).Step();
+    return statement.Int(0);
+  }
+
+  // These write within the caller's transaction.
+  void CreateTrial(const TrialRecord& trial, CallKind call) const {
+    if (trial.encoding.size() != parameters.size() || trial.number != NextNumber()) {
+      throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
+                  trial.number, trial.encoding.size(), NextNumber(), parameters.size());
+    }
+    database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
+        .Bind(trial.number)
+        .Bind(study_id)
+        .Run();
+    const int64_t id = database.LastId();
+    database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
+        .Bind(id)
+        .Bind(trial.latency_us)
+        .Run();
+    Statement insert = database.Prepare(
+        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, "
+        "?, ?, ?)");
+    for (size_t i = 0; i < trial.encoding.size(); ++i) {
+      const Parameter& parameter = parameters[i];
+      insert.Bind(id)
+          .Bind(parameter.name)
+          .Bind(InternalValue(parameter, trial.encoding[i]))
+          .Bind(DistributionOf(parameter))
+          .Run();
+    }
+    SetMetrics(id, trial.metrics);
+    SetAttribute("trial_user_attributes", id, kLatency, trial.latency_us);
+    for (const auto& [key, violation] : trial.constraints) {
+      SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
+    }
+    LogCall({.kind = call, .trial = trial.number});
+  }
+
+  void FinishTrial(const TrialRecord& trial) const {
+    if (!IsFinished(trial.state)) {
+      throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number,
+                  Name(trial.state));
+    }
+    if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
+      throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value", trial.number);
+    }
+    const double now = trial.end > 0 ? trial.end : Now();
+    const int64_t id = OpenTrialId(trial.number);
+    database.Prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
+        .Bind(Name(trial.state))
+        .Bind(DateTime(now))
+        .Bind(id)
+        .Run();
+    database.Prepare("UPDATE lathe_trial SET end_s = ?, reason = ? WHERE trial_id = ?")
+        .Bind(now)
+        .Bind(trial.reason)
+        .Bind(id)
+        .Run();
+    if (trial.value) SetValues(id, trial);
+    SetMetrics(id, trial.metrics);
+    if (!trial.reason.empty())
+      SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+    LogCall({.kind = CallKind::kTell,
+                    .trial = trial.number,
+                    .step = {},
+                    .value = OutcomeOf(trial)});
+  }
+
+  // Optuna wants a beginning, too.
+  void MarkImported(const TrialRecord& trial) const {
+    const int64_t id = TrialId(trial.number);
+    const double now = Now();
+    database.Prepare("UPDATE trials SET datetime_start = ? WHERE trial_id = ?")
+        .Bind(DateTime(now))
+        .Bind(id)
+        .Run();
+    database.Prepare("UPDATE lathe_trial SET begin_s = ? WHERE trial_id = ?")
+        .Bind(now)
+        .Bind(id)
+        .Run();
+    SetAttribute("trial_user_attributes", id, kImportedFrom, trial.imported_from);
+  }
+
+  void SetValue(const std::string& key, const std::string& value) const {
+    database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)")
+        .Bind(key)
+        .Bind(value)
+        .Run();
+  }
+
   void ReadTrials(std::map<int64_t, TrialRecord>* by_id) const {
     Statement trials = database.Prepare(
         "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, "
@@ -276,6 +371,7 @@ struct Store::Impl {
       const std::string key = attributes.Text(1);
       if (trial == by_id->end() || key == kLatency) continue;
       const Json json = Json::parse(attributes.Text(2), nullptr, /*allow_exceptions=*/false);
+      if (key == kImportedFrom && json.is_string()) trial->second.imported_from = json;
       const double value =
           json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
       if (!json.is_number() && !json.is_null()) continue;  // "reason", or a note added with Optuna
@@ -350,45 +446,24 @@ Store Store::OpenReadOnly(const fs::path& path) {
 }
 
 int64_t Store::next_number() const {
-  Statement statement =
-      impl_->database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
-  statement.Bind(impl_->study_id).Step();
-  return statement.Int(0);
+  return impl_->NextNumber();
 }
 
-void Store::Create(const TrialRecord& trial) {
-  const Database& database = impl_->database;
-  if (trial.encoding.size() != impl_->parameters.size() || trial.number != next_number()) {
-    throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
-                trial.number, trial.encoding.size(), next_number(), impl_->parameters.size());
+void Store::Create(const TrialRecord& trial, CallKind call) {
+  Transaction transaction(impl_->database);
+  impl_->CreateTrial(trial, call);
+  transaction.Commit();
+}
+
+void Store::Import(const std::vector<TrialRecord>& trials, const std::string& key,
+                   const std::string& value) {
+  Transaction transaction(impl_->database);
+  for (const TrialRecord& trial : trials) {
+    impl_->CreateTrial(trial, CallKind::kAdd);
+    impl_->MarkImported(trial);
+    impl_->FinishTrial(trial);
   }
-  Transaction transaction(database);
-  database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
-      .Bind(trial.number)
-      .Bind(impl_->study_id)
-      .Run();
-  const int64_t id = database.LastId();
-  database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
-      .Bind(id)
-      .Bind(trial.latency_us)
-      .Run();
-  Statement insert = database.Prepare(
-      "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, "
-      "?, ?, ?)");
-  for (size_t i = 0; i < trial.encoding.size(); ++i) {
-    const Parameter& parameter = impl_->parameters[i];
-    insert.Bind(id)
-        .Bind(parameter.name)
-        .Bind(InternalValue(parameter, trial.encoding[i]))
-        .Bind(DistributionOf(parameter))
-        .Run();
-  }
-  impl_->SetMetrics(id, trial.metrics);
-  impl_->SetAttribute("trial_user_attributes", id, kLatency, trial.latency_us);
-  for (const auto& [key, violation] : trial.constraints) {
-    impl_->SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
-  }
-  impl_->LogCall({.kind = CallKind::kAsk, .trial = trial.number});
+  impl_->SetValue(key, value);
   transaction.Commit();
 }
 
@@ -455,35 +530,8 @@ bool Store::AddReport(int64_t number, const EpochReport& report) {
 }
 
 void Store::Finish(const TrialRecord& trial) {
-  if (!IsFinished(trial.state)) {
-    throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number,
-                Name(trial.state));
-  }
-  if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
-    throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value", trial.number);
-  }
-  const Database& database = impl_->database;
-  const double now = trial.end > 0 ? trial.end : Now();
-  Transaction transaction(database);
-  const int64_t id = impl_->OpenTrialId(trial.number);
-  database.Prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
-      .Bind(Name(trial.state))
-      .Bind(DateTime(now))
-      .Bind(id)
-      .Run();
-  database.Prepare("UPDATE lathe_trial SET end_s = ?, reason = ? WHERE trial_id = ?")
-      .Bind(now)
-      .Bind(trial.reason)
-      .Bind(id)
-      .Run();
-  if (trial.value) impl_->SetValues(id, trial);
-  impl_->SetMetrics(id, trial.metrics);
-  if (!trial.reason.empty())
-    impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);
-  impl_->LogCall({.kind = CallKind::kTell,
-                  .trial = trial.number,
-                  .step = {},
-                  .value = OutcomeOf(trial)});
+  Transaction transaction(impl_->database);
+  impl_->FinishTrial(trial);
   transaction.Commit();
 }
 
@@ -532,10 +580,7 @@ std::vector<std::pair<double, std::string>> Store::Events() const {
 }
 
 void Store::SetValue(const std::string& key, const std::string& value) {
-  impl_->database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)")
-      .Bind(key)
-      .Bind(value)
-      .Run();
+  impl_->SetValue(key, value);
 }
 
 std::optional<std::string> Store::Value(const std::string& key) const {

@@ -33,6 +33,7 @@ struct TrialRecord {
   std::string reason;                     // why it failed, was pruned or restarted
   int starts = 0;                         // how often it was started
   double begin = 0, end = 0;              // Unix seconds; 0: not yet
+  std::string imported_from = {};  // where its result is from; empty: it was trained in this study
   int crashes = 0;  // how often it died by itself, as opposed to with the controller
   std::map<std::string, double> constraints =
       {};  // Optuna's: name -> violation, at most 0 where met; set on creation
@@ -63,7 +64,12 @@ class Store {
   Store(Store&&) noexcept;
 
   int64_t next_number() const;
-  void Create(const TrialRecord& trial);  // as the proposer proposed it; number == next_number()
+  // WAITING; number == next_number(). `call`: kAsk, or kAdd for one that nobody proposed.
+  void Create(const TrialRecord& trial, CallKind call = CallKind::kAsk);
+  // COMPLETE trials from elsewhere, numbered from next_number(), together with a value (SetValue())
+  // that remembers it: all or nothing.
+  void Import(const std::vector<TrialRecord>& trials, const std::string& key,
+              const std::string& value);
   void SetRunning(int64_t number);        // counts a start
   void AddCrash(int64_t number, const std::string& reason);
   // False: this step of the trial was reported before, and nothing changes.

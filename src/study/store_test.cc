@@ -25,6 +25,18 @@ const std::vector<Parameter> kParameters = {{"resolution", {224, 256, 288}, true
                                             {"stage1.layers", {1, 2, 4}, true},
                                             {"stage1.kernel", {3}, true}};
 
+std::string TextOf(const std::vector<Call>& calls) {
+  std::string text;
+  for (const Call& call : calls) {
+    constexpr std::string_view kLetters = "AarT";  // ask, add, report, tell
+    text += fmt::format("{}{}", kLetters[static_cast<size_t>(call.kind)], call.trial);
+    if (call.step) text += fmt::format("@{}", *call.step);
+    if (call.value) text += fmt::format("={}", *call.value);
+    text += " ";
+  }
+  return text;
+}
+
 class StoreFile : public ::testing::Test {
  protected:
   StoreFile() { MakeFolder(folder_); }
@@ -154,6 +166,35 @@ TEST_F(StoreFile, AFrontHasTwoValues) {
   EXPECT_EQ(Store(path_, "demo", kParameters, search::Goal::kFront).Trials().size(), 2u);
 }
 
+TEST_F(StoreFile, ImportsAllOrNothing) {
+  TrialRecord trial = Trial(0);
+  trial.state = TrialState::kComplete;
+  trial.value = 0.5;
+  trial.imported_from = "trial 7 of runs/a";
+  TrialRecord second = trial;
+  second.number = 1;
+  {
+    Store store = Open();
+    TrialRecord wrong = second;
+    wrong.value.reset();
+    EXPECT_THAT(Message([&] { store.Import({trial, wrong}, "taken", "a"); }, ErrorKind::kInternal),
+                HasSubstr("trial 1 is complete without"));
+    EXPECT_TRUE(store.Trials().empty());
+    EXPECT_FALSE(store.Value("taken"));
+    store.Import({trial, second}, "taken", "a");
+  }
+  Store store = Open();
+  ASSERT_EQ(store.Trials().size(), 2u);
+  EXPECT_EQ(store.Trials()[1].imported_from, "trial 7 of runs/a");
+  EXPECT_EQ(store.Trials()[1].state, TrialState::kComplete);
+  EXPECT_EQ(store.Trials()[1].starts, 0);
+  EXPECT_EQ(store.Value("taken"), "a");
+  EXPECT_EQ(TextOf(store.Calls()), "a0 T0=0.5 a1 T1=0.5 ");
+  EXPECT_EQ(Query("SELECT count(*) FROM trials WHERE datetime_start <= datetime_complete"), "2");
+  store.Create(Trial(2), CallKind::kAdd);
+  EXPECT_EQ(TextOf(store.Calls()), "a0 T0=0.5 a1 T1=0.5 a2 ");
+}
+
 TEST_F(StoreFile, FinishingTwiceIsAnError) {
   Store store = Open();
   store.Create(Trial(0));
@@ -177,18 +218,6 @@ TEST_F(StoreFile, FinishingTwiceIsAnError) {
               HasSubstr("stage1.activation"));
   EXPECT_EQ(store.Trials().size(), 1u) << "nothing of what was refused stays";
   EXPECT_EQ(store.Trials().front().reason, "no luck");
-}
-
-std::string TextOf(const std::vector<Call>& calls) {
-  std::string text;
-  for (const Call& call : calls) {
-    constexpr std::string_view kLetters = "AarT";  // ask, add, report, tell
-    text += fmt::format("{}{}", kLetters[static_cast<size_t>(call.kind)], call.trial);
-    if (call.step) text += fmt::format("@{}", *call.step);
-    if (call.value) text += fmt::format("={}", *call.value);
-    text += " ";
-  }
-  return text;
 }
 
 TEST_F(StoreFile, KeepsTheProposersCallsInOrder) {
