@@ -52,6 +52,14 @@ class ReplayTest(testing.TestCase):
                          {state: states.count(state) for state in sorted(set(states))})
         self.assertIn(f"of {TRIALS} trials complete, {states.count('PRUNED')} pruned", (out / "report.html").read_text())
 
+        proxy = testing.run_json("study", "proxy", out)
+        complete = states.count("COMPLETE")
+        self.assertEqual([(epoch["epoch"], epoch["networks"]) for epoch in proxy["epochs"]], [(1, complete), (2, complete)])
+        for epoch in proxy["epochs"]:
+            self.assertEqual(epoch["spearman"] is None, complete < 5)
+        self.assertEqual(proxy["full_training"], {"networks": 1, "spearman": None})
+        self.assertIn("too few, 5 are needed", testing.run("study", "proxy", out, check=0).stdout)
+
         # Another seed is another search.
         changed = self.folder / "changed"
         shutil.copytree(out, changed)

@@ -72,7 +72,7 @@ class WarmStartTest(testing.TestCase):
             result = self.search(self.folder / "refused", given, setting, check=2)
             for fragment in fragments:
                 self.assertIn(fragment, result.stderr)
-        result = self.search(self.folder / "refused", given, "stage1.subspace_ms=[0.05, 0.09]", f'search.enqueue="{chosen}"', resume=True)
+        result = self.search(self.folder / "refused", given, "stage1.subspace_ms=[0.05, 0.09]", f'search.enqueue="{chosen}"', resume=True, check=2)
         self.assertIn("outside the sub-space", result.stderr)
 
     def outside(self, trials, folder):

@@ -1,4 +1,4 @@
-// lathe study status | trials | best | rank | replay | report DIR: a study, running or finished.
+// lathe study status | trials | best | rank | proxy | replay | report DIR: a study, running or finished.
 #include <chrono>
 #include <filesystem>
 
@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/common.h"
 #include "cli/finalists.h"
+#include "cli/study_proxy.h"
 #include "cli/study_replay.h"
 #include "cli/study_report.h"
 #include "study/config.h"
@@ -126,6 +127,8 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
   rank->add_option("--top", *top, "How many")->capture_default_str();
   rank->add_option("--accuracy", *accuracy, "Only those with at least this accuracy (0..1)")
       ->check(CLI::Range(0.0, 1.0));
+  add("proxy", "How well short trainings stand for long ones",
+      [=, &globals] { return CheckProxy(globals, *folder); });
   add("replay", "Make all proposals again and compare them with the recorded ones",
       [=, &globals] { return ReplayStudy(globals, *folder); });
   add("report", "Write report.html again from the study's files", [=] {
