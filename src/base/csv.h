@@ -1,5 +1,5 @@
-// Reading CSV: a header with column names, then one row per line. Fields may stand in double quotes,
-// a quote inside is doubled; blanks around fields and empty lines do not count.
+// Reading CSV: a header with column names, then one row per line. Fields may stand in double
+// quotes, a quote inside is doubled; blanks around fields and empty lines do not count.
 #pragma once
 
 #include <optional>
@@ -17,8 +17,8 @@ struct Csv {
   std::vector<std::vector<std::string>> rows;  // as many fields as columns
   std::vector<int> lines;                      // of the rows, from 1
 
-  // Throws kInput naming the line: no header, no rows, columns without or with the same name, ragged
-  // rows.
+  // Throws kInput naming the line: no header, no rows, columns without or with the same name,
+  // ragged rows.
   static Csv Parse(std::string_view text, std::string_view name);
 
   std::optional<size_t> Find(std::string_view column) const;

@@ -64,9 +64,8 @@ std::vector<Contender> ChooseFinalists(const StudyContext& context, const study:
   std::vector<Contender> chosen;
   const std::vector<study::TrialRecord> trials = store.Trials();
   CheckComplete(context, trials);
-  for (const study::TrialRecord& trial :
-       study::Rank(trials, {.latency_budget_us = budget_us,
-                            .goal = context.config.objective.goal()})) {
+  for (const study::TrialRecord& trial : study::Rank(
+           trials, {.latency_budget_us = budget_us, .goal = context.config.objective.goal()})) {
     if (static_cast<int>(chosen.size()) == context.config.finalists) break;
     Contender contender{.name = fmt::format("finalist {:02}", chosen.size() + 1),
                         .kind = "finalist",

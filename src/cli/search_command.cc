@@ -1,8 +1,8 @@
 // lathe search STUDY.toml: the whole job.
 #include "base/error.h"
 #include "cli/common.h"
-#include "cli/study_start.h"
 #include "cli/search_job.h"
+#include "cli/study_start.h"
 #include "study/config.h"
 
 namespace lathe::cli {

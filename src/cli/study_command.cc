@@ -1,4 +1,5 @@
-// lathe study status | trials | best | rank | proxy | replay | report DIR: a study, running or finished.
+// lathe study status | trials | best | rank | proxy | replay | report DIR: a study, running or
+// finished.
 #include <chrono>
 #include <filesystem>
 

@@ -44,8 +44,9 @@ std::string TextOf(const Agreement& agreement) {
 }
 
 nlohmann::ordered_json JsonOf(const Agreement& agreement) {
-  return {{"networks", agreement.networks},
-          {"spearman", agreement.spearman ? nlohmann::json(*agreement.spearman) : nlohmann::json()}};
+  return {
+      {"networks", agreement.networks},
+      {"spearman", agreement.spearman ? nlohmann::json(*agreement.spearman) : nlohmann::json()}};
 }
 
 }  // namespace
@@ -74,7 +75,8 @@ int CheckProxy(const Globals& globals, const std::filesystem::path& folder) {
   rows.push_back({"trial, at its end", "finalist", std::to_string(full.networks), TextOf(full)});
   std::string text = FormatTable(rows);
   if (epochs.empty()) {
-    text += "No complete trial reported before its end; with epochs of 2 or more in [trial] they do.\n";
+    text +=
+        "No complete trial reported before its end; with epochs of 2 or more in [trial] they do.\n";
   }
   PrintText(text);
   return 0;

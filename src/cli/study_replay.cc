@@ -19,8 +19,8 @@ std::string Describe(const Difference& difference, const std::vector<study::Para
   for (size_t i = 0; i < genes.size(); ++i) {
     const int now = difference.now->encoding[i];
     if (now != difference.recorded[i]) {
-      parts.push_back(fmt::format("{} {} instead of {}", genes[i].name, now,
-                                  difference.recorded[i]));
+      parts.push_back(
+          fmt::format("{} {} instead of {}", genes[i].name, now, difference.recorded[i]));
     }
   }
   if (parts.empty()) {
@@ -52,9 +52,9 @@ int ReplayStudy(const Globals& globals, const std::filesystem::path& folder) {
   const latency::PricedSpace priced = PriceStudy(config, space, head, estimator, folder);
   study::SubspaceSource source(priced.tables, head, SubspaceOf(config));
   const std::unique_ptr<search::Proposer> proposer = MakeStudyProposer(config, space, source);
-  const study::ReplayResult result = study::Replay(
-      store.Calls(), store.Trials(), *proposer,
-      [&](const std::vector<int>& encoding) { return source.Describe(encoding); });
+  const study::ReplayResult result =
+      study::Replay(store.Calls(), store.Trials(), *proposer,
+                    [&](const std::vector<int>& encoding) { return source.Describe(encoding); });
   if (globals.json) {
     PrintJson(JsonOf(result));
   } else if (result.difference) {

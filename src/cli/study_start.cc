@@ -57,8 +57,8 @@ void CheckEnqueued(const study::StudyConfig& config, const std::vector<space::En
                 "{}: [search] enqueue: '{}': its LUT latency of {} is outside the sub-space, {} to "
                 "{}; leave it out or change subspace_ms in [stage1]",
                 config.source.string(), config.enqueue[i],
-                FormatMs(source.Describe(enqueued[i]).latency_us),
-                FormatMs(config.subspace_low_us), FormatMs(config.subspace_high_us));
+                FormatMs(source.Describe(enqueued[i]).latency_us), FormatMs(config.subspace_low_us),
+                FormatMs(config.subspace_high_us));
   }
 }
 

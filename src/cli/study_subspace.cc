@@ -33,12 +33,11 @@ space::SubspaceOptions SubspaceOf(const study::StudyConfig& config) {
 std::unique_ptr<search::Proposer> MakeStudyProposer(const study::StudyConfig& config,
                                                     const space::SearchSpace& space,
                                                     search::CandidateSource& source) {
-  return search::MakeProposer(
-      config.proposer, source,
-      {.dimensions = study::Dimensions(space),
-       .seed = SubSeed(config.seed, "proposer"),
-       .goal = config.objective.goal(),
-       .objective = config.objective.formula()});
+  return search::MakeProposer(config.proposer, source,
+                              {.dimensions = study::Dimensions(space),
+                               .seed = SubSeed(config.seed, "proposer"),
+                               .goal = config.objective.goal(),
+                               .objective = config.objective.formula()});
 }
 
 void SaveHead(study::Store& store, space::SearchSpace::Head head) {

@@ -611,8 +611,7 @@ TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
   const std::vector<TrialRecord> trials = Open().Trials();
   ASSERT_EQ(trials.size(), 10u) << "pruned ones count";
   EXPECT_EQ(finished_.size(), 10u);
-  const auto pruned =
-      std::ranges::count(trials, TrialState::kPruned, &TrialRecord::state);
+  const auto pruned = std::ranges::count(trials, TrialState::kPruned, &TrialRecord::state);
   EXPECT_GE(pruned, 5);
   EXPECT_EQ(trials[0].state, TrialState::kComplete) << "the best so far goes on";
   for (size_t i = 1; i < trials.size(); i += 2) {
@@ -650,6 +649,20 @@ TEST_F(Pruning, NeverAfterTheLastEpochNorWithAResult) {
                           }};
   Run(quick, options, none);
   ExpectAllComplete(10);
+  Reset();
+  // The result is there, but the process is not gone yet.
+  FakeOptions lingering = Fake(2);
+  lingering.script = [&, script = lingering.script](int64_t trial, int start) {
+    const FakeEnding ending = script(trial, start);
+    study::WriteResult(root_ / "trials" / study::TrialFolderName(trial),
+                       {.number = trial, .ok = true, .error = "", .metrics = ending.metrics});
+    return ending;
+  };
+  Run(lingering, options, none);
+  ExpectAllComplete(10);
+  EXPECT_EQ(std::ranges::count_if(calls_, [](const auto& c) { return c.starts_with("report 1 "); }),
+            3)
+      << "all of it is told";
 }
 
 TEST_F(Pruning, KilledAnywhereItDecidesTheSame) {
@@ -713,8 +726,8 @@ TEST_F(Controller, StartsFromWhatIsKnown) {
   {
     std::vector<TrialRecord> trials;
     for (const std::vector<int>& encoding : {std::vector{2, 2, 2, 2, 2}, {6, 6, 6, 6, 6}}) {
-      TrialRecord trial = study::NewTrial(std::ssize(trials), source_.Describe(encoding), options,
-                                          hooks);
+      TrialRecord trial =
+          study::NewTrial(std::ssize(trials), source_.Describe(encoding), options, hooks);
       trial.state = TrialState::kComplete;
       trial.value = 0.5;
       trial.imported_from = "elsewhere";

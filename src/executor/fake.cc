@@ -65,8 +65,8 @@ class FakeExecutor : public study::Executor {
     const auto epoch = static_cast<size_t>(++job.polled);
     if (epoch > job.ending.losses.size() || job.cancelled) return;
     if (study::ReadMetrics(job.folder).size() >= epoch) return;
-    study::AppendMetrics(job.folder, {.step = job.polled,
-                                      .values = {{"loss", job.ending.losses[epoch - 1]}}});
+    study::AppendMetrics(job.folder,
+                         {.step = job.polled, .values = {{"loss", job.ending.losses[epoch - 1]}}});
   }
 
   const FakeOptions options_;

@@ -109,8 +109,7 @@ void ReadStage1(const Config& table, StudyConfig& config) {
 }
 
 void ReadObjective(const Config& table, StudyObjective& objective) {
-  objective.aim =
-      ParseAim(table.Choice("goal", AimNames(), std::string(Name(objective.aim))));
+  objective.aim = ParseAim(table.Choice("goal", AimNames(), std::string(Name(objective.aim))));
   search::Objective& weights = objective.weights;
   weights.alpha = table.Real("alpha", {.fallback = weights.alpha, .min = 0, .max = 1e6});
   weights.beta = table.Real("beta", {.fallback = weights.beta, .min = 0, .max = 10});

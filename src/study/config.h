@@ -46,7 +46,7 @@ struct StudyConfig {
   StudyObjective objective;
   std::vector<std::string> enqueue;  // network files (absolute), zoo names or encodings
   std::vector<std::filesystem::path> warm_start;  // folders of studies, CSV files
-  int warm_start_best = 5;  // networks to train again of a study that cannot be compared
+  int warm_start_best = 5;        // networks to train again of a study that cannot be compared
   search::PrunerOptions pruning;  // [pruning]; steps are epochs
   // [trial], [finalists]
   train::Recipe trial_recipe;

@@ -255,9 +255,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"SubspaceOrder",
                 "[stage1]\nsubspace_ms = [0.2, 0.1]\n",
                 {"study.toml:10", "the lower one first"}},
-        Mistake{"Goal",
-                "[search]\ngoal = \"acuracy\"\n",
-                {"study.toml:10", "did you mean 'accuracy'"}},
+        Mistake{
+            "Goal", "[search]\ngoal = \"acuracy\"\n", {"study.toml:10", "did you mean 'accuracy'"}},
         Mistake{"WeightWithoutUse",
                 "[search]\ngoal = \"front\"\nbeta = 1\n",
                 {"study.toml:11", "[search] beta", "goal = \"front\"", "leave it out"}},

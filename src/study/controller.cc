@@ -33,8 +33,8 @@ double UnixSeconds() {
 struct Open {
   TrialRecord record;
   fs::path folder;
-  bool running = false;        // submitted, not yet back
-  uintmax_t metrics_size = 0;  // of metrics.jsonl when it was last copied
+  bool running = false;                             // submitted, not yet back
+  uintmax_t metrics_size = 0;                       // of metrics.jsonl when it was last copied
   int last_step = std::numeric_limits<int>::min();  // reported
   double last_objective = 0;                        // at that step
   bool to_end = false;                              // so says the pruner after that step
@@ -97,7 +97,7 @@ class Controller {
     for (const Call& call : store_.Calls()) {
       repeater.Repeat(call);
       if (call.kind == CallKind::kReport) {
-        Judge(repeater.TrialOf(call), *call.step,
+        Judge(repeater.TrialOf(call), call.step.value_or(0),
               call.value.value_or(std::numeric_limits<double>::quiet_NaN()));
       }
     }
@@ -281,7 +281,8 @@ class Controller {
     }
     for (const int64_t number : running) {
       Open& trial = open_.at(number);
-      if (ReportNews(trial) && !Collect(number)) EndEarly(trial);
+      // One that has its result is about to end by itself.
+      if (ReportNews(trial) && !fs::exists(trial.folder / "result.json")) EndEarly(trial);
     }
   }
 
@@ -310,14 +311,15 @@ class Controller {
   void Report(Open& trial, int step, double metric) {
     const TrialRecord& record = trial.record;
     const double objective = options_.objective.Of(metric, record.latency_us);
-    store_.AddReport(record.number, {.step = step,
-                                     .measured = options_.objective.Measured(metric),
-                                     .objective = objective});
+    store_.AddReport(
+        record.number,
+        {.step = step, .measured = options_.objective.Measured(metric), .objective = objective});
     proposer_.Report(record.number, step, objective);
     Judge(record, step, objective);
   }
 
-  // The pruner's view of a report, which depends on the reports before alone: the log gives it again.
+  // The pruner's view of a report, which depends on the reports before alone: the log gives it
+  // again.
   void Judge(const TrialRecord& record, int step, double objective) {
     const bool to_end = pruner_->Report(record.number, record.latency_us, step, objective);
     const auto open = open_.find(record.number);
@@ -386,7 +388,7 @@ class Controller {
   const ControllerHooks& hooks_;
   const std::unique_ptr<search::Pruner> pruner_;
   std::map<int64_t, Open> open_;
-  std::deque<int64_t> waiting_;  // open trials to be started
+  std::deque<int64_t> waiting_;         // open trials to be started
   std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
   int64_t imported_ = 0;
   int completed_ = 0, pruned_ = 0, failed_ = 0;

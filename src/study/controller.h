@@ -1,7 +1,7 @@
 // The controller loop: keeps every slot busy, collects results, restarts trials that died, gives up
-// on a trial without giving up on the study, ends what does not promise enough, and can be killed and
-// started again at any moment.
-// Knows no network and no torch: what a trial is made of comes through ControllerHooks.
+// on a trial without giving up on the study, ends what does not promise enough, and can be killed
+// and started again at any moment. Knows no network and no torch: what a trial is made of comes
+// through ControllerHooks.
 #pragma once
 
 #include <chrono>
@@ -22,15 +22,15 @@ namespace lathe::study {
 
 struct ControllerOptions {
   std::filesystem::path trials_folder;  // NAME/trials
-  int trials = 32;  // trained in this study, imported ones not counted
+  int trials = 32;                      // trained in this study, imported ones not counted
   // Encodings tried first, in this order; those that are trials already are passed over.
   std::vector<std::vector<int>> queue = {};
   double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
   int max_starts = 3;      // per trial; those that ended with the controller do not count
   StudyObjective objective;
-  search::PrunerOptions pruning = {};  // its goal must be the objective's
+  search::PrunerOptions pruning = {};               // its goal must be the objective's
   int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
-  double latency_budget_us = 0;  // recorded as each trial's constraint; 0: none
+  double latency_budget_us = 0;                     // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
 };
 

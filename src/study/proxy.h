@@ -19,8 +19,8 @@ struct Agreement {
 };
 Agreement AgreementOf(const std::vector<double>& early, const std::vector<double>& late);
 
-// By epoch: the objective after it and in the end, over the complete trials that were trained in the
-// study. Without the last epoch, which is the end.
+// By epoch: the objective after it and in the end, over the complete trials that were trained in
+// the study. Without the last epoch, which is the end.
 std::map<int, Agreement> EpochAgreements(const std::vector<Call>& calls,
                                          const std::vector<TrialRecord>& trials);
 

@@ -18,8 +18,7 @@ struct Curves {
       const auto end = static_cast<double>(i);
       calls.push_back({.kind = CallKind::kAsk, .trial = number});
       for (const auto& [step, value] : {std::pair(1, first[i]), {2, end + 0.5}, {3, end}}) {
-        calls.push_back(
-            {.kind = CallKind::kReport, .trial = number, .step = step, .value = value});
+        calls.push_back({.kind = CallKind::kReport, .trial = number, .step = step, .value = value});
       }
       calls.push_back({.kind = CallKind::kTell, .trial = number, .step = {}, .value = end});
       TrialRecord trial;

@@ -31,8 +31,10 @@ TEST(Rank, TakesWhatMeetsBothTargetsBestFirst) {
                                      Complete(4, 0.80, 50),        Complete(5, 0.99, 10),
                                      Complete(6, std::nan(""), 10)};
   trials[5].state = TrialState::kFail;
-  EXPECT_EQ(Numbers(Rank(trials, {.latency_budget_us = 200})), (std::vector<int64_t>{3, 2, 0, 4, 6}));
-  EXPECT_EQ(Numbers(Rank(trials, {.latency_budget_us = 200, .accuracy = 0.9})), (std::vector<int64_t>{3, 2, 0}));
+  EXPECT_EQ(Numbers(Rank(trials, {.latency_budget_us = 200})),
+            (std::vector<int64_t>{3, 2, 0, 4, 6}));
+  EXPECT_EQ(Numbers(Rank(trials, {.latency_budget_us = 200, .accuracy = 0.9})),
+            (std::vector<int64_t>{3, 2, 0}));
   EXPECT_TRUE(Rank(trials, {.latency_budget_us = 5}).empty());
 }
 

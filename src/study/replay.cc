@@ -50,9 +50,9 @@ ReplayResult Replay(const std::vector<Call>& calls, const std::vector<TrialRecor
     }
     const TrialRecord& recorded = repeater.TrialOf(call);
     const std::optional<search::Candidate> now = proposer.Ask(call.trial);
-    const bool same = now && now->encoding == recorded.encoding &&
-                      std::bit_cast<uint64_t>(now->latency_us) ==
-                          std::bit_cast<uint64_t>(recorded.latency_us);
+    const bool same =
+        now && now->encoding == recorded.encoding &&
+        std::bit_cast<uint64_t>(now->latency_us) == std::bit_cast<uint64_t>(recorded.latency_us);
     if (!same) {
       result.difference = {.trial = call.trial,
                            .recorded = recorded.encoding,

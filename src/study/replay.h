@@ -24,8 +24,8 @@ class Repeater {
   Repeater(search::Proposer& proposer, const std::vector<TrialRecord>& trials,
            DescribeCandidate describe);
 
-  // As the study called, but with Restore() where it asked. Throws kInput for a call of a trial that
-  // is not there.
+  // As the study called, but with Restore() where it asked. Throws kInput for a call of a trial
+  // that is not there.
   void Repeat(const Call& call);
   // Throws kInput likewise.
   const TrialRecord& TrialOf(const Call& call) const;
@@ -41,7 +41,7 @@ struct ReplayResult {
   struct Difference {
     int64_t trial = 0;
     std::vector<int> recorded;
-    double recorded_us = 0;               // latency; equal encodings may differ in it
+    double recorded_us = 0;                // latency; equal encodings may differ in it
     std::optional<search::Candidate> now;  // nullopt: it has no proposal any more
   };
   std::optional<Difference> difference;  // the first; nothing is replayed after it

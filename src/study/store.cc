@@ -163,10 +163,8 @@ struct Store::Impl {
     for (const TrialRecord& trial : ReadAll()) {
       calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
       if (!IsFinished(trial.state)) continue;
-      calls.push_back({.kind = CallKind::kTell,
-                       .trial = trial.number,
-                       .step = {},
-                       .value = OutcomeOf(trial)});
+      calls.push_back(
+          {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
     }
     return calls;
   }
@@ -254,7 +252,8 @@ struct Store::Impl {
         .Bind(trial.latency_us)
         .Run();
     Statement insert = database.Prepare(
-        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, "
+        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES "
+        "(?, "
         "?, ?, ?)");
     for (size_t i = 0; i < trial.encoding.size(); ++i) {
       const Parameter& parameter = parameters[i];
@@ -278,7 +277,8 @@ struct Store::Impl {
                   Name(trial.state));
     }
     if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
-      throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value", trial.number);
+      throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value",
+                  trial.number);
     }
     const double now = trial.end > 0 ? trial.end : Now();
     const int64_t id = OpenTrialId(trial.number);
@@ -294,12 +294,9 @@ struct Store::Impl {
         .Run();
     if (trial.value) SetValues(id, trial);
     SetMetrics(id, trial.metrics);
-    if (!trial.reason.empty())
-      SetAttribute("trial_user_attributes", id, "reason", trial.reason);
-    LogCall({.kind = CallKind::kTell,
-                    .trial = trial.number,
-                    .step = {},
-                    .value = OutcomeOf(trial)});
+    if (!trial.reason.empty()) SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+    LogCall(
+        {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
   }
 
   // Optuna wants a beginning, too.
@@ -421,9 +418,10 @@ Store::Store(const fs::path& path, const std::string& study_name,
                 path.string(), impl_->name, study_name);
   }
   if (impl_->goal != goal) {
-    throw Error(ErrorKind::kInput,
-                "{}: the study looks for {}, not for {}; restore [search] goal, or start a new study",
-                path.string(), WordsFor(impl_->goal), WordsFor(goal));
+    throw Error(
+        ErrorKind::kInput,
+        "{}: the study looks for {}, not for {}; restore [search] goal, or start a new study",
+        path.string(), WordsFor(impl_->goal), WordsFor(goal));
   }
   const std::string difference = Difference(impl_->parameters, parameters);
   if (!difference.empty()) {
@@ -445,9 +443,7 @@ Store Store::OpenReadOnly(const fs::path& path) {
   return store;
 }
 
-int64_t Store::next_number() const {
-  return impl_->NextNumber();
-}
+int64_t Store::next_number() const { return impl_->NextNumber(); }
 
 void Store::Create(const TrialRecord& trial, CallKind call) {
   Transaction transaction(impl_->database);
@@ -521,10 +517,8 @@ bool Store::AddReport(int64_t number, const EpochReport& report) {
       .Bind(std::isfinite(value) ? std::optional(value) : std::nullopt)
       .Bind(type)
       .Run();
-  impl_->LogCall({.kind = CallKind::kReport,
-                  .trial = number,
-                  .step = report.step,
-                  .value = report.objective});
+  impl_->LogCall(
+      {.kind = CallKind::kReport, .trial = number, .step = report.step, .value = report.objective});
   transaction.Commit();
   return true;
 }
@@ -553,7 +547,7 @@ std::vector<Call> Store::Calls() const {
       impl_->database.Prepare("SELECT kind, trial, step, value FROM lathe_call ORDER BY seq");
   while (statement.Step()) {
     Call call{.kind = CallKindOf(statement.Text(0), impl_->database.path()),
-                      .trial = statement.Int(1)};
+              .trial = statement.Int(1)};
     if (!statement.IsNull(2)) call.step = static_cast<int>(statement.Int(2));
     if (!statement.IsNull(3)) call.value = statement.Real(3);
     calls.push_back(call);

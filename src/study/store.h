@@ -34,7 +34,7 @@ struct TrialRecord {
   int starts = 0;                         // how often it was started
   double begin = 0, end = 0;              // Unix seconds; 0: not yet
   std::string imported_from = {};  // where its result is from; empty: it was trained in this study
-  int crashes = 0;  // how often it died by itself, as opposed to with the controller
+  int crashes = 0;                 // how often it died by itself, as opposed to with the controller
   std::map<std::string, double> constraints =
       {};  // Optuna's: name -> violation, at most 0 where met; set on creation
 
@@ -54,8 +54,9 @@ class Store {
  public:
   // Creates the file, or opens it when it holds this study with these parameters; throws kInput
   // otherwise (not a database, another study or goal, newer version). For Goal::kFront Optuna sees
-  // two values, the objective and the latency in microseconds. A study of an older version is brought
-  // up to date: its trials become calls in the order of their numbers, as if they had been imported.
+  // two values, the objective and the latency in microseconds. A study of an older version is
+  // brought up to date: its trials become calls in the order of their numbers, as if they had been
+  // imported.
   Store(const std::filesystem::path& path, const std::string& study_name,
         const std::vector<Parameter>& parameters, search::Goal goal = search::Goal::kLeast);
   // Opens an existing one read-only, whoever made it.
@@ -70,15 +71,15 @@ class Store {
   // that remembers it: all or nothing.
   void Import(const std::vector<TrialRecord>& trials, const std::string& key,
               const std::string& value);
-  void SetRunning(int64_t number);        // counts a start
+  void SetRunning(int64_t number);  // counts a start
   void AddCrash(int64_t number, const std::string& reason);
   // False: this step of the trial was reported before, and nothing changes.
   bool AddReport(int64_t number, const EpochReport& report);
-  // COMPLETE, PRUNED or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
-  // enforced.
+  // COMPLETE, PRUNED or FAIL. Finishing a finished trial again is an error: it is how "exactly
+  // once" is enforced.
   void Finish(const TrialRecord& trial);
   std::vector<TrialRecord> Trials() const;  // by number
-  std::vector<Call> Calls() const;  // in order
+  std::vector<Call> Calls() const;          // in order
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 

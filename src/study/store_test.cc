@@ -262,8 +262,9 @@ TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
     store.Finish(trial);
     store.SetRunning(2);
   }
-  Query("INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, "
-        "intermediate_value_type) SELECT trial_id, 1, 0.75, 'FINITE' FROM trials WHERE number = 2");
+  Query(
+      "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, "
+      "intermediate_value_type) SELECT trial_id, 1, 0.75, 'FINITE' FROM trials WHERE number = 2");
   Query("DROP TABLE lathe_call");
   Query("UPDATE lathe_info SET version = 1");
   const std::string expected = "a0 T0 a1 T1=0.5 a2 ";
@@ -272,7 +273,8 @@ TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
   Store store = Open();
   EXPECT_EQ(TextOf(store.Calls()), expected);
   EXPECT_EQ(Query("SELECT version FROM lathe_info"), "2");
-  EXPECT_TRUE(store.AddReport(2, {.step = 1, .measured = 0.75, .objective = 1})) << "nobody was told";
+  EXPECT_TRUE(store.AddReport(2, {.step = 1, .measured = 0.75, .objective = 1}))
+      << "nobody was told";
   store.Create(Trial(3));
   EXPECT_EQ(TextOf(Open().Calls()), expected + "r2@1=1 A3 ");
 }

@@ -28,7 +28,8 @@ std::vector<std::string> Lines(const std::string& text) {
 std::string DifferenceOf(const std::string& there, const std::string& here) {
   const std::vector<std::string> a = Lines(there), b = Lines(here);
   for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    const std::string left = i < a.size() ? a[i] : "nothing", right = i < b.size() ? b[i] : "nothing";
+    const std::string left = i < a.size() ? a[i] : "nothing",
+                      right = i < b.size() ? b[i] : "nothing";
     if (left != right) return fmt::format("{} there, {} here", left, right);
   }
   return "";
@@ -64,12 +65,13 @@ void CheckNetwork(const fs::path& source, const TrialRecord& trial,
   std::error_code missing;
   if (!fs::exists(file, missing)) return;
   const net::Network theirs = net::ReadNetwork(file);
-  const net::Network ours = space.Decode(
-      trial.encoding, {.channels = theirs.input.c, .classes = theirs.num_classes()});
+  const net::Network ours =
+      space.Decode(trial.encoding, {.channels = theirs.input.c, .classes = theirs.num_classes()});
   if (theirs.input == ours.input && theirs.layers == ours.layers) return;
-  FailSource(source, fmt::format("is a study of another space: its trial {} is another network than "
-                                 "the same encoding is here",
-                                 trial.number));
+  FailSource(source,
+             fmt::format("is a study of another space: its trial {} is another network than "
+                         "the same encoding is here",
+                         trial.number));
 }
 
 void NoteOutside(EarlierResults& results, const std::string& why) {
@@ -91,9 +93,8 @@ EarlierResults ReadStudy(const fs::path& folder, const StudyConfig& config,
       continue;
     }
     if (!std::exchange(checked, true)) CheckNetwork(folder, trial, space);
-    results.trials.push_back({.encoding = space.Canonical(trial.encoding),
-                              .metrics = trial.metrics,
-                              .origin = origin});
+    results.trials.push_back(
+        {.encoding = space.Canonical(trial.encoding), .metrics = trial.metrics, .origin = origin});
   }
   return results;
 }
@@ -207,8 +208,8 @@ WarmStart PlanWarmStart(const std::vector<EarlierResults>& earlier,
         plan.imported.push_back(*trial);
         known.insert(trial->encoding);
       }
-      plan.notes.push_back(fmt::format("{}: {} results imported{}", results.source, usable.size(),
-                                       left_out.Text()));
+      plan.notes.push_back(
+          fmt::format("{}: {} results imported{}", results.source, usable.size(), left_out.Text()));
       continue;
     }
     std::ranges::stable_sort(usable, {}, &decltype(usable)::value_type::first);
@@ -230,8 +231,8 @@ TrialRecord ImportedTrial(int64_t number, const EarlierTrial& earlier,
   TrialRecord trial = NewTrial(number, hooks.candidate(earlier.encoding), options, hooks);
   trial.state = TrialState::kComplete;
   trial.metrics.merge(std::map(earlier.metrics));
-  trial.value = options.objective.Of(
-      earlier.metrics.at(std::string(options.objective.metric())), trial.latency_us);
+  trial.value = options.objective.Of(earlier.metrics.at(std::string(options.objective.metric())),
+                                     trial.latency_us);
   trial.imported_from = earlier.origin;
   return trial;
 }

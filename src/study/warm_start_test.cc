@@ -40,9 +40,10 @@ class WarmStartTest : public ::testing::Test {
 
   StudyConfig Config(const std::string& more = "") const {
     const fs::path file = folder_ / "study.toml";
-    WriteFileAtomically(file, "[study]\nname = \"a\"\n[data]\nkind = \"idx\"\npath = \"data\"\n"
-                              "[space]\nfile = \"space.toml\"\n[target]\nlatency_ms = 1\n" +
-                                  more);
+    WriteFileAtomically(file,
+                        "[study]\nname = \"a\"\n[data]\nkind = \"idx\"\npath = \"data\"\n"
+                        "[space]\nfile = \"space.toml\"\n[target]\nlatency_ms = 1\n" +
+                            more);
     return LoadStudy(file);
   }
 
@@ -111,9 +112,8 @@ TEST_F(WarmStartTest, TakesTheResultsOfTheSameTraining) {
   EXPECT_THAT(plan.notes[0], HasSubstr("2 results imported; left out: 1 known already"));
   EXPECT_THAT(plan.notes[1], HasSubstr("0 results imported; left out: 3 known already"));
   // Weighed anew: the objective and the latency are this study's.
-  const TrialRecord record =
-      ImportedTrial(5, plan.imported[1], {.objective = Options().objective},
-                    {.candidate = Options().describe});
+  const TrialRecord record = ImportedTrial(5, plan.imported[1], {.objective = Options().objective},
+                                           {.candidate = Options().describe});
   EXPECT_EQ(record.number, 5);
   EXPECT_EQ(record.latency_us, 85);
   EXPECT_DOUBLE_EQ(record.value.value(), 0.3 + 0.085);
@@ -124,8 +124,7 @@ TEST_F(WarmStartTest, OnlyNetworksOfTheSubspace) {
   const StudyConfig config = Config();
   WarmStartOptions options = Options();
   options.in_subspace = [](const std::vector<int>& encoding) { return encoding[1] == 3; };
-  const WarmStart plan =
-      PlanWarmStart({ReadEarlier(Earlier(config), config, space_)}, {}, options);
+  const WarmStart plan = PlanWarmStart({ReadEarlier(Earlier(config), config, space_)}, {}, options);
   EXPECT_EQ(plan.imported.size(), 2u);
   EXPECT_THAT(plan.notes[0], HasSubstr("left out: 1 outside the sub-space"));
 }
@@ -139,7 +138,8 @@ TEST_F(WarmStartTest, TrainsTheBestOfAnotherTrainingAgain) {
     EXPECT_THAT(earlier.difference, HasSubstr(" here"));
     const WarmStart plan = PlanWarmStart({earlier}, {}, Options());
     EXPECT_THAT(plan.imported, IsEmpty());
-    EXPECT_THAT(plan.queue, ElementsAre(ElementsAre(8, 5, kSwish, 2), ElementsAre(16, 3, kSwish, 2)))
+    EXPECT_THAT(plan.queue,
+                ElementsAre(ElementsAre(8, 5, kSwish, 2), ElementsAre(16, 3, kSwish, 2)))
         << "best objective first: 0.3 + 0.085, then 0.4 + 0.163";
     EXPECT_THAT(plan.notes[0], HasSubstr("cannot be compared"));
     EXPECT_THAT(plan.notes[0], HasSubstr("best 2 networks"));
