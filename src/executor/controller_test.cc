@@ -221,6 +221,28 @@ class Controller : public ::testing::Test {
     return Run(fake, Options(), none);
   }
 
+  // Processes of a controller, each killed a little later than the one before, until one ends.
+  void KillUntilDone(const FakeOptions& fake, const study::ControllerOptions& options) {
+    int killed = 0;
+    for (int life = 1; life < 200; ++life) {
+      const pid_t child = fork();
+      if (child == 0) {
+        Bomb none;
+        _exit(Run(fake, options, none, "random") == SearchEnd::kTrialsDone ? 0 : 1);
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(1000 + 200 * life));
+      kill(child, SIGKILL);
+      int status = 0;
+      waitpid(child, &status, 0);
+      if (WIFEXITED(status)) {
+        ASSERT_EQ(WEXITSTATUS(status), 0);
+        break;
+      }
+      ++killed;
+    }
+    EXPECT_GT(killed, 2);
+  }
+
   std::vector<std::vector<int>> Encodings() const {
     std::vector<std::vector<int>> encodings;
     for (const TrialRecord& trial : Open().Trials()) encodings.push_back(trial.encoding);
@@ -426,24 +448,7 @@ TEST_F(Controller, SurvivesSigkill) {
   const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
   study::ControllerOptions options = Options();
   options.trials = 12;
-  int killed = 0;
-  for (int life = 1; life < 200; ++life) {
-    const pid_t child = fork();
-    if (child == 0) {
-      Bomb none;
-      _exit(Run(fake, options, none, "random") == SearchEnd::kTrialsDone ? 0 : 1);
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(1000 + 200 * life));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status)) {
-      ASSERT_EQ(WEXITSTATUS(status), 0);
-      break;
-    }
-    ++killed;
-  }
-  EXPECT_GT(killed, 2);
+  KillUntilDone(fake, options);
   ExpectAllComplete(12);
   std::set<std::vector<int>> distinct;
   for (const std::vector<int>& encoding : Encodings())
@@ -592,7 +597,7 @@ class Pruning : public Controller {
 
   FakeOptions Fake(int slots) {
     return {.slots = slots, .script = [&](int64_t trial, int) {
-              FakeEnding ending = TrainInEpochs(trial, 4);
+              FakeEnding ending = TrainInEpochs(trial, trial % 2 == 1 ? 5000 : 4);
               if (trial % 2 == 1) ending.losses = {9, 9, 9};
               return ending;
             }};
@@ -603,6 +608,11 @@ class Pruning : public Controller {
     for (const TrialRecord& trial : Open().Trials()) states.push_back(trial.state);
     return states;
   }
+  std::vector<std::string> Reasons() const {
+    std::vector<std::string> reasons;
+    for (const TrialRecord& trial : Open().Trials()) reasons.push_back(trial.reason);
+    return reasons;
+  }
 };
 
 TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
@@ -610,6 +620,7 @@ TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
   EXPECT_EQ(Run(Fake(2), Options(), none), SearchEnd::kTrialsDone);
   const std::vector<TrialRecord> trials = Open().Trials();
   ASSERT_EQ(trials.size(), 10u) << "pruned ones count";
+  EXPECT_LT(none.calls(), 1000) << "they do not keep their slots";
   EXPECT_EQ(finished_.size(), 10u);
   const auto pruned = std::ranges::count(trials, TrialState::kPruned, &TrialRecord::state);
   EXPECT_GE(pruned, 5);
@@ -672,6 +683,7 @@ TEST_F(Pruning, KilledAnywhereItDecidesTheSame) {
   Run(Fake(1), options, counter);
   const std::vector<std::vector<int>> encodings = Encodings();
   const std::vector<TrialState> states = States();
+  const std::vector<std::string> reasons = Reasons();
   EXPECT_GE(std::ranges::count(states, TrialState::kPruned), 3);
   for (int at = 0; at < counter.calls(); ++at) {
     Reset();
@@ -680,8 +692,23 @@ TEST_F(Pruning, KilledAnywhereItDecidesTheSame) {
     EXPECT_EQ(Run(Fake(1), options, none), SearchEnd::kTrialsDone);
     EXPECT_EQ(Encodings(), encodings) << "kill at call " << at;
     EXPECT_EQ(States(), states) << "kill at call " << at;
+    EXPECT_EQ(Reasons(), reasons) << "kill at call " << at;
     EXPECT_EQ(finished_, (std::multiset<int64_t>{0, 1, 2, 3, 4, 5})) << "kill at call " << at;
   }
+}
+
+TEST_F(Pruning, SurvivesSigkill) {
+  study::ControllerOptions options = Options();
+  options.trials = 12;
+  KillUntilDone(Fake(2), options);
+  const std::vector<TrialState> states = States();
+  ASSERT_EQ(states.size(), 12u);
+  for (size_t i = 0; i < states.size(); ++i) {
+    EXPECT_THAT(states[i], ::testing::AnyOf(TrialState::kComplete, TrialState::kPruned));
+    EXPECT_TRUE(i % 2 == 0 || states[i] == TrialState::kPruned);
+  }
+  const auto proposer = NewProposer("random");
+  EXPECT_EQ(Replay(*proposer).proposals, 12);
 }
 
 TEST_F(Pruning, PrunedTrialsAreNoFailures) {
@@ -689,7 +716,7 @@ TEST_F(Pruning, PrunedTrialsAreNoFailures) {
   fake.script = [&](int64_t trial, int) {
     FakeEnding ending = TrainInEpochs(trial, trial == 0 ? 1000 : 4);
     if (trial == 1) ending.losses = {9, 9, 9};
-    if (trial > 1) ending.error = "no luck";
+    if (trial > 1) ending = {.error = "no luck"};
     return ending;
   };
   Bomb none;
