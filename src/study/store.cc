@@ -1,27 +1,23 @@
 #include "study/store.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/call_table.h"
 #include "study/parameters.h"
 #include "study/sqlite.h"
 #include "study/store_schema.h"
+#include "study/trial_rows.h"
 
 namespace lathe::study {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Among the user attributes.
-constexpr char kLatency[] = "latency_us";  // the LUT's
-constexpr char kImportedFrom[] = "imported_from";
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -40,32 +36,6 @@ std::string DateTime(double seconds) {
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-TrialState StateOf(const std::string& name, const fs::path& path) {
-  for (const TrialState state : {TrialState::kWaiting, TrialState::kRunning, TrialState::kComplete,
-                                 TrialState::kPruned, TrialState::kFail}) {
-    if (Name(state) == name) return state;
-  }
-  throw Error(ErrorKind::kInput, "{}: damaged: a trial is in the unknown state '{}'", path.string(),
-              name);
-}
-
-constexpr std::array<std::pair<CallKind, std::string_view>, 4> kCallNames = {
-    {{CallKind::kAsk, "ask"},
-     {CallKind::kAdd, "add"},
-     {CallKind::kReport, "report"},
-     {CallKind::kTell, "tell"}}};
-
-std::string_view NameOf(CallKind kind) {
-  return std::ranges::find(kCallNames, kind, &decltype(kCallNames)::value_type::first)->second;
-}
-
-CallKind CallKindOf(const std::string& name, const fs::path& path) {
-  const auto* found =
-      std::ranges::find(kCallNames, name, &decltype(kCallNames)::value_type::second);
-  if (found != kCallNames.end()) return found->first;
-  throw Error(ErrorKind::kInput, "{}: damaged: an unknown call '{}'", path.string(), name);
 }
 
 std::optional<double> OutcomeOf(const TrialRecord& trial) {
@@ -160,7 +130,7 @@ struct Store::Impl {
   // Nobody wrote down in which order an older study's proposer was told; it was restored by number.
   std::vector<Call> CallsByNumber() const {
     std::vector<Call> calls;
-    for (const TrialRecord& trial : ReadAll()) {
+    for (const TrialRecord& trial : ReadTrials()) {
       calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
       if (!IsFinished(trial.state)) continue;
       calls.push_back(
@@ -174,20 +144,10 @@ struct Store::Impl {
     Transaction transaction(database);
     const std::vector<Call> calls = CallsByNumber();
     database.Execute(kCallSchema);
-    for (const Call& call : calls) LogCall(call);
+    for (const Call& call : calls) WriteCall(database, call);
     database.Prepare("UPDATE lathe_info SET version = ?").Bind(int64_t{kStoreVersion}).Run();
     transaction.Commit();
     version = kStoreVersion;
-  }
-
-  // Within the transaction of the change that the call belongs to.
-  void LogCall(const Call& call) const {
-    database.Prepare("INSERT INTO lathe_call (kind, trial, step, value) VALUES (?, ?, ?, ?)")
-        .Bind(NameOf(call.kind))
-        .Bind(call.trial)
-        .Bind(call.step ? std::optional<int64_t>(*call.step) : std::nullopt)
-        .Bind(call.value)
-        .Run();
   }
 
   int64_t TrialId(int64_t number) const {
@@ -225,7 +185,7 @@ struct Store::Impl {
 
   void SetMetrics(int64_t trial_id, const std::map<std::string, double>& metrics) const {
     for (const auto& [key, value] : metrics) {
-      if (key != kLatency) SetAttribute("trial_user_attributes", trial_id, key, value);
+      if (key != kLatencyAttribute) SetAttribute("trial_user_attributes", trial_id, key, value);
     }
   }
 
@@ -264,11 +224,11 @@ struct Store::Impl {
           .Run();
     }
     SetMetrics(id, trial.metrics);
-    SetAttribute("trial_user_attributes", id, kLatency, trial.latency_us);
+    SetAttribute("trial_user_attributes", id, kLatencyAttribute, trial.latency_us);
     for (const auto& [key, violation] : trial.constraints) {
       SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
     }
-    LogCall({.kind = call, .trial = trial.number});
+    WriteCall(database, {.kind = call, .trial = trial.number});
   }
 
   void FinishTrial(const TrialRecord& trial) const {
@@ -295,7 +255,8 @@ struct Store::Impl {
     if (trial.value) SetValues(id, trial);
     SetMetrics(id, trial.metrics);
     if (!trial.reason.empty()) SetAttribute("trial_user_attributes", id, "reason", trial.reason);
-    LogCall(
+    WriteCall(
+        database,
         {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
   }
 
@@ -311,7 +272,7 @@ struct Store::Impl {
         .Bind(now)
         .Bind(id)
         .Run();
-    SetAttribute("trial_user_attributes", id, kImportedFrom, trial.imported_from);
+    SetAttribute("trial_user_attributes", id, kImportedFromAttribute, trial.imported_from);
   }
 
   void SetValue(const std::string& key, const std::string& value) const {
@@ -321,74 +282,8 @@ struct Store::Impl {
         .Run();
   }
 
-  void ReadTrials(std::map<int64_t, TrialRecord>* by_id) const {
-    Statement trials = database.Prepare(
-        "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, "
-        "value FROM trials "
-        "JOIN lathe_trial USING (trial_id) LEFT JOIN trial_values USING (trial_id) WHERE study_id "
-        "= ? AND coalesce(objective, 0) = 0");
-    trials.Bind(study_id);
-    while (trials.Step()) {
-      TrialRecord& trial = (*by_id)[trials.Int(0)];
-      trial.number = trials.Int(1);
-      trial.state = StateOf(trials.Text(2), database.path());
-      trial.encoding.resize(parameters.size());
-      trial.latency_us = trials.Real(3);
-      trial.starts = static_cast<int>(trials.Int(4));
-      trial.crashes = static_cast<int>(trials.Int(5));
-      trial.reason = trials.Text(6);
-      trial.begin = trials.Real(7);
-      trial.end = trials.Real(8);
-      if (!trials.IsNull(9)) trial.value = trials.Real(9);
-    }
-  }
-
-  void ReadParameters(std::map<int64_t, TrialRecord>* by_id) const {
-    std::map<std::string, size_t> positions;
-    for (size_t i = 0; i < parameters.size(); ++i) positions[parameters[i].name] = i;
-    Statement values =
-        database.Prepare("SELECT trial_id, param_name, param_value FROM trial_params");
-    while (values.Step()) {
-      const auto trial = by_id->find(values.Int(0));
-      const auto position = positions.find(values.Text(1));
-      if (trial == by_id->end() || position == positions.end()) continue;
-      trial->second.encoding[position->second] =
-          ExternalValue(parameters[position->second], values.Real(2));
-    }
-  }
-
-  void ReadAttributes(std::map<int64_t, TrialRecord>* by_id) const {
-    constexpr std::string_view kConstraint = "constraints:";
-    Statement attributes = database.Prepare(
-        "SELECT trial_id, key, value_json FROM trial_user_attributes UNION ALL "
-        "SELECT trial_id, key, value_json FROM trial_system_attributes WHERE key LIKE "
-        "'constraints:%'");
-    while (attributes.Step()) {
-      const auto trial = by_id->find(attributes.Int(0));
-      const std::string key = attributes.Text(1);
-      if (trial == by_id->end() || key == kLatency) continue;
-      const Json json = Json::parse(attributes.Text(2), nullptr, /*allow_exceptions=*/false);
-      if (key == kImportedFrom && json.is_string()) trial->second.imported_from = json;
-      const double value =
-          json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
-      if (!json.is_number() && !json.is_null()) continue;  // "reason", or a note added with Optuna
-      if (key.starts_with(kConstraint)) {
-        trial->second.constraints[key.substr(kConstraint.size())] = value;
-      } else {
-        trial->second.metrics[key] = value;
-      }
-    }
-  }
-
-  std::vector<TrialRecord> ReadAll() const {
-    std::map<int64_t, TrialRecord> by_id;
-    ReadTrials(&by_id);
-    ReadParameters(&by_id);
-    ReadAttributes(&by_id);
-    std::vector<TrialRecord> trials;
-    for (auto& [id, trial] : by_id) trials.push_back(std::move(trial));
-    std::ranges::sort(trials, {}, &TrialRecord::number);
-    return trials;
+  std::vector<TrialRecord> ReadTrials() const {
+    return study::ReadTrials(database, study_id, parameters);
   }
 
   Database database;
@@ -517,7 +412,8 @@ bool Store::AddReport(int64_t number, const EpochReport& report) {
       .Bind(std::isfinite(value) ? std::optional(value) : std::nullopt)
       .Bind(type)
       .Run();
-  impl_->LogCall(
+  WriteCall(
+      database,
       {.kind = CallKind::kReport, .trial = number, .step = report.step, .value = report.objective});
   transaction.Commit();
   return true;
@@ -536,23 +432,13 @@ double TrialRecord::Metric(const std::string& name) const {
 
 std::vector<TrialRecord> Store::Trials() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  return impl_->ReadAll();
+  return impl_->ReadTrials();
 }
 
 std::vector<Call> Store::Calls() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
   if (impl_->version < kStoreVersion) return impl_->CallsByNumber();
-  std::vector<Call> calls;
-  Statement statement =
-      impl_->database.Prepare("SELECT kind, trial, step, value FROM lathe_call ORDER BY seq");
-  while (statement.Step()) {
-    Call call{.kind = CallKindOf(statement.Text(0), impl_->database.path()),
-              .trial = statement.Int(1)};
-    if (!statement.IsNull(2)) call.step = static_cast<int>(statement.Int(2));
-    if (!statement.IsNull(3)) call.value = statement.Real(3);
-    calls.push_back(call);
-  }
-  return calls;
+  return ReadCalls(impl_->database);
 }
 
 std::string Store::study_name() const { return impl_->name; }
