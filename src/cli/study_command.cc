@@ -113,7 +113,7 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
   const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
     CLI::App* command = study_command->add_subcommand(name, help);
     command->add_option("folder", *folder, "Folder of the study")->required();
-    command->callback([&action, run] { action = run; });
+    command->callback([&action, run = std::move(run)] { action = run; });
     return command;
   };
   add("status", "State, events and finalists", [=, &globals] { return Status(globals, *folder); });
