@@ -52,8 +52,11 @@ int ReplayStudy(const Globals& globals, const std::filesystem::path& folder) {
   const latency::PricedSpace priced = PriceStudy(config, space, head, estimator, folder);
   study::SubspaceSource source(priced.tables, head, SubspaceOf(config));
   const std::unique_ptr<search::Proposer> proposer = MakeStudyProposer(config, space, source);
+  // In this order: a search that is running may go on in between.
+  const std::vector<study::Call> calls = store.Calls();
+  const std::vector<study::TrialRecord> trials = store.Trials();
   const study::ReplayResult result =
-      study::Replay(store.Calls(), store.Trials(), *proposer,
+      study::Replay(calls, trials, *proposer,
                     [&](const std::vector<int>& encoding) { return source.Describe(encoding); });
   if (globals.json) {
     PrintJson(JsonOf(result));

@@ -213,8 +213,7 @@ struct Store::Impl {
         .Run();
     Statement insert = database.Prepare(
         "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES "
-        "(?, "
-        "?, ?, ?)");
+        "(?, ?, ?, ?)");
     for (size_t i = 0; i < trial.encoding.size(); ++i) {
       const Parameter& parameter = parameters[i];
       insert.Bind(id)
