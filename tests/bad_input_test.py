@@ -69,6 +69,17 @@ class BadInputTest(testing.TestCase):
         self.search_fails(2, "subspace_ms = [0.02, 2.0]", "subspace_ms = [1.99, 1.9901]", "sub-space", "empty", line=False)
         self.search_fails(2, "subspace_ms = [0.02, 2.0]", "subspace_ms = [0.5, 0.1]", "subspace_ms")
 
+    def test_no_trial_is_complete(self):
+        study, _ = self.edited_study("build_seconds = 6", "build_seconds = 1")
+        message = self.fails(3, "none of the 0 trials is complete", "study trials", arguments=[
+            "search", study, "--dir", self.folder / "out", "--quiet", "--set", "search.max_minutes=1e-9"])
+        self.assertIn("max_minutes", message)
+
+    def test_goals_and_pruning(self):
+        self.search_fails(2, "trials = 4", 'goal = "pareto"', "goal", "front")
+        self.search_fails(2, "trials = 4", 'goal = "accuracy"\nalpha = 0.5', "alpha", "leave it out", line=False)
+        self.search_fails(2, "[finalists]", '[pruning]\nrule = "halving"\n[finalists]', "trained for 1 epochs", line=False)
+
     def test_missing_data(self):
         self.search_fails(2, 'kind = "fashion-mnist"', f'kind = "fashion-mnist"\npath = "{self.folder}/none"', f"{self.folder}/none",
                           line=False)

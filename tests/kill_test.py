@@ -54,6 +54,7 @@ class KillTest(testing.TestCase):
         self.assertEqual([trial["number"] for trial in trials], list(range(TRIALS)))
         self.assertEqual({trial["state"] for trial in trials}, {"COMPLETE"}, trials)
         self.assertEqual(len({tuple(trial["params"].values()) for trial in trials}), TRIALS)
+        self.assertEqual(testing.run("study", "replay", out, check=0).stdout, f"{TRIALS} proposals, all the same\n")
         self.assertEqual(sorted(p.name for p in (out / "trials").iterdir()), [f"{n:06}" for n in range(TRIALS)])
 
 

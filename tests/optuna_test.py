@@ -24,27 +24,49 @@ def schema(path):
                 for table in sorted(tables) if not table.startswith("lathe_")}
 
 
-@unittest.skipIf(optuna is None, "SKIPPED: optuna is not installed (pip install optuna)")
-class OptunaTest(testing.TestCase):
+class StudyOfOptuna(testing.TestCase):
+    """One search for all tests of a class, each with a copy of its database."""
+
+    settings = ()  # of the search
+
+    @classmethod
+    def setUpClass(cls):
+        if optuna is None:
+            raise unittest.SkipTest("SKIPPED: optuna is not installed (pip install optuna)")
+        cls.out = pathlib.Path(FOLDER)
+        if not FOLDER:
+            cls._search = testing.TestCase()
+            testing.TestCase.setUp(cls._search)
+            cls.addClassCleanup(cls._search.doCleanups)
+            cls.out = cls._search.folder / "out"
+            sets = [word for setting in cls.settings for word in ("--set", setting)]
+            testing.run("search", cls._search.study(trials=6, images=256), "--dir", cls.out, *sets, check=testing.SEARCHED)
+
     def setUp(self):
         super().setUp()
-        out = pathlib.Path(FOLDER)
-        if not FOLDER:
-            out = self.folder / "out"
-            testing.run("search", self.study(trials=3, images=256), "--dir", out, check=0)
+        out = self.out
         self.trials = testing.run_json("study", "trials", out)
         self.name = testing.run_json("study", "status", out)["study"]
         self.database = self.folder / "study.db"
         shutil.copy(out / "study.db", self.database)  # Optuna may write
         self.url = f"sqlite:///{self.database}"
 
+
+class OptunaTest(StudyOfOptuna):
+    settings = ("trial.epochs=2", "pruning.rule=halving", "pruning.reduction=2")
+
     def test_same_trials(self):
         study = optuna.load_study(study_name=self.name, storage=self.url)
         self.assertEqual([t.number for t in study.trials], [t["number"] for t in self.trials])
+        if not FOLDER:
+            self.assertEqual({t.state.name for t in study.trials}, {"COMPLETE", "PRUNED"})
         for theirs, ours in zip(study.trials, self.trials):
             self.assertEqual(theirs.state.name, ours["state"])
             self.assertEqual(theirs.params, ours["params"])
             self.assertEqual(theirs.value, ours.get("value"))
+            if ours["state"] == "PRUNED":
+                objective = theirs.intermediate_values[theirs.last_step] + 0.1 * ours["latency_us"] / 1000
+                self.assertAlmostEqual(theirs.value, objective, places=9)
             self.assertEqual(theirs.user_attrs["latency_us"], ours["latency_us"])
             if theirs.state.is_finished():
                 self.assertGreaterEqual(theirs.duration.total_seconds(), 0)
@@ -67,6 +89,35 @@ class OptunaTest(testing.TestCase):
         first = study.trials[0]
         study.add_trial(optuna.trial.create_trial(value=1.0, params=first.params, distributions=first.distributions))
         self.assertEqual(len(optuna.load_study(study_name=self.name, storage=self.url).trials), len(self.trials) + 1)
+
+
+@unittest.skipIf(FOLDER, "of a search of its own")
+class FrontTest(StudyOfOptuna):
+    settings = ("search.goal=front",)
+
+    def test_two_values(self):
+        study = optuna.load_study(study_name=self.name, storage=self.url)
+        self.assertEqual([direction.name for direction in study.directions], ["MINIMIZE", "MINIMIZE"])
+        points = {}
+        for theirs, ours in zip(study.trials, self.trials, strict=True):
+            self.assertEqual(theirs.values, [ours["value"], ours["latency_us"]])
+            self.assertAlmostEqual(ours["value"], 1 - ours["metrics"]["accuracy"], places=12)
+            points[ours["number"]] = (ours["value"], ours["latency_us"])
+        front = {number for number, a in points.items()
+                 if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points.values())}
+        self.assertEqual({trial.number for trial in study.best_trials}, front)
+        ranked = testing.run_json("study", "rank", self.out)
+        self.assertEqual({trial["number"] for trial in ranked}, front)
+        best = testing.run_json("study", "best", self.out)[0]
+        self.assertEqual(best["value"], min(value for value, _ in points.values()))
+
+    def test_the_goal_stays(self):
+        file = self.out.parent / "study.toml"
+        for setting, message in (("search.goal=weighted", "front"), ("search.goal=accuracy", "front")):
+            result = testing.run("search", file, "--dir", self.out, "--resume", "--quiet", "--set", setting)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(message, result.stderr)
+        self.assertIn('goal = "front"', (self.out / "study.toml").read_text(), "what was refused leaves no trace")
 
 
 if __name__ == "__main__":

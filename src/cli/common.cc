@@ -1,6 +1,7 @@
 #include "cli/common.h"
 
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -98,6 +99,32 @@ engine::TargetOptions TargetFlags::Options() const {
           .batch = batch,
           .precision = engine::ParsePrecision(precision),
           .device = device};
+}
+
+space::Encoding ParseEncoding(const std::string& text) {
+  space::Encoding encoding;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    int value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc{} || (next != end && *next != ',')) {
+      throw Error(ErrorKind::kUsage, "'{}' is not a comma-separated list of integers (at '{}')",
+                  text, std::string(at, end));
+    }
+    encoding.push_back(value);
+    at = next == end ? end : next + 1;
+  }
+  return encoding;
+}
+
+space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Network& network) {
+  try {
+    return space.Encode(network);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "{}; nearest encoding (as --nearest gives it): {}", error.what(),
+                fmt::join(space.Nearest(network), ","));
+  }
 }
 
 net::Network LoadNetwork(const std::string& file_or_name) {

@@ -61,6 +61,11 @@ space::SearchSpace LoadSpace(const std::string& file, const std::vector<std::str
 inline constexpr const char* kRestrictHelp =
     "Choices left of a gene, as GENE=CHOICE[,CHOICE...]; may be repeated";
 
+// "28,16,3": throws kUsage for anything but integers and commas.
+space::Encoding ParseEncoding(const std::string& text);
+// Throws kInput naming the first layer and value that do not fit, and the nearest encoding.
+space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Network& network);
+
 // A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
 net::Network LoadNetwork(const std::string& file_or_name);
 

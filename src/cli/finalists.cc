@@ -17,7 +17,7 @@
 #include "net/zoo.h"
 #include "onnx/export.h"
 #include "study/batch.h"
-#include "study/controller.h"
+#include "study/rank.h"
 #include "train/trainer.h"
 
 namespace lathe::cli {
@@ -43,12 +43,29 @@ engine::Timing MeasureUntrained(const StudyContext& context, const net::Network&
   return engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
 }
 
+// An error that helps when there is nothing to rank.
+void CheckComplete(const StudyContext& context, const std::vector<study::TrialRecord>& trials) {
+  const auto count = [&](study::TrialState state) {
+    return std::ranges::count(trials, state, &study::TrialRecord::state);
+  };
+  if (count(study::TrialState::kComplete) > 0) return;
+  throw Error(ErrorKind::kTargetNotReached,
+              "none of the {} trials is complete ({} failed, {} pruned), so there is nothing to "
+              "rank; 'lathe study trials {}' says why. Raise trials or max_minutes and continue "
+              "with --resume",
+              trials.size(), count(study::TrialState::kFail), count(study::TrialState::kPruned),
+              context.options.folder.string());
+}
+
 // Ranked trials, measured one after the other until enough of them hold the budget.
 std::vector<Contender> ChooseFinalists(const StudyContext& context, const study::Store& store,
                                        const study::SubspaceSource& source, FinalistTable& table) {
   const double budget_us = context.config.target.latency_us;
   std::vector<Contender> chosen;
-  for (const study::TrialRecord& trial : study::Rank(store.Trials(), budget_us)) {
+  const std::vector<study::TrialRecord> trials = store.Trials();
+  CheckComplete(context, trials);
+  for (const study::TrialRecord& trial : study::Rank(
+           trials, {.latency_budget_us = budget_us, .goal = context.config.objective.goal()})) {
     if (static_cast<int>(chosen.size()) == context.config.finalists) break;
     Contender contender{.name = fmt::format("finalist {:02}", chosen.size() + 1),
                         .kind = "finalist",

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "cli/common.h"
 #include "cli/search_job.h"
+#include "cli/study_start.h"
 #include "study/config.h"
 
 namespace lathe::cli {
@@ -35,7 +36,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
                             .resume = flags->resume,
                             .quiet = globals.quiet};
       if (flags->dry_run) {
-        OpenStudy(config, options);
+        ReadNewSources(config, OpenStudy(config, options).space, nullptr);
         PrintText(config.resolved_toml);
         return 0;
       }

@@ -13,9 +13,10 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/study_report.h"
+#include "cli/study_start.h"
+#include "cli/study_subspace.h"
 #include "executor/local.h"
 #include "latency/builder.h"
-#include "latency/price_space.h"
 #include "net/network_file.h"
 #include "space/count.h"
 #include "space/subspace.h"
@@ -74,13 +75,6 @@ latency::Lut MeasureLayers(const StudyContext& context) {
              std::max(0.0, build.seconds_budget - build.seconds));
        }});
   return lut;
-}
-
-// What [stage1] asks for, in the exact numbers that the tables give.
-space::SubspaceOptions SubspaceOf(const study::StudyConfig& config) {
-  return {.low_ps = space::PsOfUs(config.subspace_low_us),
-          .high_ps = space::PsOfUs(config.subspace_high_us),
-          .limits = {}};
 }
 
 std::string DescribeBuckets(const space::SubspaceCounts& counts, const std::vector<double>& edges) {
@@ -160,11 +154,18 @@ std::string TrialLine(const study::TrialRecord& trial, bool best) {
       FormatSeconds(trial.end - trial.begin), best ? "  <- best" : "");
 }
 
-void Optimise(const StudyContext& context, study::Store& store, study::SubspaceSource& source) {
+// The number of the epoch that ends a trial.
+int LastEpoch(const StudyContext& context) {
+  const train::Recipe& recipe = context.config.trial_recipe;
+  const int64_t batches = context.splits.search_train->size() / recipe.batch;
+  return static_cast<int>(train::LengthOf(recipe, batches).epochs());
+}
+
+void Optimise(const StudyContext& context, const std::vector<study::EarlierResults>& earlier,
+              study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
-  const std::unique_ptr<search::Proposer> proposer = search::MakeProposer(
-      config.proposer, source,
-      {.dimensions = study::Dimensions(context.space), .seed = SubSeed(config.seed, "proposer")});
+  const std::unique_ptr<search::Proposer> proposer =
+      MakeStudyProposer(config, context.space, source);
   const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
   Progress progress({.stage = "searching", .total = config.trials, .quiet = context.options.quiet});
   double best_value = 0;
@@ -178,8 +179,6 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
     best_accuracy = trial.Metric("accuracy");
     return true;
   };
-  for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
-
   study::ControllerHooks hooks;
   hooks.prepare = [&](const study::TrialRecord& trial, const fs::path& folder) {
     PrepareTrial(context, folder, trial.number, "search", source.NetworkOf(trial.encoding));
@@ -200,15 +199,19 @@ void Optimise(const StudyContext& context, study::Store& store, study::SubspaceS
                         : fmt::format("{} running", running));
   };
   hooks.stop = &StopRequested;
-  const study::SearchEnd end =
-      study::RunController(store, *proposer, *executor,
-                           {.trials_folder = context.options.folder / "trials",
-                            .trials = config.trials,
-                            .max_seconds = config.max_seconds,
-                            .max_starts = 1 + config.max_retries,
-                            .objective = config.objective,
-                            .latency_budget_us = config.target.latency_us},
-                           hooks);
+  study::ControllerOptions options{.trials_folder = context.options.folder / "trials",
+                                   .trials = config.trials,
+                                   .queue = context.enqueued,
+                                   .max_seconds = config.max_seconds,
+                                   .max_starts = 1 + config.max_retries,
+                                   .objective = config.objective,
+                                   .pruning = config.pruning,
+                                   .last_step = LastEpoch(context),
+                                   .latency_budget_us = config.target.latency_us};
+  std::ranges::move(ImportEarlier(earlier, config, source, options, hooks, store),
+                    std::back_inserter(options.queue));
+  for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
+  const study::SearchEnd end = study::RunController(store, *proposer, *executor, options, hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();
   if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");
   if (end == study::SearchEnd::kExhausted)
@@ -229,7 +232,21 @@ void CheckEngine(const study::StudyConfig& config, engine::Engine& engine,
   engine.Compile(network, net::RandomWeights(net::Lower(network), config.seed), {});
 }
 
-void StartFolder(const study::StudyConfig& config, const SearchOptions& options) {
+// Trials are told apart by their objectives: it stays what it was.
+void KeepObjective(const study::StudyConfig& config, study::Store& store) {
+  constexpr char kKey[] = "objective";
+  const std::string now = ToText(config.objective);
+  const std::optional<std::string> before = store.Value(kKey);
+  if (before && *before != now && store.next_number() > 0) {
+    throw Error(ErrorKind::kInput,
+                "{}: [search] goal, alpha and beta cannot change once a study has trials: they are "
+                "{} now, and were {}. Restore them, or start a new study",
+                config.source.string(), now, *before);
+  }
+  store.SetValue(kKey, now);
+}
+
+void StartFolder(const SearchOptions& options) {
   const fs::path& folder = options.folder;
   if (fs::exists(folder / "study.db") && !options.resume) {
     throw Error(
@@ -238,7 +255,6 @@ void StartFolder(const study::StudyConfig& config, const SearchOptions& options)
         folder.string());
   }
   MakeFolder(folder);
-  WriteFileAtomically(folder / "study.toml", config.resolved_toml);
 }
 
 }  // namespace
@@ -254,11 +270,12 @@ std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
 }
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
-  space::SearchSpace space = space::SearchSpace::Load(config.space_file).Restrict(config.restrict);
+  space::SearchSpace space = LoadSpace(config);
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
   const space::SearchSpace::Head head{
       .channels = splits.train->channels(),
       .classes = static_cast<int>(splits.train->class_names().size())};
+  std::vector<space::Encoding> enqueued = EnqueuedEncodings(config, space);
   std::unique_ptr<engine::Engine> engine = MakeEngine(config.target.engine, config.target.options);
   CheckEngine(config, *engine, space, head);
   std::optional<latency::Lut> given_lut;
@@ -271,6 +288,7 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
           .space = std::move(space),
           .head = head,
           .splits = std::move(splits),
+          .enqueued = std::move(enqueued),
           .engine = std::move(engine),
           .given_lut = std::move(given_lut)};
 }
@@ -293,11 +311,15 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
   const Clock::time_point start = Clock::now();
   const StudyContext context = OpenStudy(config, options);
-  StartFolder(config, options);
+  StartFolder(options);
   const FileLock lock(
       options.folder / ".lock",
       fmt::format("{}: another lathe process is running this study", options.folder.string()));
-  study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space));
+  study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space),
+                     config.objective.goal());
+  KeepObjective(config, store);
+  const std::vector<study::EarlierResults> earlier = ReadNewSources(config, context.space, &store);
+  WriteFileAtomically(options.folder / "study.toml", config.resolved_toml);  // what was not refused
   spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
                config.name, context.engine->Target().engine, context.engine->Target().device_name,
                FormatMs(config.target.latency_us), context.splits.train->size(),
@@ -312,15 +334,13 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   StopIfRequested();
   const latency::Estimator estimator(lut);
   const latency::PricedSpace priced =
-      latency::PriceSpace(context.space, estimator,
-                          {.head = context.head,
-                           .threads = static_cast<int>(AvailableCpus().size()),
-                           .lut_name = (options.folder / "lut.json").string(),
-                           .space_name = config.space_file.string()});
+      PriceStudy(config, context.space, context.head, estimator, options.folder);
   CheckSubspace(context, priced.tables);
   CategoriseSpace(context, priced.tables, store);
   study::SubspaceSource source(priced.tables, context.head, SubspaceOf(config));
-  Optimise(context, store, source);
+  CheckEnqueued(config, context.enqueued, source);
+  SaveHead(store, context.head);
+  Optimise(context, earlier, store, source);
   const FinalistTable table = MakeFinalists(context, store, source, estimator);
   const fs::path report = options.folder / "report.html";
   WriteStudyReport(options.folder);

@@ -36,6 +36,7 @@ struct StudyContext {
   space::SearchSpace space;
   space::SearchSpace::Head head;
   data::Splits splits;
+  std::vector<space::Encoding> enqueued;  // of [search] enqueue
   std::unique_ptr<engine::Engine> engine;
   std::optional<latency::Lut> given_lut;  // of [latency] file
 

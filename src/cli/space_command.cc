@@ -1,5 +1,4 @@
 // lathe space describe | count | sample | encode | decode: a search space on its own.
-#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
@@ -13,37 +12,11 @@
 namespace lathe::cli {
 namespace {
 
-space::Encoding ParseEncoding(const std::string& text) {
-  space::Encoding encoding;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at != end) {
-    int value = 0;
-    const auto [next, error] = std::from_chars(at, end, value);
-    if (error != std::errc{} || (next != end && *next != ',')) {
-      throw Error(ErrorKind::kUsage, "'{}' is not a comma-separated list of integers (at '{}')",
-                  text, std::string(at, end));
-    }
-    encoding.push_back(value);
-    at = next == end ? end : next + 1;
-  }
-  return encoding;
-}
-
 int Encode(const Globals& globals, const SpaceFlags& flags) {
   const space::SearchSpace space = flags.Load();
   const net::Network network = LoadNetwork(flags.network);
-  space::Encoding encoding;
-  if (flags.nearest) {
-    encoding = space.Nearest(network);
-  } else {
-    try {
-      encoding = space.Encode(network);
-    } catch (const Error& error) {
-      throw Error(error.kind(), "{}; nearest encoding (as --nearest gives it): {}", error.what(),
-                  TextOf(space.Nearest(network)));
-    }
-  }
+  const space::Encoding encoding =
+      flags.nearest ? space.Nearest(network) : EncodeNetwork(space, network);
   globals.json ? PrintJson({{"encoding", encoding}}) : PrintText(TextOf(encoding) + "\n");
   return 0;
 }

@@ -1,4 +1,5 @@
-// lathe study status | trials | best | rank | report DIR: a study, running or finished.
+// lathe study status | trials | best | rank | proxy | replay | report DIR: a study, running or
+// finished.
 #include <chrono>
 #include <filesystem>
 
@@ -6,9 +7,11 @@
 #include "base/log.h"
 #include "cli/common.h"
 #include "cli/finalists.h"
+#include "cli/study_proxy.h"
+#include "cli/study_replay.h"
 #include "cli/study_report.h"
 #include "study/config.h"
-#include "study/controller.h"
+#include "study/rank.h"
 #include "study/store.h"
 
 namespace lathe::cli {
@@ -22,6 +25,7 @@ nlohmann::ordered_json JsonOf(const study::TrialRecord& trial,
       {"number", trial.number},         {"state", study::Name(trial.state)},
       {"latency_us", trial.latency_us}, {"metrics", trial.metrics},
       {"starts", trial.starts},         {"reason", trial.reason}};
+  if (!trial.imported_from.empty()) json["imported_from"] = trial.imported_from;
   if (trial.value) json["value"] = *trial.value;
   for (size_t i = 0; i < parameters.size(); ++i)
     json["params"][parameters[i].name] = trial.encoding[i];
@@ -46,7 +50,8 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
                     fmt::format("{:.3f}", trial.latency_us / 1000),
                     trial.value ? fmt::format("{:.4f}", *trial.value) : "-",
                     FormatShort(trial.Metric("params")), FormatShort(trial.Metric("macs")),
-                    std::to_string(trial.starts), trial.reason});
+                    std::to_string(trial.starts),
+                    trial.imported_from.empty() ? trial.reason : "from " + trial.imported_from});
   }
   PrintText(FormatTable(rows));
   return 0;
@@ -56,20 +61,26 @@ int Status(const Globals& globals, const fs::path& folder) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
   std::map<std::string, int> states;
-  for (const study::TrialRecord& trial : store.Trials())
+  int imported = 0;
+  for (const study::TrialRecord& trial : store.Trials()) {
     ++states[std::string(study::Name(trial.state))];
+    imported += trial.imported_from.empty() ? 0 : 1;
+  }
   const FinalistTable table = ReadFinalists(folder);
   if (globals.json) {
     nlohmann::ordered_json json = {{"study", store.study_name()},
                                    {"trials", config.trials},
                                    {"states", states},
+                                   {"imported", imported},
                                    {"finalists", ToJson(table)}};
     PrintJson(json);
     return 0;
   }
   std::string text = fmt::format("study {}: ", store.study_name());
   for (const auto& [state, count] : states) text += fmt::format("{} {}, ", count, state);
-  text += fmt::format("of {} trials\n", config.trials);
+  text += fmt::format("of {} trials", config.trials);
+  if (imported > 0) text += fmt::format(" and {} imported", imported);
+  text += "\n";
   const std::vector<std::pair<double, std::string>> events = store.Events();
   for (size_t i = events.size() > 10 ? events.size() - 10 : 0; i < events.size(); ++i) {
     text += fmt::format("  {}\n", events[i].second);
@@ -83,7 +94,9 @@ int Rank(const Globals& globals, const fs::path& folder, size_t top, double accu
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
   std::vector<study::TrialRecord> ranked =
-      study::Rank(store.Trials(), config.target.latency_us, accuracy);
+      study::Rank(store.Trials(), {.latency_budget_us = config.target.latency_us,
+                                   .accuracy = accuracy,
+                                   .goal = config.objective.goal()});
   if (ranked.size() > top) ranked.resize(top);
   PrintTrials(globals, ranked, store.parameters());
   return ranked.empty() ? 3 : 0;
@@ -100,7 +113,7 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
   const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
     CLI::App* command = study_command->add_subcommand(name, help);
     command->add_option("folder", *folder, "Folder of the study")->required();
-    command->callback([&action, run] { action = run; });
+    command->callback([&action, run = std::move(run)] { action = run; });
     return command;
   };
   add("status", "State, events and finalists", [=, &globals] { return Status(globals, *folder); });
@@ -115,6 +128,10 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
   rank->add_option("--top", *top, "How many")->capture_default_str();
   rank->add_option("--accuracy", *accuracy, "Only those with at least this accuracy (0..1)")
       ->check(CLI::Range(0.0, 1.0));
+  add("proxy", "How well short trainings stand for long ones",
+      [=, &globals] { return CheckProxy(globals, *folder); });
+  add("replay", "Make all proposals again and compare them with the recorded ones",
+      [=, &globals] { return ReplayStudy(globals, *folder); });
   add("report", "Write report.html again from the study's files", [=] {
     WriteStudyReport(*folder);
     PrintText((fs::path(*folder) / "report.html").string() + "\n");

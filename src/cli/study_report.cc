@@ -41,8 +41,8 @@ report::ReportTrial ReportOf(const study::TrialRecord& trial) {
           .value = trial.value.value_or(0),
           .params = trial.Metric("params"),
           .macs = trial.Metric("macs"),
-          .seconds = trial.end > 0 ? trial.end - trial.begin : 0,
-          .note = trial.reason,
+          .seconds = trial.starts > 0 && trial.end > 0 ? trial.end - trial.begin : 0,
+          .note = trial.imported_from.empty() ? trial.reason : "from " + trial.imported_from,
           .encoding = trial.encoding};
 }
 

@@ -41,7 +41,6 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
   options.preprocessing = data::MeasurePreprocessing(*roles.train, network.input.h);
   options.threads = spec.threads;
   options.seed = spec.seed;
-  options.evaluate_every_epoch = spec.kind != "search";
   options.checkpoint = folder / "checkpoint";
   options.stop = stop;
   options.on_epoch = [&](const train::EpochMetrics& epoch) {

@@ -4,18 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
-#include <fstream>
+#include <cmath>
 #include <set>
-#include <thread>
+#include <span>
 
-#include "base/error.h"
-#include "base/file.h"
-#include "executor/fake.h"
-#include "search/synthetic_testing.h"
+#include "executor/controller_testing.h"
 
 namespace lathe::executor {
 namespace {
@@ -25,156 +19,6 @@ using study::TrialRecord;
 using study::TrialState;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// Thrown by hooks in place of a kill; no Error, so that nobody handles it.
-struct Killed {};
-
-// Counts the calls between the controller and the world, and kills it at one of them.
-class Bomb {
- public:
-  explicit Bomb(int at = -1) : at_(at) {}
-  void Tick() {
-    if (calls_++ == at_) throw Killed();
-  }
-  int calls() const { return calls_; }
-
- private:
-  int calls_ = 0;
-  int at_;
-};
-
-class TickingExecutor : public study::Executor {
- public:
-  TickingExecutor(std::unique_ptr<study::Executor> inner, Bomb& bomb)
-      : inner_(std::move(inner)), bomb_(bomb) {}
-  int FreeSlots() override { return inner_->FreeSlots(); }
-  void Submit(int64_t trial, const fs::path& folder) override {
-    bomb_.Tick();
-    inner_->Submit(trial, folder);
-    bomb_.Tick();
-  }
-  std::vector<study::JobEnd> Poll() override {
-    bomb_.Tick();
-    std::vector<study::JobEnd> ends = inner_->Poll();
-    bomb_.Tick();  // results are written, but nobody has seen them
-    return ends;
-  }
-  void Cancel(int64_t trial) override { inner_->Cancel(trial); }
-
- private:
-  std::unique_ptr<study::Executor> inner_;
-  Bomb& bomb_;
-};
-
-// In memory where possible: these tests sync to disk thousands of times.
-fs::path TestFolder() {
-  const fs::path memory = "/dev/shm";
-  const bool usable = access(memory.c_str(), W_OK) == 0;
-  return (usable ? memory : fs::temp_directory_path()) /
-         fmt::format("lathe-controller-test-{}", getpid());
-}
-
-class Controller : public ::testing::Test {
- protected:
-  Controller() { MakeFolder(root_); }
-  ~Controller() override { fs::remove_all(root_); }
-
-  std::vector<study::Parameter> Parameters() const {
-    std::vector<study::Parameter> parameters;
-    for (const search::Dimension& dimension : source_.dimensions()) {
-      parameters.push_back({dimension.name, dimension.choices, dimension.ordinal});
-    }
-    return parameters;
-  }
-
-  study::Store Open() const { return study::Store(root_ / "study.db", "test", Parameters()); }
-
-  study::ControllerOptions Options() const {
-    study::ControllerOptions options;
-    options.trials_folder = root_ / "trials";
-    options.trials = 10;
-    options.poll_interval = std::chrono::milliseconds(0);
-    options.objective = {.alpha = 0.5, .beta = 1};
-    return options;
-  }
-
-  study::ControllerHooks Hooks(Bomb& bomb) {
-    study::ControllerHooks hooks;
-    hooks.prepare = [&](const TrialRecord& trial, const fs::path& folder) {
-      bomb.Tick();
-      std::string encoding;
-      for (int value : trial.encoding) encoding += std::to_string(value) + " ";
-      WriteFileAtomically(folder / "encoding", encoding);
-      bomb.Tick();
-    };
-    hooks.candidate = [this](const std::vector<int>& encoding) {
-      return source_.Describe(encoding);
-    };
-    hooks.costs = [](const std::vector<int>&) {
-      return std::map<std::string, double>{{"params", 5}};
-    };
-    hooks.on_finished = [&](const TrialRecord& trial) {
-      finished_.insert(trial.number);
-      bomb.Tick();
-    };
-    hooks.on_progress = [&](int, int) { bomb.Tick(); };
-    return hooks;
-  }
-
-  // Depends on the candidate alone, like a training.
-  FakeEnding Train(int64_t trial, int polls = 1) const {
-    std::ifstream file(root_ / "trials" / study::TrialFolderName(trial) / "encoding");
-    std::vector<int> encoding;
-    for (int value; file >> value;) encoding.push_back(value);
-    FakeEnding ending;
-    ending.polls = polls;
-    ending.metrics = {{"loss", source_.Value(source_.Describe(encoding))}, {"accuracy", 0.5}};
-    return ending;
-  }
-
-  // One life of a controller, with everything new but the files.
-  SearchEnd Run(const FakeOptions& fake, const study::ControllerOptions& options, Bomb& bomb,
-                const std::string& proposer_name = "bayes",
-                const std::function<bool()>& stop = {}) {
-    study::Store store = Open();
-    const auto proposer = search::MakeProposer(
-        proposer_name, source_,
-        {.dimensions = source_.dimensions(), .seed = 3, .initial = 3, .draws = 50});
-    TickingExecutor executor(MakeFakeExecutor(fake), bomb);
-    study::ControllerHooks hooks = Hooks(bomb);
-    hooks.stop = stop;
-    return RunController(store, *proposer, executor, options, hooks);
-  }
-  SearchEnd Run(const FakeOptions& fake) {
-    Bomb none;
-    return Run(fake, Options(), none);
-  }
-
-  std::vector<std::vector<int>> Encodings() const {
-    std::vector<std::vector<int>> encodings;
-    for (const TrialRecord& trial : Open().Trials()) encodings.push_back(trial.encoding);
-    return encodings;
-  }
-
-  void ExpectAllComplete(size_t count) const {
-    const std::vector<TrialRecord> trials = Open().Trials();
-    EXPECT_EQ(trials.size(), count);
-    for (size_t i = 0; i < trials.size(); ++i) {
-      EXPECT_EQ(trials[i].number, static_cast<int64_t>(i));
-      EXPECT_EQ(trials[i].state, TrialState::kComplete) << trials[i].reason;
-    }
-  }
-
-  void Reset() {
-    fs::remove_all(root_);
-    MakeFolder(root_);
-    finished_.clear();
-  }
-
-  search::SyntheticSource source_{5, 3};
-  std::multiset<int64_t> finished_;
-  const fs::path root_ = TestFolder();
-};
 
 TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
   study::ControllerOptions options = Options();
@@ -202,11 +46,32 @@ TEST_F(Controller, RunsAllTrialsAndRecordsThem) {
   EXPECT_EQ(finished_.size(), 10u);
 }
 
+TEST_F(Controller, MinimisesTheErrorIfThatIsTheGoal) {
+  study::ControllerOptions options = Options();
+  options.objective.aim = study::Aim::kAccuracy;
+  Bomb none;
+  const auto script = [&](int64_t trial, int) {
+    study::AppendMetrics(options.trials_folder / study::TrialFolderName(trial),
+                         {.step = 1, .values = {{"loss", 0.75}, {"accuracy", 0.25}}});
+    FakeEnding ending = Train(trial, 2);
+    ending.metrics["accuracy"] = 0.875;
+    if (trial == 1) ending.metrics.erase("accuracy");
+    return ending;
+  };
+  EXPECT_EQ(Run({.slots = 1, .script = script}, options, none), SearchEnd::kTrialsDone);
+  const std::vector<TrialRecord> trials = Open().Trials();
+  EXPECT_EQ(trials[0].value, 0.125);
+  EXPECT_EQ(trials[1].state, TrialState::kFail);
+  EXPECT_THAT(trials[1].reason, HasSubstr("no metric 'accuracy'"));
+  EXPECT_EQ((std::vector<std::string>(calls_.begin(), calls_.begin() + 3)),
+            (std::vector<std::string>{"ask 0", "report 0 1 0.75", "tell 0 0.125"}));
+}
+
 // With one slot the told history is the same at every ask, so the proposals
 // must be, too.
 TEST_F(Controller, KilledAnywhereItContinuesWithTheSameProposals) {
   const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
-                           FakeEnding ending = Train(trial, 2);
+                           FakeEnding ending = TrainInEpochs(trial, 2);
                            ending.continue_me = trial % 3 == 1 && start == 1;
                            return ending;
                          }};
@@ -254,30 +119,86 @@ TEST_F(Controller, KilledManyTimesEveryTrialEndsOnce) {
   EXPECT_EQ(finished_.size(), 8u);
 }
 
+// Whatever happens on the way: what the proposer was told last time is what a new one is told, in
+// the same order, and every report once.
+TEST_F(Controller, RestoresTheProposerInTheOrderOfItsCalls) {
+  const FakeOptions fake{.slots = 3, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending =
+                               TrainInEpochs(trial, 2 + static_cast<int>(trial * 7 % 4));
+                           ending.crash = trial % 4 == 2 && start == 1;
+                           ending.continue_me = trial % 4 == 3 && start == 1;
+                           if (trial == 5) ending.error = "no luck";
+                           return ending;
+                         }};
+  study::ControllerOptions options = Options();
+  options.max_starts = 1000;
+  std::vector<std::string> before;
+  for (int life = 0; life < 300; ++life) {
+    Bomb bomb(11 + 5 * life);
+    bool killed = false;
+    try {
+      Run(fake, options, bomb);
+    } catch (const Killed&) {
+      killed = true;
+    }
+    ASSERT_GE(calls_.size(), before.size());
+    EXPECT_TRUE(std::ranges::equal(before, std::span(calls_).first(before.size())));
+    before = calls_;
+    if (!killed) break;
+  }
+  Bomb none;
+  Run(fake, options, none);
+  EXPECT_EQ(calls_, before) << "nothing left to do";
+  const std::set<std::string> distinct(calls_.begin(), calls_.end());
+  EXPECT_EQ(distinct.size(), calls_.size()) << "nothing is told twice";
+  EXPECT_EQ(std::ranges::count_if(calls_, [](const auto& c) { return c.starts_with("report 1 "); }),
+            3);
+  const std::vector<std::string> in_order = {"ask 0", "ask 1", "ask 2"};
+  EXPECT_TRUE(std::ranges::equal(in_order, std::span(calls_).first(3)));
+  const auto proposer = NewProposer("bayes");
+  const study::ReplayResult replay = Replay(*proposer);
+  EXPECT_FALSE(replay.difference) << "trial " << replay.difference->trial;
+  EXPECT_EQ(replay.proposals, 10);
+}
+
+TEST_F(Controller, AReplayFindsWhatDiffers) {
+  Run({.slots = 2, .script = [&](int64_t trial, int) { return TrainInEpochs(trial); }});
+  const auto other = NewProposer("bayes", 4);
+  const study::ReplayResult replay = Replay(*other);
+  ASSERT_TRUE(replay.difference);
+  EXPECT_EQ(replay.difference->trial, replay.proposals);
+  EXPECT_EQ(replay.difference->recorded,
+            Encodings()[static_cast<size_t>(replay.difference->trial)]);
+  EXPECT_NE(replay.difference->now->encoding, replay.difference->recorded);
+}
+
+// Two runs in which the same trials end between two looks, told by the executor in another order.
+TEST_F(Controller, TheOrderOfArrivalWithinOnePollDoesNotMatter) {
+  const FakeOptions fake{.slots = 4, .script = [&](int64_t trial, int) {
+                           return TrainInEpochs(trial, 1 + static_cast<int>(trial * 5 % 3));
+                         }};
+  Bomb none;
+  Run(fake, Options(), none);
+  const std::vector<std::string> calls = calls_;
+  const std::vector<std::vector<int>> encodings = Encodings();
+  Reset();
+  calls_.clear();
+  study::Store store = Open();
+  RecordingProposer proposer(NewProposer("bayes"), calls_, none);
+  ReversingExecutor executor(MakeFakeExecutor(fake));
+  EXPECT_EQ(RunController(store, proposer, executor, Options(), Hooks(none)),
+            SearchEnd::kTrialsDone);
+  EXPECT_EQ(calls_, calls);
+  EXPECT_EQ(Encodings(), encodings);
+}
+
 // The real thing: SIGKILL to the process, at any moment and so also within SQLite and the writing
 // of files.
 TEST_F(Controller, SurvivesSigkill) {
   const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
   study::ControllerOptions options = Options();
   options.trials = 12;
-  int killed = 0;
-  for (int life = 1; life < 200; ++life) {
-    const pid_t child = fork();
-    if (child == 0) {
-      Bomb none;
-      _exit(Run(fake, options, none, "random") == SearchEnd::kTrialsDone ? 0 : 1);
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(1000 + 200 * life));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status)) {
-      ASSERT_EQ(WEXITSTATUS(status), 0);
-      break;
-    }
-    ++killed;
-  }
-  EXPECT_GT(killed, 2);
+  KillUntilDone(fake, options);
   ExpectAllComplete(12);
   std::set<std::vector<int>> distinct;
   for (const std::vector<int>& encoding : Encodings())
@@ -412,6 +333,74 @@ TEST_F(Controller, TimeCountsOverRestarts) {
   options.trials = 1000;
   EXPECT_EQ(Run(fake, options, none), SearchEnd::kTimeUp);
   EXPECT_LT(Open().Trials().size(), 100u);
+}
+
+// Imported results are told and not trained; queued networks come before proposals, once.
+TEST_F(Controller, StartsFromWhatIsKnown) {
+  study::ControllerOptions options = Options();
+  options.trials = 6;
+  options.queue = {{12, 12, 0, 0, 0}, {0, 0, 0, 0, 0}, {2, 2, 2, 2, 2}, {0, 0, 0, 0, 0}};
+  source_ = search::SyntheticSource(5, 4);
+  Bomb unused;
+  const study::ControllerHooks hooks = Hooks(unused);
+  {
+    std::vector<TrialRecord> trials;
+    for (const std::vector<int>& encoding : {std::vector{2, 2, 2, 2, 2}, {6, 6, 6, 6, 6}}) {
+      TrialRecord trial =
+          study::NewTrial(std::ssize(trials), source_.Describe(encoding), options, hooks);
+      trial.state = TrialState::kComplete;
+      trial.value = 0.5;
+      trial.imported_from = "elsewhere";
+      trials.push_back(trial);
+    }
+    Open().Import(trials, "taken", "yes");
+  }
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int) { return Train(trial, 2); }};
+  Bomb counter;
+  Run(fake, options, counter);
+  ExpectAllComplete(8);
+  EXPECT_THAT(Encodings()[2], ::testing::ElementsAre(12, 12, 0, 0, 0));
+  EXPECT_THAT(Encodings()[3], ::testing::ElementsAre(0, 0, 0, 0, 0));
+  const std::vector<std::vector<int>> encodings = Encodings();
+  EXPECT_EQ(std::set(encodings.begin(), encodings.end()).size(), 8u);
+  EXPECT_EQ(finished_, (std::multiset<int64_t>{2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ((std::vector<std::string>(calls_.begin(), calls_.begin() + 5)),
+            (std::vector<std::string>{"ask 0", "tell 0 0.5", "ask 1", "tell 1 0.5", "ask 2"}));
+  const auto proposer = NewProposer("bayes");
+  EXPECT_EQ(Replay(*proposer).proposals, 4) << "the others were not proposed";
+  Run(fake, options, counter);
+  ExpectAllComplete(8);
+}
+
+TEST_F(Controller, ImportedTrialsDoNotHideThatAllFail) {
+  TrialRecord trial;
+  trial.encoding = {0, 0, 0, 0, 0};
+  trial.state = TrialState::kComplete;
+  trial.value = 0.5;
+  trial.imported_from = "elsewhere";
+  Open().Import({trial}, "taken", "yes");
+  const FakeOptions fake{.slots = 2, .script = [](int64_t, int) {
+                           FakeEnding ending;
+                           ending.error = "no such data set";
+                           return ending;
+                         }};
+  EXPECT_THROW(Run(fake), Error);
+}
+
+TEST_F(Controller, SurvivesAConstantObjectiveAndASubspaceOfOne) {
+  const FakeOptions fake{.slots = 2, .script = [](int64_t, int) {
+                           return FakeEnding{.metrics = {{"loss", 1}}, .losses = {1}};
+                         }};
+  study::ControllerOptions options = Options();
+  options.objective.weights.alpha = 0;
+  options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
+  Bomb none;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  Reset();
+  source_ = search::SyntheticSource(3, 1);
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kExhausted);
+  ExpectAllComplete(1);
 }
 
 TEST_F(Controller, EndsWhenTheSubspaceIsExhausted) {

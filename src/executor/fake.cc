@@ -25,6 +25,7 @@ class FakeExecutor : public study::Executor {
   std::vector<study::JobEnd> Poll() override {
     std::vector<study::JobEnd> ends;
     for (auto& [trial, job] : jobs_) {
+      WriteEpoch(job);
       if (--job.ending.polls > 0) continue;
       study::JobEnd end;
       end.trial = trial;
@@ -47,6 +48,7 @@ class FakeExecutor : public study::Executor {
   void Cancel(int64_t trial) override {
     const auto job = jobs_.find(trial);
     if (job == jobs_.end()) return;
+    job->second.cancelled = true;
     job->second.ending.polls = 1;
     job->second.ending.crash = false;
     job->second.ending.continue_me = true;
@@ -56,7 +58,17 @@ class FakeExecutor : public study::Executor {
   struct Job {
     std::filesystem::path folder;
     FakeEnding ending;
+    int polled = 0;
+    bool cancelled = false;
   };
+  static void WriteEpoch(Job& job) {
+    const auto epoch = static_cast<size_t>(++job.polled);
+    if (epoch > job.ending.losses.size() || job.cancelled) return;
+    if (study::ReadMetrics(job.folder).size() >= epoch) return;
+    study::AppendMetrics(job.folder,
+                         {.step = job.polled, .values = {{"loss", job.ending.losses[epoch - 1]}}});
+  }
+
   const FakeOptions options_;
   std::map<int64_t, Job> jobs_;
   std::map<int64_t, int> starts_;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "study/trial.h"
 
@@ -17,6 +18,9 @@ struct FakeEnding {
   bool crash = false;  // end without a result
   bool continue_me = false;
   std::map<std::string, double> metrics = {};
+  // "loss" after epochs 1, 2, ..., one per Poll(); what an earlier start has written is not
+  // repeated.
+  std::vector<double> losses = {};
   std::string error = {};  // not empty: a result that says the trial failed by itself
 };
 struct FakeOptions {

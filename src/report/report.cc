@@ -181,9 +181,9 @@ std::string Headline(const ReportData& data) {
   });
   html += best != data.networks.end() ? FinalistTiles(data, *best) : TrialTiles(data);
   std::string counts = fmt::format("of {} trials complete", data.trials.size());
-  if (const auto failed = std::ranges::count(data.trials, "FAIL", &ReportTrial::state);
-      failed > 0) {
-    counts += fmt::format(", {} failed", failed);
+  for (const auto& [state, word] : {std::pair("PRUNED", "pruned"), std::pair("FAIL", "failed")}) {
+    const auto count = std::ranges::count(data.trials, state, &ReportTrial::state);
+    if (count > 0) counts += fmt::format(", {} {}", count, word);
   }
   html += Tile(std::to_string(CompleteTrials(data)), counts);
   return html + "</div>\n";

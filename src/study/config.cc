@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "study/config_writer.h"
 #include "study/recipe_file.h"
@@ -106,6 +108,17 @@ void ReadStage1(const Config& table, StudyConfig& config) {
   table.Finish();
 }
 
+void ReadObjective(const Config& table, StudyObjective& objective) {
+  objective.aim = ParseAim(table.Choice("goal", AimNames(), std::string(Name(objective.aim))));
+  search::Objective& weights = objective.weights;
+  weights.alpha = table.Real("alpha", {.fallback = weights.alpha, .min = 0, .max = 1e6});
+  weights.beta = table.Real("beta", {.fallback = weights.beta, .min = 0, .max = 10});
+  for (const char* key : {"alpha", "beta"}) {
+    if (objective.aim == Aim::kWeighted || !table.Has(key)) continue;
+    table.Fail(key, fmt::format("has no part in goal = \"{}\"; leave it out", Name(objective.aim)));
+  }
+}
+
 void ReadSearch(const Config& table, StudyConfig& config) {
   const std::vector<std::string> names = search::ProposerNames();
   const std::vector<std::string_view> choices(names.begin(), names.end());
@@ -113,10 +126,33 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   config.trials = ToInt(table, "trials", config.trials, 1, 1'000'000);
   config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
   config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
-  config.objective.alpha =
-      table.Real("alpha", {.fallback = config.objective.alpha, .min = 0, .max = 1e6});
-  config.objective.beta =
-      table.Real("beta", {.fallback = config.objective.beta, .min = 0, .max = 10});
+  ReadObjective(table, config.objective);
+  for (const std::string& network : table.Strings("enqueue")) {
+    const bool file = network.ends_with(".json") || network.find('/') != std::string::npos;
+    config.enqueue.push_back(file ? Resolve(network, config.source).string() : network);
+  }
+  for (const std::string& earlier : table.Strings("warm_start")) {
+    config.warm_start.push_back(Resolve(earlier, config.source));
+  }
+  config.warm_start_best = ToInt(table, "warm_start_best", config.warm_start_best, 0, 1'000'000);
+  table.Finish();
+}
+
+// After [trial]: what could never end a trial is a mistake.
+void ReadPruning(const Config& table, StudyConfig& config) {
+  const std::vector<std::string> names = search::PrunerNames();
+  const std::vector<std::string_view> choices(names.begin(), names.end());
+  search::PrunerOptions& pruning = config.pruning;
+  pruning.goal = config.objective.goal();
+  pruning.rule = table.Choice("rule", choices, pruning.rule);
+  pruning.first_step = ToInt(table, "first_epoch", pruning.first_step, 1, 100'000);
+  pruning.reduction = ToInt(table, "reduction", pruning.reduction, 2, 1000);
+  if (pruning.rule != "none" && pruning.first_step >= std::ceil(config.trial_recipe.epochs)) {
+    table.Fail(table.Has("first_epoch") ? "first_epoch" : "rule",
+               fmt::format("trials are trained for {:g} epochs, so none could end after epoch {}; "
+                           "raise epochs in [trial] or leave [pruning] out",
+                           config.trial_recipe.epochs, pruning.first_step));
+  }
   table.Finish();
 }
 
@@ -151,6 +187,7 @@ StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrid
   ReadStage1(root.Table("stage1"), config);
   ReadSearch(root.Table("search"), config);
   config.trial_recipe = train::ReadRecipe(WithRecipe(root.Table("trial"), path));
+  ReadPruning(root.Table("pruning"), config);
   ReadFinalists(root.Table("finalists"), config);
   const Config baselines = root.Table("baselines");
   config.baselines = baselines.Strings("networks");

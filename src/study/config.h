@@ -11,7 +11,8 @@
 #include "base/config.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
-#include "search/proposer.h"
+#include "search/pruner.h"
+#include "study/objective.h"
 #include "train/recipe.h"
 
 namespace lathe::study {
@@ -42,7 +43,11 @@ struct StudyConfig {
   int trials = 32;
   double max_seconds = 0;  // 0: no limit; trials running then are finished
   int max_retries = 2;     // restarts of a trial that died
-  search::Objective objective;
+  StudyObjective objective;
+  std::vector<std::string> enqueue;  // network files (absolute), zoo names or encodings
+  std::vector<std::filesystem::path> warm_start;  // folders of studies, CSV files
+  int warm_start_best = 5;        // networks to train again of a study that cannot be compared
+  search::PrunerOptions pruning;  // [pruning]; steps are epochs
   // [trial], [finalists]
   train::Recipe trial_recipe;
   int finalists = 2;

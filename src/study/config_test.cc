@@ -103,9 +103,16 @@ max_minutes = 1.5
 max_retries = 4
 alpha = 0.25
 beta = 2
+enqueue = ["gpunet_0", "a.json", "28,16,3"]
+warm_start = ["../runs/a", "/b.csv"]
+warm_start_best = 3
+[pruning]
+rule = "median"
+first_epoch = 2
+reduction = 4
 [trial]
 recipe = "quick"
-epochs = 0.5
+epochs = 8.5
 augmentation.pad_crop = 2
 [finalists]
 count = 3
@@ -143,9 +150,16 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.trials, 5);
   EXPECT_EQ(config.max_seconds, 90);
   EXPECT_EQ(config.max_retries, 4);
-  EXPECT_EQ(config.objective.alpha, 0.25);
-  EXPECT_EQ(config.objective.beta, 2);
-  EXPECT_EQ(config.trial_recipe.epochs, 0.5) << "the study's own key wins";
+  EXPECT_EQ(config.objective.weights.alpha, 0.25);
+  EXPECT_EQ(config.objective.weights.beta, 2);
+  EXPECT_THAT(config.enqueue,
+              ElementsAre("gpunet_0", (folder / "studies/a.json").string(), "28,16,3"));
+  EXPECT_THAT(config.warm_start, ElementsAre(folder / "runs/a", "/b.csv"));
+  EXPECT_EQ(config.warm_start_best, 3);
+  EXPECT_EQ(config.pruning.rule, "median");
+  EXPECT_EQ(config.pruning.first_step, 2);
+  EXPECT_EQ(config.pruning.reduction, 4);
+  EXPECT_EQ(config.trial_recipe.epochs, 8.5) << "the study's own key wins";
   EXPECT_EQ(config.trial_recipe.batch, 64);
   EXPECT_TRUE(config.trial_recipe.augmentation.flip) << "tables inside are merged";
   EXPECT_EQ(config.trial_recipe.augmentation.pad_crop, 2);
@@ -170,11 +184,23 @@ TEST_F(StudyFile, TheResolvedFileReadsBackTheSameAnywhere) {
   EXPECT_EQ(without_source(again.resolved_toml), without_source(resolved));
 }
 
+TEST_F(StudyFile, OtherGoalsReadBackTheSame) {
+  for (const std::string goal : {"accuracy", "front"}) {
+    const StudyConfig config = Load(std::string(kSmall) + "[search]\ngoal = \"" + goal + "\"\n");
+    WriteFileAtomically(folder_ / "again.toml", config.resolved_toml);
+    const StudyConfig again = LoadStudy(folder_ / "again.toml");
+    EXPECT_EQ(Name(again.objective.aim), goal);
+    EXPECT_EQ(again.objective.formula().alpha, 0);
+    EXPECT_EQ(again.pruning.goal, again.objective.goal());
+    EXPECT_EQ(again.objective.goal() == search::Goal::kFront, goal == "front");
+  }
+}
+
 TEST_F(StudyFile, OverridesComeOnTop) {
   const StudyConfig config =
-      Load(kFull, {"search.trials=9", "trial.epochs=0.25", "target.latency_ms=0.5"});
+      Load(kFull, {"search.trials=9", "trial.epochs=2.25", "target.latency_ms=0.5"});
   EXPECT_EQ(config.trials, 9);
-  EXPECT_EQ(config.trial_recipe.epochs, 0.25);
+  EXPECT_EQ(config.trial_recipe.epochs, 2.25);
   EXPECT_EQ(config.target.latency_us, 500);
   EXPECT_THAT(ErrorOf(kSmall, {"search.trials=0"}), HasSubstr("trials"));
 }
@@ -229,6 +255,20 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"SubspaceOrder",
                 "[stage1]\nsubspace_ms = [0.2, 0.1]\n",
                 {"study.toml:10", "the lower one first"}},
+        Mistake{
+            "Goal", "[search]\ngoal = \"acuracy\"\n", {"study.toml:10", "did you mean 'accuracy'"}},
+        Mistake{"WeightWithoutUse",
+                "[search]\ngoal = \"front\"\nbeta = 1\n",
+                {"study.toml:11", "[search] beta", "goal = \"front\"", "leave it out"}},
+        Mistake{"PruningRule",
+                "[pruning]\nrule = \"halvin\"\n",
+                {"study.toml:10", "did you mean 'halving'"}},
+        Mistake{"PruningTooLate",
+                "[trial]\nepochs = 2\n[pruning]\nrule = \"halving\"\nfirst_epoch = 2\n",
+                {"study.toml:13", "[pruning] first_epoch", "trained for 2 epochs"}},
+        Mistake{"PruningOfShortTrials",
+                "[trial]\nepochs = 1\n[pruning]\nrule = \"halving\"\n",
+                {"study.toml:12", "[pruning] rule", "trained for 1 epochs"}},
         Mistake{"Restrict",
                 "[space.restrict]\nresolution = []\n",
                 {"study.toml:10", "resolution", "allows nothing"}},

@@ -73,8 +73,20 @@ std::string ToToml(const StudyConfig& config) {
   writer.Key("trials", config.trials);
   writer.Key("max_minutes", config.max_seconds / 60);
   writer.Key("max_retries", config.max_retries);
-  writer.Key("alpha", config.objective.alpha);
-  writer.Key("beta", config.objective.beta);
+  writer.Text("goal", std::string(Name(config.objective.aim)));
+  if (config.objective.aim == Aim::kWeighted) {
+    writer.Key("alpha", config.objective.weights.alpha);
+    writer.Key("beta", config.objective.weights.beta);
+  }
+  writer.Key("enqueue", nlohmann::json(config.enqueue).dump());
+  std::vector<std::string> earlier;
+  for (const fs::path& path : config.warm_start) earlier.push_back(path.string());
+  writer.Key("warm_start", nlohmann::json(earlier).dump());
+  writer.Key("warm_start_best", config.warm_start_best);
+  writer.Header("pruning");
+  writer.Text("rule", config.pruning.rule);
+  writer.Key("first_epoch", config.pruning.first_step);
+  writer.Key("reduction", config.pruning.reduction);
   writer.Header("trial");
   writer.Raw(train::ToToml(config.trial_recipe));
   writer.Header("finalists");

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/replay.h"
 
 namespace lathe::study {
 namespace {
@@ -27,20 +29,27 @@ double UnixSeconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// A trial that is neither complete nor failed.
+// A trial that has not ended.
 struct Open {
   TrialRecord record;
   fs::path folder;
-  bool running = false;        // submitted, not yet back
-  uintmax_t metrics_size = 0;  // of metrics.jsonl when it was last copied
-  std::set<int> steps;         // copied to the store
+  bool running = false;                             // submitted, not yet back
+  uintmax_t metrics_size = 0;                       // of metrics.jsonl when it was last copied
+  int last_step = std::numeric_limits<int>::min();  // reported
+  double last_objective = 0;                        // at that step
+  bool to_end = false;                              // so says the pruner after that step
 };
 
 class Controller {
  public:
   Controller(Store& store, search::Proposer& proposer, Executor& executor,
              const ControllerOptions& options, const ControllerHooks& hooks)
-      : store_(store), proposer_(proposer), executor_(executor), options_(options), hooks_(hooks) {}
+      : store_(store),
+        proposer_(proposer),
+        executor_(executor),
+        options_(options),
+        hooks_(hooks),
+        pruner_(search::MakePruner(options.pruning)) {}
 
   SearchEnd Run() {
     Restore();
@@ -52,10 +61,13 @@ class Controller {
         SaveTime();
         return *end;
       }
-      for (const JobEnd& job : executor_.Poll()) HandleEnd(job);
-      CopyMetrics();
+      std::vector<JobEnd> ends = executor_.Poll();
+      // The order of calls matters to the proposer; chance must not decide it.
+      std::ranges::stable_sort(ends, {}, &JobEnd::trial);
+      for (const JobEnd& job : ends) HandleEnd(job);
+      ReportRunning();
       if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
-      if (hooks_.on_progress) hooks_.on_progress(completed_ + failed_, Running());
+      if (hooks_.on_progress) hooks_.on_progress(completed_ + pruned_ + failed_, Running());
       if (!open_.empty()) std::this_thread::sleep_for(options_.poll_interval);
     }
   }
@@ -64,20 +76,43 @@ class Controller {
   void Restore() {
     if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds))
       seconds_before_ = std::stod(*seconds);
-    for (const TrialRecord& trial : store_.Trials()) {
-      proposer_.Restore(trial.number, hooks_.candidate(trial.encoding));
-      if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
-        Track(trial);
+    const std::vector<TrialRecord> trials = store_.Trials();
+    std::set<std::vector<int>> known;
+    for (const TrialRecord& trial : trials) {
+      known.insert(trial.encoding);
+      if (!trial.imported_from.empty()) {
+        ++imported_;
         continue;
       }
-      proposer_.Tell(trial.number,
-                     trial.state == TrialState::kComplete ? trial.value : std::nullopt);
-      ++(trial.state == TrialState::kFail ? failed_ : completed_);
+      if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
+        Track(trial);
+      } else {
+        Count(trial.state);
+      }
+    }
+    for (const std::vector<int>& encoding : options_.queue) {
+      if (known.insert(encoding).second) queue_.push_back(encoding);
+    }
+    Repeater repeater(proposer_, trials, hooks_.candidate);
+    for (const Call& call : store_.Calls()) {
+      repeater.Repeat(call);
+      if (call.kind == CallKind::kReport) {
+        Judge(repeater.TrialOf(call), call.step.value_or(0),
+              call.value.value_or(std::numeric_limits<double>::quiet_NaN()));
+      }
     }
     // Only now: what a result leads to may need the whole history.
     for (int64_t number : std::exchange(waiting_, {})) {
-      if (open_.at(number).record.starts == 0 || !Collect(number)) waiting_.push_back(number);
+      Open& trial = open_.at(number);
+      if (trial.record.starts > 0 && Collect(number)) continue;
+      trial.to_end ? EndEarly(trial) : waiting_.push_back(number);
     }
+  }
+
+  void Count(TrialState state) {
+    ++(state == TrialState::kComplete ? completed_
+       : state == TrialState::kPruned ? pruned_
+                                      : failed_);
   }
 
   void Track(const TrialRecord& trial) {
@@ -125,25 +160,25 @@ class Controller {
   std::optional<SearchEnd> Propose() {
     if (exhausted_) return SearchEnd::kExhausted;
     while (true) {
-      if (store_.next_number() >= options_.trials) return SearchEnd::kTrialsDone;
+      if (store_.next_number() - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
       if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
       if (!waiting_.empty() || executor_.FreeSlots() <= 0 || StopWanted()) return std::nullopt;
       const int64_t number = store_.next_number();
-      const std::optional<search::Candidate> candidate = proposer_.Ask(number);
-      if (!candidate) {
+      if (!queue_.empty()) {
+        const search::Candidate candidate = hooks_.candidate(queue_.front());
+        queue_.pop_front();
+        const TrialRecord trial = NewTrial(number, candidate, options_, hooks_);
+        store_.Create(trial, CallKind::kAdd);
+        proposer_.Restore(number, candidate);
+        Track(trial);
+      } else if (const std::optional<search::Candidate> candidate = proposer_.Ask(number)) {
+        const TrialRecord trial = NewTrial(number, *candidate, options_, hooks_);
+        store_.Create(trial);
+        Track(trial);
+      } else {
         exhausted_ = true;
         return SearchEnd::kExhausted;
       }
-      TrialRecord trial;
-      trial.number = number;
-      trial.encoding = candidate->encoding;
-      trial.latency_us = candidate->latency_us;
-      if (hooks_.costs) trial.metrics = hooks_.costs(candidate->encoding);
-      if (options_.latency_budget_us > 0) {
-        trial.constraints["latency_us"] = candidate->latency_us - options_.latency_budget_us;
-      }
-      store_.Create(trial);
-      Track(trial);
       SubmitWaiting();
     }
   }
@@ -177,19 +212,21 @@ class Controller {
       return true;
     }
     if (!result) return false;
+    ReportRest(trial);
     trial.record.metrics.merge(std::map(result->metrics));
-    const auto metric = result->metrics.find(options_.metric);
+    const std::string wanted(options_.objective.metric());
+    const auto metric = result->metrics.find(wanted);
     if (!result->ok) {
       Fail(trial, result->error.empty() ? "failed without saying why" : result->error);
     } else if (metric == result->metrics.end()) {
-      Fail(trial, fmt::format("its result has no metric '{}'", options_.metric));
+      Fail(trial, fmt::format("its result has no metric '{}'", wanted));
     } else {
-      const double value = options_.objective(metric->second, trial.record.latency_us);
+      const double value = options_.objective.Of(metric->second, trial.record.latency_us);
       if (std::isfinite(value)) {
         trial.record.value = value;
         Finish(trial, TrialState::kComplete);
       } else {
-        Fail(trial, fmt::format("its {} is {}", options_.metric, metric->second));
+        Fail(trial, fmt::format("its {} is {}", wanted, metric->second));
       }
     }
     return true;
@@ -200,6 +237,7 @@ class Controller {
     store_.AddCrash(record.number, reason);
     record.reason = reason;
     if (++record.crashes >= options_.max_starts) {
+      ReportRest(trial);
       Fail(trial, record.crashes > 1
                       ? fmt::format("died {} times, last: {}", record.crashes, reason)
                       : reason);
@@ -216,7 +254,7 @@ class Controller {
     trial.record.reason = reason;
     store_.LogEvent(fmt::format("trial {} failed: {}", trial.record.number, reason));
     Finish(trial, TrialState::kFail);  // `trial` is gone after this
-    if (completed_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
+    if (completed_ + pruned_ == 0 && failed_ >= std::min(kHopelessFailures, options_.trials)) {
       throw Error(ErrorKind::kInternal,
                   "all {} trials so far failed, so the search stops; the last one: {}. See {}, "
                   "correct it and continue",
@@ -225,33 +263,87 @@ class Controller {
   }
 
   void Finish(Open& trial, TrialState state) {
-    CopyMetricsOf(trial);
     trial.record.state = state;
     trial.record.end = UnixSeconds();
     store_.Finish(trial.record);
     const TrialRecord record = std::move(trial.record);
+    if (trial.running) executor_.Cancel(record.number);  // its end will be nobody's business
     open_.erase(record.number);
-    ++(state == TrialState::kFail ? failed_ : completed_);
-    proposer_.Tell(record.number, record.value);
+    Count(state);
+    proposer_.Tell(record.number, state == TrialState::kComplete ? record.value : std::nullopt);
     if (hooks_.on_finished) hooks_.on_finished(record);
   }
 
-  void CopyMetrics() {
-    for (auto& [number, trial] : open_) {
-      if (trial.running) CopyMetricsOf(trial);
+  void ReportRunning() {
+    std::vector<int64_t> running;
+    for (const auto& [number, trial] : open_) {
+      if (trial.running) running.push_back(number);
+    }
+    for (const int64_t number : running) {
+      Open& trial = open_.at(number);
+      // One that has its result is about to end by itself.
+      if (ReportNews(trial) && !fs::exists(trial.folder / "result.json")) EndEarly(trial);
     }
   }
 
-  void CopyMetricsOf(Open& trial) {
+  // Reports what metrics.jsonl has got since last time, up to the first step after which the trial
+  // is to end early. True: there was one.
+  bool ReportNews(Open& trial) {
     std::error_code missing;
     const uintmax_t size = fs::file_size(trial.folder / "metrics.jsonl", missing);
-    if (missing || size == trial.metrics_size) return;
-    trial.metrics_size = size;
+    if (missing || size == trial.metrics_size) return false;
     for (const MetricLine& line : ReadMetrics(trial.folder)) {
-      const auto metric = line.values.find(options_.metric);
-      if (metric == line.values.end() || !trial.steps.insert(line.step).second) continue;
-      store_.AddIntermediate(trial.record.number, line.step, metric->second);
+      const auto metric = line.values.find(std::string(options_.objective.metric()));
+      if (metric == line.values.end() || line.step <= trial.last_step) continue;
+      Report(trial, line.step, metric->second);
+      if (trial.to_end) return true;
     }
+    trial.metrics_size = size;
+    return false;
+  }
+
+  // All of it, of a trial that has ended.
+  void ReportRest(Open& trial) {
+    while (ReportNews(trial)) {
+    }
+  }
+
+  void Report(Open& trial, int step, double metric) {
+    const TrialRecord& record = trial.record;
+    const double objective = options_.objective.Of(metric, record.latency_us);
+    store_.AddReport(
+        record.number,
+        {.step = step, .measured = options_.objective.Measured(metric), .objective = objective});
+    proposer_.Report(record.number, step, objective);
+    Judge(record, step, objective);
+  }
+
+  // The pruner's view of a report, which depends on the reports before alone: the log gives it
+  // again.
+  void Judge(const TrialRecord& record, int step, double objective) {
+    const bool to_end = pruner_->Report(record.number, record.latency_us, step, objective);
+    const auto open = open_.find(record.number);
+    if (open == open_.end()) return;
+    Open& trial = open->second;
+    trial.last_step = step;
+    trial.last_objective = objective;
+    trial.to_end = to_end && step < options_.last_step;
+  }
+
+  // `trial` is gone after this.
+  void EndEarly(Open& trial) {
+    const std::string after = fmt::format("after epoch {}", trial.last_step);
+    if (!std::isfinite(trial.last_objective)) {
+      Fail(trial, fmt::format("diverged: its objective is {} {}", trial.last_objective, after));
+      return;
+    }
+    const search::PrunerOptions& rule = options_.pruning;
+    trial.record.reason = fmt::format(
+        "pruned {}: objective {:.4f} {}", after, trial.last_objective,
+        rule.rule == "halving" ? fmt::format("is not among the best 1/{} there", rule.reduction)
+                               : "is worse than the median there");
+    trial.record.value = trial.last_objective;
+    Finish(trial, TrialState::kPruned);
   }
 
   // Running trials save and end; they stay RUNNING in the store and go on next time.
@@ -294,9 +386,12 @@ class Controller {
   Executor& executor_;
   const ControllerOptions& options_;
   const ControllerHooks& hooks_;
+  const std::unique_ptr<search::Pruner> pruner_;
   std::map<int64_t, Open> open_;
-  std::deque<int64_t> waiting_;  // open trials to be started
-  int completed_ = 0, failed_ = 0;
+  std::deque<int64_t> waiting_;         // open trials to be started
+  std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
+  int64_t imported_ = 0;
+  int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool exhausted_ = false;
   double seconds_before_ = 0;  // of earlier runs
   const Clock::time_point started_ = Clock::now();
@@ -310,26 +405,19 @@ SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& exec
   return Controller(store, proposer, executor, options, hooks).Run();
 }
 
-std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }
-
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
-                              double accuracy) {
-  const auto accuracy_of = [](const TrialRecord& trial) {
-    const auto found = trial.metrics.find("accuracy");
-    return found == trial.metrics.end() || std::isnan(found->second) ? 0.0 : found->second;
-  };
-  std::vector<TrialRecord> ranked;
-  for (const TrialRecord& trial : trials) {
-    if (trial.state == TrialState::kComplete && trial.latency_us <= latency_budget_us &&
-        accuracy_of(trial) >= accuracy) {
-      ranked.push_back(trial);
-    }
+TrialRecord NewTrial(int64_t number, const search::Candidate& candidate,
+                     const ControllerOptions& options, const ControllerHooks& hooks) {
+  TrialRecord trial;
+  trial.number = number;
+  trial.encoding = candidate.encoding;
+  trial.latency_us = candidate.latency_us;
+  if (hooks.costs) trial.metrics = hooks.costs(candidate.encoding);
+  if (options.latency_budget_us > 0) {
+    trial.constraints["latency_us"] = candidate.latency_us - options.latency_budget_us;
   }
-  std::ranges::stable_sort(ranked, [&](const TrialRecord& a, const TrialRecord& b) {
-    return accuracy_of(a) != accuracy_of(b) ? accuracy_of(a) > accuracy_of(b)
-                                            : a.latency_us < b.latency_us;
-  });
-  return ranked;
+  return trial;
 }
+
+std::string TrialFolderName(int64_t number) { return fmt::format("{:06d}", number); }
 
 }  // namespace lathe::study

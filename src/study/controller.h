@@ -1,15 +1,20 @@
 // The controller loop: keeps every slot busy, collects results, restarts trials that died, gives up
-// on a trial without giving up on the study, and can be killed and started again at any moment.
-// Knows no network and no torch: what a trial is made of comes through ControllerHooks.
+// on a trial without giving up on the study, ends what does not promise enough, and can be killed
+// and started again at any moment. Knows no network and no torch: what a trial is made of comes
+// through ControllerHooks.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "search/proposer.h"
+#include "search/pruner.h"
+#include "study/objective.h"
+#include "study/replay.h"
 #include "study/store.h"
 #include "study/trial.h"
 
@@ -17,12 +22,15 @@ namespace lathe::study {
 
 struct ControllerOptions {
   std::filesystem::path trials_folder;  // NAME/trials
-  int trials = 32;
+  int trials = 32;                      // trained in this study, imported ones not counted
+  // Encodings tried first, in this order; those that are trials already are passed over.
+  std::vector<std::vector<int>> queue = {};
   double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
   int max_starts = 3;      // per trial; those that ended with the controller do not count
-  std::string metric = "loss";  // which metric the objective takes
-  search::Objective objective;
-  double latency_budget_us = 0;  // recorded as each trial's constraint; 0: none
+  StudyObjective objective;
+  search::PrunerOptions pruning = {};               // its goal must be the objective's
+  int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
+  double latency_budget_us = 0;                     // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
 };
 
@@ -30,31 +38,31 @@ struct ControllerHooks {
   // Writes trial.json and network.json into the folder of a new trial; called again (must be
   // idempotent) before a restart.
   std::function<void(const TrialRecord&, const std::filesystem::path& folder)> prepare;
-  // Features and costs of a stored encoding, to restore it.
-  std::function<search::Candidate(const std::vector<int>& encoding)> candidate;
+  DescribeCandidate candidate;
   std::function<std::map<std::string, double>(const std::vector<int>& encoding)>
       costs;  // {"params": ..., "macs": ...}
   std::function<void(const TrialRecord&)>
-      on_finished;  // one call per trial that ends COMPLETE or FAIL
+      on_finished;  // one call per trial that ends COMPLETE, PRUNED or FAIL
   std::function<void(int done, int running)> on_progress;
   std::function<bool()> stop;  // true: cancel running trials (they save) and return
 };
 
 enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
 
-// Blocking. Trials already in the store are restored first: finished ones are told to the proposer,
-// RUNNING ones whose result is there are counted, the others started again under the same number.
+// Blocking. What is already in the store is restored first: the proposer's calls are repeated in
+// their order, RUNNING trials whose result is there are counted, the others started again under the
+// same number. A trial that the pruner ends is PRUNED in the store before it is cancelled; one that
+// has its result already, or has reported its last step, is complete whatever the pruner says.
 // Throws kInternal with the last one's reason and log when the first few trials have all failed:
 // then it is not the candidates' fault.
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
                         const ControllerOptions& options, const ControllerHooks& hooks);
 
+// A trial that is still to be created.
+TrialRecord NewTrial(int64_t number, const search::Candidate& candidate,
+                     const ControllerOptions& options, const ControllerHooks& hooks);
+
 // "000123"
 std::string TrialFolderName(int64_t number);
-
-// Trials that are COMPLETE and within the latency budget, best accuracy first (ties: lower
-// latency). With `accuracy` > 0 only those that reach it.
-std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, double latency_budget_us,
-                              double accuracy = 0);
 
 }  // namespace lathe::study

@@ -4,21 +4,20 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/call_table.h"
 #include "study/parameters.h"
 #include "study/sqlite.h"
 #include "study/store_schema.h"
+#include "study/trial_rows.h"
 
 namespace lathe::study {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr char kLatency[] = "latency_us";  // the LUT's, among the user attributes
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -39,13 +38,12 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-TrialState StateOf(const std::string& name, const fs::path& path) {
-  for (const TrialState state : {TrialState::kWaiting, TrialState::kRunning, TrialState::kComplete,
-                                 TrialState::kPruned, TrialState::kFail}) {
-    if (Name(state) == name) return state;
-  }
-  throw Error(ErrorKind::kInput, "{}: damaged: a trial is in the unknown state '{}'", path.string(),
-              name);
+std::optional<double> OutcomeOf(const TrialRecord& trial) {
+  return trial.state == TrialState::kComplete ? trial.value : std::nullopt;
+}
+
+std::string_view WordsFor(search::Goal goal) {
+  return goal == search::Goal::kFront ? "a front of accuracy and latency" : "the least objective";
 }
 
 bool IsFinished(TrialState state) {
@@ -62,14 +60,18 @@ struct Store::Impl {
     Transaction transaction(database);
     database.Execute(kOptunaSchema);
     database.Execute(kLatheSchema);
+    database.Execute(kCallSchema);
     database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
     study_id = database.LastId();
-    database
-        .Prepare(
-            "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', ?, "
-            "0)")
-        .Bind(study_id)
-        .Run();
+    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
+      database
+          .Prepare(
+              "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', "
+              "?, ?)")
+          .Bind(study_id)
+          .Bind(objective)
+          .Run();
+    }
     database.Prepare("INSERT INTO lathe_info (version, study_id, parameters_json) VALUES (?, ?, ?)")
         .Bind(int64_t{kStoreVersion})
         .Bind(study_id)
@@ -93,9 +95,14 @@ struct Store::Impl {
                   "{}: written by a newer Lathe (format {}, this program knows {}); update Lathe",
                   path, info.Int(0), kStoreVersion);
     }
+    version = info.Int(0);
     study_id = info.Int(1);
     parameters = ParseParameters(info.Text(2), database.path());
     name = info.Text(3);
+    Statement directions =
+        database.Prepare("SELECT count(*) FROM study_directions WHERE study_id = ?");
+    directions.Bind(study_id).Step();
+    goal = directions.Int(0) > 1 ? search::Goal::kFront : search::Goal::kLeast;
     // Optuna's own upgrade may change its tables.
     Statement revision = database.Prepare("SELECT version_num FROM alembic_version");
     if (!revision.Step() || revision.Text(0) != "v3.2.0.a") {
@@ -103,6 +110,44 @@ struct Store::Impl {
                   "{}: its Optuna tables were upgraded to a version this program does not know",
                   path);
     }
+  }
+
+  int64_t ValuesPerTrial() const { return goal == search::Goal::kFront ? 2 : 1; }
+
+  void SetValues(int64_t trial_id, const TrialRecord& trial) const {
+    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
+      database
+          .Prepare(
+              "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, "
+              "'FINITE')")
+          .Bind(trial_id)
+          .Bind(objective)
+          .Bind(objective == 0 ? *trial.value : trial.latency_us)
+          .Run();
+    }
+  }
+
+  // Nobody wrote down in which order an older study's proposer was told; it was restored by number.
+  std::vector<Call> CallsByNumber() const {
+    std::vector<Call> calls;
+    for (const TrialRecord& trial : ReadTrials()) {
+      calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
+      if (!IsFinished(trial.state)) continue;
+      calls.push_back(
+          {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
+    }
+    return calls;
+  }
+
+  void Upgrade() {
+    if (version == kStoreVersion) return;
+    Transaction transaction(database);
+    const std::vector<Call> calls = CallsByNumber();
+    database.Execute(kCallSchema);
+    for (const Call& call : calls) WriteCall(database, call);
+    database.Prepare("UPDATE lathe_info SET version = ?").Bind(int64_t{kStoreVersion}).Run();
+    transaction.Commit();
+    version = kStoreVersion;
   }
 
   int64_t TrialId(int64_t number) const {
@@ -140,69 +185,109 @@ struct Store::Impl {
 
   void SetMetrics(int64_t trial_id, const std::map<std::string, double>& metrics) const {
     for (const auto& [key, value] : metrics) {
-      if (key != kLatency) SetAttribute("trial_user_attributes", trial_id, key, value);
+      if (key != kLatencyAttribute) SetAttribute("trial_user_attributes", trial_id, key, value);
     }
   }
 
-  void ReadTrials(std::map<int64_t, TrialRecord>* by_id) const {
-    Statement trials = database.Prepare(
-        "SELECT trial_id, number, state, latency_us, starts, crashes, reason, begin_s, end_s, "
-        "value FROM trials "
-        "JOIN lathe_trial USING (trial_id) LEFT JOIN trial_values USING (trial_id) WHERE study_id "
-        "= ?");
-    trials.Bind(study_id);
-    while (trials.Step()) {
-      TrialRecord& trial = (*by_id)[trials.Int(0)];
-      trial.number = trials.Int(1);
-      trial.state = StateOf(trials.Text(2), database.path());
-      trial.encoding.resize(parameters.size());
-      trial.latency_us = trials.Real(3);
-      trial.starts = static_cast<int>(trials.Int(4));
-      trial.crashes = static_cast<int>(trials.Int(5));
-      trial.reason = trials.Text(6);
-      trial.begin = trials.Real(7);
-      trial.end = trials.Real(8);
-      if (!trials.IsNull(9)) trial.value = trials.Real(9);
-    }
+  int64_t NextNumber() const {
+    Statement statement =
+        database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
+    statement.Bind(study_id).Step();
+    return statement.Int(0);
   }
 
-  void ReadParameters(std::map<int64_t, TrialRecord>* by_id) const {
-    std::map<std::string, size_t> positions;
-    for (size_t i = 0; i < parameters.size(); ++i) positions[parameters[i].name] = i;
-    Statement values =
-        database.Prepare("SELECT trial_id, param_name, param_value FROM trial_params");
-    while (values.Step()) {
-      const auto trial = by_id->find(values.Int(0));
-      const auto position = positions.find(values.Text(1));
-      if (trial == by_id->end() || position == positions.end()) continue;
-      trial->second.encoding[position->second] =
-          ExternalValue(parameters[position->second], values.Real(2));
+  // These write within the caller's transaction.
+  void CreateTrial(const TrialRecord& trial, CallKind call) const {
+    if (trial.encoding.size() != parameters.size() || trial.number != NextNumber()) {
+      throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
+                  trial.number, trial.encoding.size(), NextNumber(), parameters.size());
     }
+    database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
+        .Bind(trial.number)
+        .Bind(study_id)
+        .Run();
+    const int64_t id = database.LastId();
+    database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
+        .Bind(id)
+        .Bind(trial.latency_us)
+        .Run();
+    Statement insert = database.Prepare(
+        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES "
+        "(?, ?, ?, ?)");
+    for (size_t i = 0; i < trial.encoding.size(); ++i) {
+      const Parameter& parameter = parameters[i];
+      insert.Bind(id)
+          .Bind(parameter.name)
+          .Bind(InternalValue(parameter, trial.encoding[i]))
+          .Bind(DistributionOf(parameter))
+          .Run();
+    }
+    SetMetrics(id, trial.metrics);
+    SetAttribute("trial_user_attributes", id, kLatencyAttribute, trial.latency_us);
+    for (const auto& [key, violation] : trial.constraints) {
+      SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
+    }
+    WriteCall(database, {.kind = call, .trial = trial.number});
   }
 
-  void ReadAttributes(std::map<int64_t, TrialRecord>* by_id) const {
-    constexpr std::string_view kConstraint = "constraints:";
-    Statement attributes = database.Prepare(
-        "SELECT trial_id, key, value_json FROM trial_user_attributes UNION ALL "
-        "SELECT trial_id, key, value_json FROM trial_system_attributes WHERE key LIKE "
-        "'constraints:%'");
-    while (attributes.Step()) {
-      const auto trial = by_id->find(attributes.Int(0));
-      const std::string key = attributes.Text(1);
-      if (trial == by_id->end() || key == kLatency) continue;
-      const Json json = Json::parse(attributes.Text(2), nullptr, /*allow_exceptions=*/false);
-      const double value =
-          json.is_number() ? json.get<double>() : std::numeric_limits<double>::quiet_NaN();
-      if (!json.is_number() && !json.is_null()) continue;  // "reason", or a note added with Optuna
-      if (key.starts_with(kConstraint)) {
-        trial->second.constraints[key.substr(kConstraint.size())] = value;
-      } else {
-        trial->second.metrics[key] = value;
-      }
+  void FinishTrial(const TrialRecord& trial) const {
+    if (!IsFinished(trial.state)) {
+      throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number,
+                  Name(trial.state));
     }
+    if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
+      throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value",
+                  trial.number);
+    }
+    const double now = trial.end > 0 ? trial.end : Now();
+    const int64_t id = OpenTrialId(trial.number);
+    database.Prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
+        .Bind(Name(trial.state))
+        .Bind(DateTime(now))
+        .Bind(id)
+        .Run();
+    database.Prepare("UPDATE lathe_trial SET end_s = ?, reason = ? WHERE trial_id = ?")
+        .Bind(now)
+        .Bind(trial.reason)
+        .Bind(id)
+        .Run();
+    if (trial.value) SetValues(id, trial);
+    SetMetrics(id, trial.metrics);
+    if (!trial.reason.empty()) SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+    WriteCall(
+        database,
+        {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
+  }
+
+  // Optuna wants a beginning, too.
+  void MarkImported(const TrialRecord& trial) const {
+    const int64_t id = TrialId(trial.number);
+    const double now = Now();
+    database.Prepare("UPDATE trials SET datetime_start = ? WHERE trial_id = ?")
+        .Bind(DateTime(now))
+        .Bind(id)
+        .Run();
+    database.Prepare("UPDATE lathe_trial SET begin_s = ? WHERE trial_id = ?")
+        .Bind(now)
+        .Bind(id)
+        .Run();
+    SetAttribute("trial_user_attributes", id, kImportedFromAttribute, trial.imported_from);
+  }
+
+  void SetValue(const std::string& key, const std::string& value) const {
+    database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)")
+        .Bind(key)
+        .Bind(value)
+        .Run();
+  }
+
+  std::vector<TrialRecord> ReadTrials() const {
+    return study::ReadTrials(database, study_id, parameters);
   }
 
   Database database;
+  int64_t version = kStoreVersion;
+  search::Goal goal = search::Goal::kLeast;
   std::string name;
   std::vector<Parameter> parameters;
   int64_t study_id = 0;
@@ -213,10 +298,11 @@ Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
 
 Store::Store(const fs::path& path, const std::string& study_name,
-             const std::vector<Parameter>& parameters)
+             const std::vector<Parameter>& parameters, search::Goal goal)
     : impl_(std::make_unique<Impl>(path, Database::Mode::kCreate)) {
   if (impl_->database.IsEmpty()) {
     impl_->parameters = parameters;
+    impl_->goal = goal;
     impl_->CreateStudy(study_name);
     return;
   }
@@ -225,6 +311,12 @@ Store::Store(const fs::path& path, const std::string& study_name,
     throw Error(ErrorKind::kInput, "{}: holds the study '{}', not '{}'; use another folder",
                 path.string(), impl_->name, study_name);
   }
+  if (impl_->goal != goal) {
+    throw Error(
+        ErrorKind::kInput,
+        "{}: the study looks for {}, not for {}; restore [search] goal, or start a new study",
+        path.string(), WordsFor(impl_->goal), WordsFor(goal));
+  }
   const std::string difference = Difference(impl_->parameters, parameters);
   if (!difference.empty()) {
     throw Error(ErrorKind::kInput,
@@ -232,6 +324,7 @@ Store::Store(const fs::path& path, const std::string& study_name,
                 "restrictions, or start a new study",
                 path.string(), difference);
   }
+  impl_->Upgrade();
 }
 
 Store Store::OpenReadOnly(const fs::path& path) {
@@ -244,45 +337,23 @@ Store Store::OpenReadOnly(const fs::path& path) {
   return store;
 }
 
-int64_t Store::next_number() const {
-  Statement statement =
-      impl_->database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
-  statement.Bind(impl_->study_id).Step();
-  return statement.Int(0);
+int64_t Store::next_number() const { return impl_->NextNumber(); }
+
+void Store::Create(const TrialRecord& trial, CallKind call) {
+  Transaction transaction(impl_->database);
+  impl_->CreateTrial(trial, call);
+  transaction.Commit();
 }
 
-void Store::Create(const TrialRecord& trial) {
-  const Database& database = impl_->database;
-  if (trial.encoding.size() != impl_->parameters.size() || trial.number != next_number()) {
-    throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
-                trial.number, trial.encoding.size(), next_number(), impl_->parameters.size());
+void Store::Import(const std::vector<TrialRecord>& trials, const std::string& key,
+                   const std::string& value) {
+  Transaction transaction(impl_->database);
+  for (const TrialRecord& trial : trials) {
+    impl_->CreateTrial(trial, CallKind::kAdd);
+    impl_->MarkImported(trial);
+    impl_->FinishTrial(trial);
   }
-  Transaction transaction(database);
-  database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
-      .Bind(trial.number)
-      .Bind(impl_->study_id)
-      .Run();
-  const int64_t id = database.LastId();
-  database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
-      .Bind(id)
-      .Bind(trial.latency_us)
-      .Run();
-  Statement insert = database.Prepare(
-      "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, "
-      "?, ?, ?)");
-  for (size_t i = 0; i < trial.encoding.size(); ++i) {
-    const Parameter& parameter = impl_->parameters[i];
-    insert.Bind(id)
-        .Bind(parameter.name)
-        .Bind(InternalValue(parameter, trial.encoding[i]))
-        .Bind(DistributionOf(parameter))
-        .Run();
-  }
-  impl_->SetMetrics(id, trial.metrics);
-  impl_->SetAttribute("trial_user_attributes", id, kLatency, trial.latency_us);
-  for (const auto& [key, violation] : trial.constraints) {
-    impl_->SetAttribute("trial_system_attributes", id, "constraints:" + key, violation);
-  }
+  impl_->SetValue(key, value);
   transaction.Commit();
 }
 
@@ -316,56 +387,40 @@ void Store::AddCrash(int64_t number, const std::string& reason) {
       .Run();
 }
 
-void Store::AddIntermediate(int64_t number, int step, double value) {
+bool Store::AddReport(int64_t number, const EpochReport& report) {
+  const Database& database = impl_->database;
+  const double value = report.measured;
   const char* type = std::isnan(value)      ? "NAN"
                      : std::isfinite(value) ? "FINITE"
                      : value > 0            ? "INF_POS"
                                             : "INF_NEG";
-  impl_->database
+  Transaction transaction(database);
+  const int64_t id = impl_->OpenTrialId(number);
+  if (database.Prepare("SELECT 1 FROM lathe_call WHERE kind = 'report' AND trial = ? AND step = ?")
+          .Bind(number)
+          .Bind(int64_t{report.step})
+          .Step()) {
+    return false;
+  }
+  database
       .Prepare(
           "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, "
           "intermediate_value_type) VALUES (?, ?, ?, ?)")
-      .Bind(impl_->TrialId(number))
-      .Bind(int64_t{step})
+      .Bind(id)
+      .Bind(int64_t{report.step})
       .Bind(std::isfinite(value) ? std::optional(value) : std::nullopt)
       .Bind(type)
       .Run();
+  WriteCall(
+      database,
+      {.kind = CallKind::kReport, .trial = number, .step = report.step, .value = report.objective});
+  transaction.Commit();
+  return true;
 }
 
 void Store::Finish(const TrialRecord& trial) {
-  if (!IsFinished(trial.state)) {
-    throw Error(ErrorKind::kInternal, "trial {} cannot be finished as {}", trial.number,
-                Name(trial.state));
-  }
-  if (trial.state == TrialState::kComplete && !(trial.value && std::isfinite(*trial.value))) {
-    throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value", trial.number);
-  }
-  const Database& database = impl_->database;
-  const double now = trial.end > 0 ? trial.end : Now();
-  Transaction transaction(database);
-  const int64_t id = impl_->OpenTrialId(trial.number);
-  database.Prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
-      .Bind(Name(trial.state))
-      .Bind(DateTime(now))
-      .Bind(id)
-      .Run();
-  database.Prepare("UPDATE lathe_trial SET end_s = ?, reason = ? WHERE trial_id = ?")
-      .Bind(now)
-      .Bind(trial.reason)
-      .Bind(id)
-      .Run();
-  if (trial.value) {
-    database
-        .Prepare(
-            "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, "
-            "'FINITE')")
-        .Bind(id)
-        .Bind(*trial.value)
-        .Run();
-  }
-  impl_->SetMetrics(id, trial.metrics);
-  if (!trial.reason.empty())
-    impl_->SetAttribute("trial_user_attributes", id, "reason", trial.reason);
+  Transaction transaction(impl_->database);
+  impl_->FinishTrial(trial);
   transaction.Commit();
 }
 
@@ -376,14 +431,13 @@ double TrialRecord::Metric(const std::string& name) const {
 
 std::vector<TrialRecord> Store::Trials() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  std::map<int64_t, TrialRecord> by_id;
-  impl_->ReadTrials(&by_id);
-  impl_->ReadParameters(&by_id);
-  impl_->ReadAttributes(&by_id);
-  std::vector<TrialRecord> trials;
-  for (auto& [id, trial] : by_id) trials.push_back(std::move(trial));
-  std::ranges::sort(trials, {}, &TrialRecord::number);
-  return trials;
+  return impl_->ReadTrials();
+}
+
+std::vector<Call> Store::Calls() const {
+  const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
+  if (impl_->version < kStoreVersion) return impl_->CallsByNumber();
+  return ReadCalls(impl_->database);
 }
 
 std::string Store::study_name() const { return impl_->name; }
@@ -405,10 +459,7 @@ std::vector<std::pair<double, std::string>> Store::Events() const {
 }
 
 void Store::SetValue(const std::string& key, const std::string& value) {
-  impl_->database.Prepare("INSERT OR REPLACE INTO lathe_value (key, value) VALUES (?, ?)")
-      .Bind(key)
-      .Bind(value)
-      .Run();
+  impl_->SetValue(key, value);
 }
 
 std::optional<std::string> Store::Value(const std::string& key) const {

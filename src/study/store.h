@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "search/proposer.h"
+#include "study/calls.h"
 #include "study/trial.h"
 
 namespace lathe::study {
@@ -26,39 +28,58 @@ struct TrialRecord {
   TrialState state = TrialState::kWaiting;
   std::vector<int> encoding;
   double latency_us = 0;                  // from the LUT
-  std::optional<double> value;            // the objective
+  std::optional<double> value;            // the objective; of a pruned trial, the last one reported
   std::map<std::string, double> metrics;  // result metrics, and "params", "macs"
-  std::string reason;                     // why it failed, or was restarted
+  std::string reason;                     // why it failed, was pruned or restarted
   int starts = 0;                         // how often it was started
   double begin = 0, end = 0;              // Unix seconds; 0: not yet
-  int crashes = 0;  // how often it died by itself, as opposed to with the controller
+  std::string imported_from = {};  // where its result is from; empty: it was trained in this study
+  int crashes = 0;                 // how often it died by itself, as opposed to with the controller
   std::map<std::string, double> constraints =
       {};  // Optuna's: name -> violation, at most 0 where met; set on creation
 
   double Metric(const std::string& name) const;  // 0 when there is none
 };
 
+// What a trial said after an epoch.
+struct EpochReport {
+  int step = 0;
+  double measured = 0;   // the objective without its latency: Optuna's intermediate value
+  double objective = 0;  // what the proposer is told
+};
+
+// Every change of a trial that the proposer hears of is written together with the call that tells
+// it, so the log of calls (Calls()) and the states of the trials never disagree.
 class Store {
  public:
   // Creates the file, or opens it when it holds this study with these parameters; throws kInput
-  // otherwise (not a database, another study, newer version).
+  // otherwise (not a database, another study or goal, newer version). For Goal::kFront Optuna sees
+  // two values, the objective and the latency in microseconds. A study of an older version is
+  // brought up to date: its trials become calls in the order of their numbers, as if they had been
+  // imported.
   Store(const std::filesystem::path& path, const std::string& study_name,
-        const std::vector<Parameter>& parameters);
+        const std::vector<Parameter>& parameters, search::Goal goal = search::Goal::kLeast);
   // Opens an existing one read-only, whoever made it.
   static Store OpenReadOnly(const std::filesystem::path& path);
   ~Store();
   Store(Store&&) noexcept;
 
   int64_t next_number() const;
-  void Create(const TrialRecord& trial);  // number == next_number(), state WAITING
-  void SetRunning(int64_t number);        // counts a start
+  // WAITING; number == next_number(). `call`: kAsk, or kAdd for one that nobody proposed.
+  void Create(const TrialRecord& trial, CallKind call = CallKind::kAsk);
+  // COMPLETE trials from elsewhere, numbered from next_number(), together with a value (SetValue())
+  // that remembers it: all or nothing.
+  void Import(const std::vector<TrialRecord>& trials, const std::string& key,
+              const std::string& value);
+  void SetRunning(int64_t number);  // counts a start
   void AddCrash(int64_t number, const std::string& reason);
-  void AddIntermediate(int64_t number, int step,
-                       double value);  // again for the same step: replaces it
-  // COMPLETE or FAIL. Finishing a finished trial again is an error: it is how "exactly once" is
-  // enforced.
+  // False: this step of the trial was reported before, and nothing changes.
+  bool AddReport(int64_t number, const EpochReport& report);
+  // COMPLETE, PRUNED or FAIL. Finishing a finished trial again is an error: it is how "exactly
+  // once" is enforced.
   void Finish(const TrialRecord& trial);
   std::vector<TrialRecord> Trials() const;  // by number
+  std::vector<Call> Calls() const;          // in order
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 

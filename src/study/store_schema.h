@@ -4,7 +4,7 @@
 
 namespace lathe::study {
 
-inline constexpr int kStoreVersion = 1;  // of Lathe's tables
+inline constexpr int kStoreVersion = 2;  // of Lathe's tables; 1 had no lathe_call
 
 inline constexpr char kOptunaSchema[] = R"sql(
 CREATE TABLE studies (
@@ -141,6 +141,19 @@ CREATE TABLE lathe_trial (
 );
 CREATE TABLE lathe_event (event_id INTEGER PRIMARY KEY, time_s REAL NOT NULL, text TEXT NOT NULL);
 CREATE TABLE lathe_value (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+)sql";
+
+// What the proposer was asked and told, in order; `trial` is a trial's number. A step is reported
+// once.
+inline constexpr char kCallSchema[] = R"sql(
+CREATE TABLE lathe_call (
+  seq INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  trial INTEGER NOT NULL,
+  step INTEGER,
+  value REAL
+);
+CREATE UNIQUE INDEX ix_lathe_call_report ON lathe_call (trial, step) WHERE kind = 'report';
 )sql";
 
 }  // namespace lathe::study

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <fstream>
 
@@ -23,6 +24,18 @@ const std::vector<Parameter> kParameters = {{"resolution", {224, 256, 288}, true
                                             {"stage1.activation", {0, 2}, false},
                                             {"stage1.layers", {1, 2, 4}, true},
                                             {"stage1.kernel", {3}, true}};
+
+std::string TextOf(const std::vector<Call>& calls) {
+  std::string text;
+  for (const Call& call : calls) {
+    constexpr std::string_view kLetters = "AarT";  // ask, add, report, tell
+    text += fmt::format("{}{}", kLetters[static_cast<size_t>(call.kind)], call.trial);
+    if (call.step) text += fmt::format("@{}", *call.step);
+    if (call.value) text += fmt::format("={}", *call.value);
+    text += " ";
+  }
+  return text;
+}
 
 class StoreFile : public ::testing::Test {
  protected:
@@ -81,8 +94,8 @@ TEST_F(StoreFile, ALifeOfATrial) {
     store.SetRunning(0);
     store.AddCrash(0, "killed by signal 9 (SIGKILL)");
     store.SetRunning(0);
-    store.AddIntermediate(0, 1, 0.75);
-    store.AddIntermediate(0, 1, 0.5);
+    EXPECT_TRUE(store.AddReport(0, {.step = 1, .measured = 0.5, .objective = 0.75}));
+    EXPECT_FALSE(store.AddReport(0, {.step = 1, .measured = 0.25, .objective = 0.25}));
     TrialRecord trial = store.Trials().front();
     EXPECT_EQ(trial.state, TrialState::kRunning);
     EXPECT_EQ(trial.reason, "killed by signal 9 (SIGKILL)");
@@ -115,7 +128,8 @@ TEST_F(StoreFile, SpeaksOptunasLanguage) {
   Store store = Open();
   store.Create(Trial(0));
   store.SetRunning(0);
-  store.AddIntermediate(0, 3, std::numeric_limits<double>::infinity());
+  const double infinite = std::numeric_limits<double>::infinity();
+  store.AddReport(0, {.step = 3, .measured = infinite, .objective = infinite});
   EXPECT_EQ(Query("SELECT direction FROM study_directions"), "MINIMIZE");
   EXPECT_EQ(Query("SELECT state FROM trials"), "RUNNING");
   EXPECT_EQ(Query("SELECT datetime_start LIKE '____-__-__ __:__:__.______' FROM trials"), "1");
@@ -130,6 +144,55 @@ TEST_F(StoreFile, SpeaksOptunasLanguage) {
   EXPECT_EQ(Query("SELECT intermediate_value_type FROM trial_intermediate_values"), "INF_POS");
   EXPECT_EQ(Query("SELECT key || value_json FROM trial_system_attributes"),
             "constraints:latency_us-3.5");
+}
+
+TEST_F(StoreFile, AFrontHasTwoValues) {
+  {
+    Store store(path_, "demo", kParameters, search::Goal::kFront);
+    store.Create(Trial(0));
+    store.Create(Trial(1));
+    TrialRecord trial = Trial(0);
+    trial.state = TrialState::kComplete;
+    trial.value = 0.25;
+    store.Finish(trial);
+    ASSERT_EQ(store.Trials().size(), 2u) << "one record per trial, not per value";
+    EXPECT_EQ(store.Trials()[0].value, 0.25);
+    EXPECT_FALSE(store.Trials()[1].value);
+  }
+  EXPECT_EQ(Query("SELECT group_concat(direction) FROM study_directions"), "MINIMIZE,MINIMIZE");
+  EXPECT_EQ(Query("SELECT group_concat(value) FROM trial_values ORDER BY objective"),
+            "0.25,123.456");
+  EXPECT_THAT(Message([&] { Open(); }), HasSubstr("looks for a front"));
+  EXPECT_EQ(Store(path_, "demo", kParameters, search::Goal::kFront).Trials().size(), 2u);
+}
+
+TEST_F(StoreFile, ImportsAllOrNothing) {
+  TrialRecord trial = Trial(0);
+  trial.state = TrialState::kComplete;
+  trial.value = 0.5;
+  trial.imported_from = "trial 7 of runs/a";
+  TrialRecord second = trial;
+  second.number = 1;
+  {
+    Store store = Open();
+    TrialRecord wrong = second;
+    wrong.value.reset();
+    EXPECT_THAT(Message([&] { store.Import({trial, wrong}, "taken", "a"); }, ErrorKind::kInternal),
+                HasSubstr("trial 1 is complete without"));
+    EXPECT_TRUE(store.Trials().empty());
+    EXPECT_FALSE(store.Value("taken"));
+    store.Import({trial, second}, "taken", "a");
+  }
+  Store store = Open();
+  ASSERT_EQ(store.Trials().size(), 2u);
+  EXPECT_EQ(store.Trials()[1].imported_from, "trial 7 of runs/a");
+  EXPECT_EQ(store.Trials()[1].state, TrialState::kComplete);
+  EXPECT_EQ(store.Trials()[1].starts, 0);
+  EXPECT_EQ(store.Value("taken"), "a");
+  EXPECT_EQ(TextOf(store.Calls()), "a0 T0=0.5 a1 T1=0.5 ");
+  EXPECT_EQ(Query("SELECT count(*) FROM trials WHERE datetime_start <= datetime_complete"), "2");
+  store.Create(Trial(2), CallKind::kAdd);
+  EXPECT_EQ(TextOf(store.Calls()), "a0 T0=0.5 a1 T1=0.5 a2 ");
 }
 
 TEST_F(StoreFile, FinishingTwiceIsAnError) {
@@ -155,6 +218,65 @@ TEST_F(StoreFile, FinishingTwiceIsAnError) {
               HasSubstr("stage1.activation"));
   EXPECT_EQ(store.Trials().size(), 1u) << "nothing of what was refused stays";
   EXPECT_EQ(store.Trials().front().reason, "no luck");
+}
+
+TEST_F(StoreFile, KeepsTheProposersCallsInOrder) {
+  Store store = Open();
+  store.Create(Trial(0));
+  store.Create(Trial(1));
+  store.AddReport(1, {.step = 1, .measured = 0.5, .objective = 1.0 / 3});
+  store.AddReport(0, {.step = 1, .measured = 0.5, .objective = std::nan("")});
+  store.AddReport(1, {.step = 1, .measured = 0.1, .objective = 0.1});
+  TrialRecord trial = Trial(1);
+  trial.state = TrialState::kComplete;
+  trial.value = 0.1 + 0.2;
+  store.Finish(trial);
+  store.Create(Trial(2));
+  trial = Trial(0);
+  trial.state = TrialState::kFail;
+  store.Finish(trial);
+  EXPECT_EQ(TextOf(store.Calls()),
+            "A0 A1 r1@1=0.3333333333333333 r0@1 T1=0.30000000000000004 A2 T0 ");
+  EXPECT_EQ(TextOf(Store::OpenReadOnly(path_).Calls()), TextOf(store.Calls()));
+  EXPECT_THAT(Message([&] { store.Finish(trial); }, ErrorKind::kInternal),
+              HasSubstr("finished already"));
+  EXPECT_THAT(Message([&] { store.AddReport(0, {.step = 2}); }, ErrorKind::kInternal),
+              HasSubstr("finished already"))
+      << "a proposer hears nothing of a trial after its end";
+  EXPECT_EQ(store.Calls().size(), 7u) << "nothing of what was refused stays";
+  Query("UPDATE lathe_call SET kind = 'shout' WHERE seq = 1");
+  EXPECT_THAT(Message([&] { store.Calls(); }), HasSubstr("'shout'"));
+}
+
+// Version 1 had no log: its proposers were restored trial by trial.
+TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
+  {
+    Store store = Open();
+    for (int64_t number : {0, 1, 2}) store.Create(Trial(number));
+    TrialRecord trial = Trial(1);
+    trial.state = TrialState::kComplete;
+    trial.value = 0.5;
+    store.Finish(trial);
+    trial = Trial(0);
+    trial.state = TrialState::kFail;
+    store.Finish(trial);
+    store.SetRunning(2);
+  }
+  Query(
+      "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, "
+      "intermediate_value_type) SELECT trial_id, 1, 0.75, 'FINITE' FROM trials WHERE number = 2");
+  Query("DROP TABLE lathe_call");
+  Query("UPDATE lathe_info SET version = 1");
+  const std::string expected = "a0 T0 a1 T1=0.5 a2 ";
+  EXPECT_EQ(TextOf(Store::OpenReadOnly(path_).Calls()), expected);
+  EXPECT_EQ(Query("SELECT version FROM lathe_info"), "1") << "looking changes nothing";
+  Store store = Open();
+  EXPECT_EQ(TextOf(store.Calls()), expected);
+  EXPECT_EQ(Query("SELECT version FROM lathe_info"), "2");
+  EXPECT_TRUE(store.AddReport(2, {.step = 1, .measured = 0.75, .objective = 1}))
+      << "nobody was told";
+  store.Create(Trial(3));
+  EXPECT_EQ(TextOf(Open().Calls()), expected + "r2@1=1 A3 ");
 }
 
 TEST_F(StoreFile, EventsAndValues) {

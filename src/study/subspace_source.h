@@ -25,6 +25,9 @@ class SubspaceSource : public search::CandidateSource {
   search::Candidate Describe(std::span<const int> encoding) const {
     return Describe(encoding, tables_.Of(encoding));
   }
+  bool Contains(std::span<const int> encoding) const {
+    return subspace_.Contains(tables_.Of(encoding));
+  }
   net::Network NetworkOf(const space::Encoding& encoding) const {
     return tables_.space().Decode(encoding, head_);
   }

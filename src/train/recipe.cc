@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -21,6 +22,17 @@ Enum ReadEnum(const Config& table, std::string_view key,
 }
 
 }  // namespace
+
+Length LengthOf(const Recipe& recipe, int64_t batches) {
+  Length length{.steps_per_epoch = std::max<int64_t>(1, batches)};
+  if (recipe.images_per_epoch > 0) {
+    length.steps_per_epoch =
+        std::clamp<int64_t>(recipe.images_per_epoch / recipe.batch, 1, length.steps_per_epoch);
+  }
+  length.steps = std::max<int64_t>(
+      1, std::llround(recipe.epochs * static_cast<double>(length.steps_per_epoch)));
+  return length;
+}
 
 Recipe ReadRecipe(const Config& table) {
   constexpr std::array<std::string_view, 1> kFormats{"lathe-recipe"};

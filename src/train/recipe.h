@@ -31,6 +31,15 @@ struct Recipe {
   data::Augmentation augmentation;
 };
 
+// How long a training is, counted in steps of one batch.
+struct Length {
+  int64_t steps_per_epoch = 1, steps = 1;
+  // Epochs that end with an evaluation; the last one may be shorter than the others.
+  int64_t epochs() const { return (steps + steps_per_epoch - 1) / steps_per_epoch; }
+};
+// `batches`: whole batches in the set.
+Length LengthOf(const Recipe& recipe, int64_t batches);
+
 Recipe ReadRecipe(const Config& table);
 std::string ToToml(const Recipe& recipe);
 

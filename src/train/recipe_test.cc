@@ -42,6 +42,20 @@ TEST(RecipeTest, NamesMistakes) {
   ExpectError(ErrorKind::kInput, "flip", [] { Read("augmentation = { flp = true }\n"); });
 }
 
+TEST(RecipeTest, LengthInEpochs) {
+  const auto epochs = [](double length, int64_t images_per_epoch, int64_t batches) {
+    return LengthOf({.epochs = length, .images_per_epoch = images_per_epoch, .batch = 10}, batches)
+        .epochs();
+  };
+  EXPECT_EQ(epochs(3, 0, 100), 3);
+  EXPECT_EQ(epochs(2.5, 0, 100), 3) << "half an epoch ends with an evaluation, too";
+  EXPECT_EQ(epochs(2.001, 0, 100), 2) << "rounds to no step more";
+  EXPECT_EQ(epochs(0.001, 0, 100), 1);
+  EXPECT_EQ(epochs(2.5, 25, 100), 3) << "2 steps per epoch";
+  EXPECT_EQ(LengthOf({.epochs = 2, .images_per_epoch = 5000, .batch = 10}, 100).steps, 200)
+      << "an epoch is at most the whole set";
+}
+
 TEST(RecipeTest, PresetsAreValid) {
   for (const char* name : {"quick", "small-images", "gpunet"}) {
     const ConfigFile file =

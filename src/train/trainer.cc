@@ -82,13 +82,9 @@ class Training {
              .drop_connect = recipe_.drop_connect,
              .bf16 = recipe_.bf16 && HasFastBFloat16(),
              .generator = at::detail::createCPUGenerator()};
-    steps_per_epoch_ = train_loader_.batches_per_epoch();
-    if (recipe_.images_per_epoch > 0) {
-      const int64_t part = recipe_.images_per_epoch / recipe_.batch;
-      steps_per_epoch_ = std::clamp<int64_t>(part, 1, steps_per_epoch_);
-    }
-    steps_ =
-        std::max<int64_t>(1, std::llround(recipe_.epochs * static_cast<double>(steps_per_epoch_)));
+    const Length length = LengthOf(recipe_, train_loader_.batches_per_epoch());
+    steps_per_epoch_ = length.steps_per_epoch;
+    steps_ = length.steps;
   }
 
   TrainResult Run() {
