@@ -70,8 +70,14 @@ nlohmann::ordered_json JsonOf(const search::Table& table, const SimulateFlags& f
                                            : nlohmann::ordered_json(run.to_optimum)},
          {"best_after", best},
          {"rows", run.rows},
+         {"pruned", run.pruned},
          {"simulated_seconds", run.seconds},
+         {"seconds_to_optimum", run.to_optimum < 0
+                                    ? nlohmann::ordered_json(nullptr)
+                                    : nlohmann::ordered_json(run.seconds_to_optimum)},
          {"utilisation", run.utilisation},
+         {"utilisation_with_asks", run.utilisation_with_asks},
+         {"controller_cores", run.controller_cores},
          {"restarts", run.restarts},
          {"lost", run.lost},
          {"repeated", run.repeated},
@@ -86,8 +92,8 @@ std::string TextOf(const search::Table& table, const SimulateFlags& flags,
                    const std::vector<search::Simulation>& runs) {
   const double sign = flags.columns.maximize ? -1 : 1;
   std::vector<std::vector<std::string>> rows = {{"seed", "evaluations", "to optimum", "best",
-                                                 "rank", "simulated", "busy", "restarts", "lost",
-                                                 "repeated", "ask p95"}};
+                                                 "rank", "simulated", "busy", "pruned", "restarts",
+                                                 "lost", "repeated", "ask p95"}};
   for (size_t i = 0; i < runs.size(); ++i) {
     const search::Simulation& run = runs[i];
     const bool any = std::isfinite(run.best.back());
@@ -96,7 +102,8 @@ std::string TextOf(const search::Table& table, const SimulateFlags& flags,
                     any ? fmt::format("{:g}", sign * run.best.back()) : "-",
                     any ? std::to_string(RankOf(table, run.best.back())) : "-",
                     FormatSeconds(run.seconds), fmt::format("{:.1f} %", 100 * run.utilisation),
-                    std::to_string(run.restarts), std::to_string(run.lost),
+                    std::to_string(run.pruned), std::to_string(run.restarts),
+                    std::to_string(run.lost),
                     std::to_string(run.repeated), fmt::format("{:.1f} ms", run.ask_p95_ms)});
   }
   const double median = Median(runs);
@@ -114,6 +121,9 @@ int Run(const Globals& globals, SimulateFlags flags) {
   }
   for (const std::string& text : flags.constraints) {
     flags.columns.constraints.push_back(search::ParseConstraint(text));
+  }
+  if (flags.options.pruner.rule != "none" && flags.columns.curve.empty()) {
+    throw Error(ErrorKind::kUsage, "--pruning needs the columns of a learning curve: --curve PREFIX");
   }
   flags.options.seed = globals.seed;
   const search::Table table =
@@ -150,6 +160,21 @@ void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action) {
                       "\"COLUMN<=X\", known before a row is evaluated; may be repeated");
   command->add_option("--cost", flags->columns.cost,
                       "Column of simulated seconds per trial; default: one each");
+  command->add_option("--curve", flags->columns.curve,
+                      "Prefix of columns with the objective after each epoch: loss_ for loss_1, "
+                      "loss_2, ...");
+  command
+      ->add_option("--pruning", flags->options.pruner.rule,
+                   "none, halving or median; needs --curve")
+      ->capture_default_str();
+  command->add_option("--first-epoch", flags->options.pruner.first_step, "First epoch to prune at")
+      ->capture_default_str();
+  command
+      ->add_option("--reduction", flags->options.pruner.reduction,
+                   "halving: one of so many trials goes on, to so many times the epochs")
+      ->capture_default_str();
+  command->add_flag("--until-optimum", flags->options.until_optimum,
+                    "End a run once it has found the best feasible row");
   command->add_option("--proposer", flags->options.proposer, "bayes, evolution, random or sobol")
       ->capture_default_str();
   command->add_option("--budget", flags->options.budget, "Evaluations")

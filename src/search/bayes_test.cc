@@ -140,29 +140,32 @@ TEST(StandardiseTargets, PullsInOutliersOnTheBadSideOnly) {
   EXPECT_EQ(StandardiseTargets({2, 2, 2}, true).values.squaredNorm(), 0);
 }
 
-// 41 genes, as many as the GPUNet space has. Hyperparameters are learned on some asks only; both
-// kinds must be quick.
-TEST(Bayes, AsksQuicklyWithAThousandObservations) {
+// 41 genes, as many as the GPUNet space has, and 64 pending trials. The bounds leave room for slow
+// and busy machines; bench/search measures.
+TEST(Bayes, AsksQuicklyWithThousandsOfObservations) {
   SyntheticSource source(41, 4, 5);
-  Random random(6);
-  const auto proposer =
-      MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
-  int64_t trial = 0;
-  for (const Candidate& candidate : source.Draw(1000, random)) {
-    proposer->Restore(trial, candidate);
-    proposer->Tell(trial++, source.Value(candidate));
+  for (const auto& [observations, bound] : {std::pair{1000, 0.3}, std::pair{10000, 2.0}}) {
+    Random random(6);
+    const auto proposer =
+        MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
+    int64_t trial = 0;
+    for (const Candidate& candidate : source.Draw(observations + 64, random)) {
+      proposer->Restore(trial, candidate);
+      if (trial >= 64) proposer->Tell(trial, source.Value(candidate));
+      ++trial;
+    }
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < 15; ++i) {
+      const std::clock_t begin = std::clock();  // processor time: other work may share the machine
+      const std::optional<Candidate> candidate = proposer->Ask(trial);
+      seconds.push_back(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC);
+      proposer->Tell(i, source.Value(*candidate));  // so that 64 stay pending
+      ++trial;
+    }
+    std::ranges::sort(seconds);
+    RecordProperty("ask_ms_" + std::to_string(observations), std::to_string(1000 * seconds[13]));
+    EXPECT_LT(seconds[13], bound) << observations;
   }
-  const auto seconds = [&] {
-    const std::clock_t begin = std::clock();  // processor time: other work may share the machine
-    proposer->Ask(trial++);
-    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-  };
-  const double first = seconds();
-  const double second = std::min(seconds(), seconds());
-  RecordProperty("ask_with_fit_s", std::to_string(first));
-  RecordProperty("ask_s", std::to_string(second));
-  EXPECT_LT(second, 1.5);
-  EXPECT_LT(first, 3.0);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <map>
 #include <memory>
 #include <queue>
 #include <set>
@@ -28,6 +29,7 @@ class Cluster {
                                {.dimensions = table.dimensions(),
                                 .seed = SubSeed(options.seed, "proposer"),
                                 .most_draws = kMostDraws})),
+        pruner_(MakePruner(options.pruner)),
         random_(SubSeed(options.seed, "cluster")) {}
 
   Simulation Run() {
@@ -42,12 +44,17 @@ class Cluster {
         Start(event.trial, event.row);
         continue;
       }
+      if (event.point >= 0 && !Report(event)) {
+        Continue(event.trial, event.row, event.point + 1);
+        continue;
+      }
       Finish(event);
       StartNext();
     }
     result_.lost = started_ - static_cast<int>(result_.rows.size());
     result_.seconds = now_;
     result_.utilisation = Utilisation();
+    result_.controller_cores = now_ > 0 ? proposer_seconds_ / now_ : 0;
     SummariseAsks();
     return result_;
   }
@@ -58,6 +65,7 @@ class Cluster {
     int64_t trial;
     size_t row;
     bool dies;
+    int point = -1;  // of the curve that it has reached; -1: the end
     bool operator>(const Event& other) const {
       return std::tie(end, trial) > std::tie(other.end, other.trial);
     }
@@ -66,9 +74,11 @@ class Cluster {
   bool StartNext() {
     if (started_ >= options_.budget) return false;
     if (options_.until_optimum && result_.to_optimum >= 0) return false;
-    const Clock::time_point asked = Clock::now();
-    const std::optional<Candidate> candidate = proposer_->Ask(started_);
-    ask_ms_.push_back(std::chrono::duration<double, std::milli>(Clock::now() - asked).count());
+    std::optional<Candidate> candidate;
+    const double asked = Timed([&] { candidate = proposer_->Ask(started_); });
+    ask_ms_.push_back(1000 * asked);
+    controller_free_ = std::max(controller_free_, now_) + asked;
+    waited_ += controller_free_ - now_;
     if (!candidate) return false;
     const Table::Row* row = table_.Find(candidate->encoding);
     if (row == nullptr || !row->feasible) {
@@ -81,31 +91,78 @@ class Cluster {
     return true;
   }
 
+  template <typename Call>
+  double Timed(const Call& call) {
+    const Clock::time_point begin = Clock::now();
+    call();
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    proposer_seconds_ += seconds;
+    return seconds;
+  }
+
   void Start(int64_t trial, size_t row) {
     const double seconds = table_.rows()[row].seconds;
-    const bool dies = random_.Uniform() < options_.fail_rate;
-    const double taken = dies ? seconds * random_.Uniform() : seconds;
-    running_.push({now_ + taken, trial, row, dies});
-    spans_.emplace_back(now_, now_ + taken);
+    if (random_.Uniform() < options_.fail_rate) {
+      Run({.end = now_ + seconds * random_.Uniform(), .trial = trial, .row = row, .dies = true});
+      return;
+    }
+    Continue(trial, row, 0);
+  }
+
+  // Trains up to a point of the curve, or to the end after the last one.
+  void Continue(int64_t trial, size_t row, int point) {
+    const Table::Row& recorded = table_.rows()[row];
+    const auto points = static_cast<int>(recorded.curve.size());
+    const auto share = [&](int p) {
+      if (p < 0) return 0.0;
+      if (p >= points) return 1.0;
+      return static_cast<double>(recorded.curve[static_cast<size_t>(p)].step) / table_.last_step();
+    };
+    Run({.end = now_ + recorded.seconds * (share(point) - share(point - 1)),
+         .trial = trial,
+         .row = row,
+         .dies = false,
+         .point = point < points ? point : -1});
+  }
+
+  void Run(const Event& event) {
+    running_.push(event);
+    spans_.emplace_back(now_, event.end);
+  }
+
+  // True: the trial is to end here.
+  bool Report(const Event& event) {
+    const Table::Row::Point& point =
+        table_.rows()[event.row].curve[static_cast<size_t>(event.point)];
+    if (reported_[event.trial] >= point.step) return false;  // before it died
+    reported_[event.trial] = point.step;
+    Timed([&] { proposer_->Report(event.trial, point.step, point.value); });
+    const double latency_us = table_.rows()[event.row].candidate.latency_us;
+    return pruner_->Report(event.trial, latency_us, point.step, point.value) &&
+           point.step < table_.last_step();
   }
 
   void Finish(const Event& event) {
-    const Outcome& objective = table_.rows()[event.row].objective;
-    proposer_->Tell(event.trial, objective);
+    const bool pruned = event.point >= 0;
+    const Outcome objective = pruned ? Outcome{} : table_.rows()[event.row].objective;
+    result_.pruned += pruned;
+    Timed([&] { proposer_->Tell(event.trial, objective); });
     result_.rows.push_back(event.row);
     const double before =
         result_.best.empty() ? std::numeric_limits<double>::infinity() : result_.best.back();
     result_.best.push_back(objective ? std::min(before, *objective) : before);
     if (result_.to_optimum < 0 && result_.best.back() <= table_.best()) {
       result_.to_optimum = static_cast<int>(result_.rows.size());
+      result_.seconds_to_optimum = now_;
     }
   }
 
   // Until the last trial starts every worker should be busy; then there is nothing left to do.
-  double Utilisation() const {
+  double Utilisation() {
     double busy = 0;
     for (const auto& [begin, end] : spans_)
       busy += std::max(0.0, std::min(end, last_start_) - begin);
+    result_.utilisation_with_asks = busy > 0 ? busy / (busy + waited_) : 1.0;
     const double available = last_start_ * options_.workers;
     return available > 0 ? busy / available : 1.0;
   }
@@ -125,6 +182,7 @@ class Cluster {
   const SimulateOptions& options_;
   TableSource source_;
   std::unique_ptr<Proposer> proposer_;
+  std::unique_ptr<Pruner> pruner_;
   Random random_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> running_;
   std::set<size_t> tried_;
@@ -132,7 +190,10 @@ class Cluster {
   std::vector<double> ask_ms_;
   Simulation result_;
   int started_ = 0;
+  std::map<int64_t, int> reported_;  // last step, by trial
   double now_ = 0, last_start_ = 0;
+  double proposer_seconds_ = 0;                 // wall time
+  double controller_free_ = 0, waited_ = 0;  // simulated, with the asks' wall time
 };
 
 }  // namespace

@@ -97,6 +97,8 @@ TEST(Table, SaysWhatIsWrong) {
   EXPECT_THAT(MessageOf("a,f,y\n1,x,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
               HasSubstr("t.csv:2: column 'f' is 'x'"));
   EXPECT_THAT(MessageOf("a,y\n1,nan\n", y), HasSubstr("no finite number"));
+  EXPECT_THAT(MessageOf("a,y\n1,2\n", {.objective = "y", .curve = "loss_"}),
+              HasSubstr("no columns loss_1"));
   EXPECT_THROW(ParseConstraint("flops<5"), Error);
 }
 
@@ -137,6 +139,67 @@ TEST(Simulate, ManyWorkersStayBusyAndLoseNothing) {
   EXPECT_LE(run.utilisation, 1 + 1e-9);  // never more trials than workers
   // About 170 trials of 2.5 s on 16 workers, a fifth of the starts half done in vain.
   EXPECT_NEAR(run.seconds, 170 * 2.5 * 1.125 / 16, 8);
+}
+
+// 300 rows whose losses after 1 to 9 epochs foretell the end, the more so the later.
+std::string CurveTable() {
+  std::string csv = "a,b,loss_1,loss_3,loss_9,loss\n";
+  Random random(4);
+  for (int a = 0; a < 20; ++a) {
+    for (int b = 0; b < 15; ++b) {
+      const double loss = 0.01 * (a - 13) * (a - 13) + 0.02 * (b - 4) * (b - 4);
+      csv += fmt::format("{},{},{},{},{},{}\n", a, b, loss + 2 + 0.2 * random.Normal(),
+                         loss + 1 + 0.1 * random.Normal(), loss + 0.01 * random.Normal(), loss);
+    }
+  }
+  return csv;
+}
+
+TEST(Simulate, PruningReachesTheSameInHalfTheTime) {
+  const Table table =
+      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  EXPECT_EQ(table.dimensions().size(), 2u);
+  EXPECT_EQ(table.last_step(), 9);
+  double full = 0, pruned = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    SimulateOptions options{
+        .proposer = "random", .budget = 300, .until_optimum = true, .seed = seed};
+    const Simulation without = Simulate(table, options);
+    options.pruner.rule = "halving";
+    const Simulation with = Simulate(table, options);
+    EXPECT_EQ(without.pruned, 0);
+    EXPECT_GT(with.pruned, 0);
+    EXPECT_EQ(with.lost, 0);
+    EXPECT_EQ(with.best.back(), table.best()) << seed;
+    full += without.seconds_to_optimum;
+    pruned += with.seconds_to_optimum;
+  }
+  EXPECT_LT(pruned, 0.5 * full);
+}
+
+// On so easy a table pruning saves bayes nothing; it must not lead it astray.
+TEST(Simulate, BayesFindsTheBestFromForetoldTrials) {
+  const Table table =
+      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    SimulateOptions options{.budget = 100, .until_optimum = true, .seed = seed};
+    options.pruner.rule = "halving";
+    EXPECT_EQ(Simulate(table, options).best.back(), table.best()) << seed;
+  }
+}
+
+TEST(Simulate, ReportsComeOnceWhateverDies) {
+  const Table table =
+      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  SimulateOptions options{.budget = 100, .workers = 20, .fail_rate = 0.3, .seed = 5};
+  options.pruner.rule = "median";
+  const Simulation run = Simulate(table, options);
+  EXPECT_EQ(run.rows.size(), 100u);
+  EXPECT_EQ(run.lost, 0);
+  EXPECT_GT(run.restarts, 10);
+  EXPECT_EQ(run.rows, Simulate(table, options).rows);
+  EXPECT_LE(run.utilisation_with_asks, 1);
+  EXPECT_GT(run.controller_cores, 0);
 }
 
 }  // namespace

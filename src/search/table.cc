@@ -1,14 +1,13 @@
 #include "search/table.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <set>
 #include <utility>
 
-#include "base/config.h"
+#include "base/csv.h"
 #include "base/error.h"
 
 namespace lathe::search {
@@ -23,93 +22,13 @@ std::string_view Trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
 }
 
-std::optional<double> NumberOf(std::string_view text) {
-  double number = 0;
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return {};
-  return number;
+// Throws unless the field is a finite number.
+double NumberAt(const Csv& csv, size_t row, size_t column) {
+  const std::optional<double> number = ParseNumber(csv.rows[row][column]);
+  if (number && std::isfinite(*number)) return *number;
+  throw Error(ErrorKind::kInput, "{}:{}: column '{}' is '{}', not a finite number", csv.name,
+              csv.lines[row], csv.columns[column], csv.rows[row][column]);
 }
-
-// One line of a CSV file; fields may stand in double quotes, a quote inside is doubled.
-std::vector<std::string> Fields(std::string_view line) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
-      fields.back() += line[++i];
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (c == ',' && !quoted) {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
-  }
-  for (std::string& field : fields) field = std::string(Trim(field));
-  return fields;
-}
-
-struct Csv {
-  std::string name;
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;
-  std::vector<int> lines;  // of the rows
-
-  Csv(std::string_view text, std::string_view the_name) : name(the_name) {
-    int line_number = 0;
-    while (!text.empty()) {
-      const size_t end = std::min(text.find('\n'), text.size());
-      const std::string_view line = Trim(text.substr(0, end));
-      text.remove_prefix(std::min(end + 1, text.size()));
-      ++line_number;
-      if (line.empty()) continue;
-      std::vector<std::string> fields = Fields(line);
-      if (columns.empty()) {
-        columns = std::move(fields);
-        CheckHeader();
-        continue;
-      }
-      if (fields.size() != columns.size()) {
-        throw Error(ErrorKind::kInput, "{}:{}: {} fields, but the header has {}", name, line_number,
-                    fields.size(), columns.size());
-      }
-      rows.push_back(std::move(fields));
-      lines.push_back(line_number);
-    }
-    if (columns.empty()) {
-      throw Error(ErrorKind::kInput, "{}: empty; a table starts with a line of column names", name);
-    }
-    if (rows.empty()) throw Error(ErrorKind::kInput, "{}: the table has no rows", name);
-  }
-
-  void CheckHeader() const {
-    std::set<std::string> seen;
-    for (const std::string& column : columns) {
-      if (!column.empty() && seen.insert(column).second) continue;
-      throw Error(ErrorKind::kInput, "{}:1: column '{}' {}", name, column,
-                  column.empty() ? "has no name" : "is there twice");
-    }
-  }
-
-  size_t Column(const std::string& column) const {
-    const auto found = std::ranges::find(columns, column);
-    if (found != columns.end()) return static_cast<size_t>(found - columns.begin());
-    const std::string nearest = NearestName(column, columns);
-    throw Error(ErrorKind::kInput, "{}: no column '{}'{}; columns: {}", name, column,
-                nearest.empty() ? "" : fmt::format(", did you mean '{}'?", nearest),
-                fmt::join(columns, ", "));
-  }
-
-  // Throws unless the field is a finite number.
-  double Number(size_t row, size_t column) const {
-    const std::optional<double> number = NumberOf(rows[row][column]);
-    if (number && std::isfinite(*number)) return *number;
-    throw Error(ErrorKind::kInput, "{}:{}: column '{}' is '{}', not a finite number", name,
-                lines[row], columns[column], rows[row][column]);
-  }
-};
 
 // The distinct values of a parameter's column, ascending: as numbers where all are.
 std::vector<std::string> ChoicesOf(const Csv& csv, size_t column, bool& ordinal) {
@@ -122,14 +41,39 @@ std::vector<std::string> ChoicesOf(const Csv& csv, size_t column, bool& ordinal)
                   csv.columns[column]);
     }
     distinct.insert(value);
-    const std::optional<double> number = NumberOf(value);
+    const std::optional<double> number = ParseNumber(value);
     ordinal = ordinal && number && std::isfinite(*number);
   }
   std::vector<std::string> choices(distinct.begin(), distinct.end());
   if (ordinal) {
-    std::ranges::stable_sort(choices, {}, [](const std::string& c) { return *NumberOf(c); });
+    std::ranges::stable_sort(choices, {}, [](const std::string& c) { return *ParseNumber(c); });
   }
   return choices;
+}
+
+struct CurveColumn {
+  int step;
+  size_t column;
+};
+
+// PREFIX1, PREFIX2, ... by step.
+std::vector<CurveColumn> CurveColumns(const Csv& csv, const TableOptions& options) {
+  std::vector<CurveColumn> curve;
+  if (options.curve.empty()) return curve;
+  for (size_t c = 0; c < csv.columns.size(); ++c) {
+    const std::string_view column = csv.columns[c];
+    if (!column.starts_with(options.curve)) continue;
+    const std::optional<double> step = ParseNumber(column.substr(options.curve.size()));
+    if (step && *step >= 1 && *step <= 1e6 && *step == std::floor(*step)) {
+      curve.push_back({.step = static_cast<int>(*step), .column = c});
+    }
+  }
+  if (curve.empty()) {
+    throw Error(ErrorKind::kInput, "{}: no columns {}1, {}2, ... of a learning curve", csv.name,
+                options.curve, options.curve);
+  }
+  std::ranges::sort(curve, {}, &CurveColumn::step);
+  return curve;
 }
 
 std::vector<size_t> ParamColumns(const Csv& csv, const TableOptions& options) {
@@ -138,6 +82,7 @@ std::vector<size_t> ParamColumns(const Csv& csv, const TableOptions& options) {
   std::set<size_t> named = {csv.Column(options.objective)};
   for (const auto& constraint : options.constraints) named.insert(csv.Column(constraint.column));
   if (!options.cost.empty()) named.insert(csv.Column(options.cost));
+  for (const CurveColumn& curve : CurveColumns(csv, options)) named.insert(curve.column);
   for (const size_t column : columns) {
     if (!named.insert(column).second) {
       throw Error(ErrorKind::kInput,
@@ -178,7 +123,7 @@ void AppendShape(const std::vector<Dimension>& dimensions, Candidate& candidate)
 TableOptions::Constraint ParseConstraint(std::string_view text) {
   const size_t at = text.find("<=");
   if (at != std::string_view::npos) {
-    const std::optional<double> most = NumberOf(Trim(text.substr(at + 2)));
+    const std::optional<double> most = ParseNumber(Trim(text.substr(at + 2)));
     const std::string column(Trim(text.substr(0, at)));
     if (most && !std::isnan(*most) && !column.empty()) return {.column = column, .most = *most};
   }
@@ -186,10 +131,12 @@ TableOptions::Constraint ParseConstraint(std::string_view text) {
 }
 
 Table Table::Parse(std::string_view text, std::string_view name, const TableOptions& options) {
-  const Csv csv(text, name);
+  const Csv csv = Csv::Parse(text, name);
   const size_t objective = csv.Column(options.objective);
   const std::vector<size_t> params = ParamColumns(csv, options);
+  const std::vector<CurveColumn> curve = CurveColumns(csv, options);
   Table table;
+  if (!curve.empty()) table.last_step_ = curve.back().step;
   std::vector<std::map<std::string, int>> places(params.size());
   for (size_t p = 0; p < params.size(); ++p) {
     Dimension dimension{.name = csv.columns[params[p]], .choices = {}};
@@ -207,19 +154,24 @@ Table Table::Parse(std::string_view text, std::string_view name, const TableOpti
       row.candidate.encoding.push_back(places[p].at(csv.rows[r][params[p]]));
     }
     for (const auto& constraint : options.constraints) {
-      const double value = csv.Number(r, csv.Column(constraint.column));
+      const double value = NumberAt(csv, r, csv.Column(constraint.column));
       row.feasible = row.feasible && value <= constraint.most;
       row.candidate.features.push_back(value > 0 ? std::log(value) : value);
     }
     AppendShape(table.dimensions_, row.candidate);
     if (!options.cost.empty()) {
-      row.seconds = csv.Number(r, csv.Column(options.cost));
+      row.seconds = NumberAt(csv, r, csv.Column(options.cost));
       if (row.seconds < 0) {
         throw Error(ErrorKind::kInput, "{}:{}: a cost of {} seconds", csv.name, csv.lines[r],
                     row.seconds);
       }
     }
-    const std::optional<double> value = NumberOf(csv.rows[r][objective]);
+    for (const CurveColumn& point : curve) {
+      const std::optional<double> value = ParseNumber(csv.rows[r][point.column]);
+      if (!value || !std::isfinite(*value)) continue;
+      row.curve.push_back({.step = point.step, .value = options.maximize ? -*value : *value});
+    }
+    const std::optional<double> value = ParseNumber(csv.rows[r][objective]);
     if (value && std::isfinite(*value)) row.objective = options.maximize ? -*value : *value;
     const auto [same, fresh] = table.by_encoding_.try_emplace(row.candidate.encoding, r);
     if (!fresh) {

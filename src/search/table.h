@@ -22,7 +22,8 @@ struct TableOptions {
     double most = 0;
   };
   std::vector<Constraint> constraints;
-  std::string cost;  // column of simulated seconds per trial; empty: one each
+  std::string cost;   // column of simulated seconds per trial; empty: one each
+  std::string curve;  // columns with this prefix and a number: the objective after so many epochs
 };
 
 // "COL<=X"; throws kUsage otherwise.
@@ -36,6 +37,11 @@ class Table {
     Outcome objective;    // to minimise; absent where the table has no finite number
     bool feasible = true;
     double seconds = 1;
+    struct Point {
+      int step;
+      double value;  // to minimise
+    };
+    std::vector<Point> curve;  // ascending; points without a finite value are left out
   };
 
   // Columns of numbers are ordinal, others (words, booleans) categorical. Throws kInput naming line
@@ -48,6 +54,7 @@ class Table {
   const std::vector<size_t>& feasible() const { return feasible_; }  // rows, with or without result
   const Row* Find(const std::vector<int>& encoding) const;           // null: none
   double best() const { return best_; }  // least objective of a feasible row
+  int last_step() const { return last_step_; }  // of the curves; 0: there are none
 
  private:
   std::vector<Dimension> dimensions_;
@@ -55,6 +62,7 @@ class Table {
   std::vector<size_t> feasible_;
   std::map<std::vector<int>, size_t> by_encoding_;
   double best_ = 0;
+  int last_step_ = 0;
 };
 
 // The feasible rows as candidates. A row's neighbours are those that differ from it in one
