@@ -173,11 +173,10 @@ class BayesProposer : public Proposer {
 
     std::vector<Candidate> chosen;
     while (chosen.size() < batch.size) {
-      const auto top = std::ranges::max_element(pool.scores());
-      if (top == pool.scores().end() || *top == -std::numeric_limits<double>::infinity()) break;
-      const auto index = static_cast<size_t>(top - pool.scores().begin());
-      chosen.push_back(pool.candidates()[index]);
-      if (chosen.size() < batch.size) pool.Select(index, random);
+      const std::optional<size_t> top = pool.Top();
+      if (!top) break;
+      chosen.push_back(pool.candidates()[*top]);
+      if (chosen.size() < batch.size) pool.Select(*top, random);
     }
     return chosen;
   }

@@ -13,10 +13,10 @@
 namespace lathe::search {
 namespace {
 
-constexpr int kFantasies = 32;
+constexpr int kFantasies = 16;
 // Up to so many trials the model is exact; beyond, the pending, the best and random others of them
 // are its inducing points.
-constexpr size_t kMostInducing = 384, kInducingPending = 64, kInducingBest = 128;
+constexpr size_t kMostInducing = 256, kInducingPending = 64, kInducingBest = 96;
 
 // Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
 // "Vanilla Bayesian Optimization Performs Great in High Dimensions"). Genes and features count
@@ -237,6 +237,7 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
     known_[i] = s.KnownPart(candidate);
     candidates_.push_back(std::move(candidate));
     selected_.push_back(0);
+    scored_after_.push_back(0);
     scores_.push_back(Score(i));
   }
   return static_cast<size_t>(begin);
@@ -255,6 +256,18 @@ double Pool::Score(Eigen::Index i) const {
                         candidates_[index].latency_us, mean_(f, i), deviation);
   }
   return LogSumExp(std::span(logs, static_cast<size_t>(fantasies)));
+}
+
+// A selection lowers scores, hardly ever raises one: what is below the top as it was stays there.
+std::optional<size_t> Pool::Top() {
+  while (true) {
+    const auto top = std::ranges::max_element(scores_);
+    if (top == scores_.end() || *top == -std::numeric_limits<double>::infinity()) return {};
+    const auto index = static_cast<size_t>(top - scores_.begin());
+    if (scored_after_[index] == explained_.size()) return index;
+    scores_[index] = Score(static_cast<Eigen::Index>(index));
+    scored_after_[index] = explained_.size();
+  }
 }
 
 void Pool::Select(size_t index, Random& random) {
@@ -282,7 +295,7 @@ void Pool::Select(size_t index, Random& random) {
   variance_.head(count) -= (covariance.array().square() / variance).matrix().transpose();
   explained_.emplace_back(covariance / std::sqrt(variance));
   selected_[index] = 1;
-  for (Eigen::Index i = 0; i < count; ++i) scores_[static_cast<size_t>(i)] = Score(i);
+  scores_[index] = -std::numeric_limits<double>::infinity();
 }
 
 }  // namespace lathe::search

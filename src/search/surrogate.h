@@ -62,8 +62,10 @@ class Pool {
   size_t Add(std::vector<Candidate> candidates);
   const std::vector<Candidate>& candidates() const { return candidates_; }
   const std::vector<double>& scores() const { return scores_; }
-  // Makes this candidate pending and renews all scores; from then on it has the lowest. Nothing can
-  // be added any more.
+  // The most promising one, also after selections; nullopt: none is left.
+  std::optional<size_t> Top();
+  // Makes this candidate pending; it is never the top again. Scores are renewed as Top() needs them.
+  // Nothing can be added any more.
   void Select(size_t index, Random& random);
 
  private:
@@ -73,6 +75,7 @@ class Pool {
   std::vector<Candidate> candidates_;
   std::vector<double> scores_;
   std::vector<char> selected_;
+  std::vector<size_t> scored_after_;  // how many selections each score knows of
   // Per candidate, with room for more at the end.
   Eigen::VectorXd known_, variance_;
   Eigen::MatrixXd mean_;      // fantasies x candidates
