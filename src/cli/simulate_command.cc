@@ -103,8 +103,8 @@ std::string TextOf(const search::Table& table, const SimulateFlags& flags,
                     any ? std::to_string(RankOf(table, run.best.back())) : "-",
                     FormatSeconds(run.seconds), fmt::format("{:.1f} %", 100 * run.utilisation),
                     std::to_string(run.pruned), std::to_string(run.restarts),
-                    std::to_string(run.lost),
-                    std::to_string(run.repeated), fmt::format("{:.1f} ms", run.ask_p95_ms)});
+                    std::to_string(run.lost), std::to_string(run.repeated),
+                    fmt::format("{:.1f} ms", run.ask_p95_ms)});
   }
   const double median = Median(runs);
   return FormatTable(rows) +
@@ -123,7 +123,8 @@ int Run(const Globals& globals, SimulateFlags flags) {
     flags.columns.constraints.push_back(search::ParseConstraint(text));
   }
   if (flags.options.pruner.rule != "none" && flags.columns.curve.empty()) {
-    throw Error(ErrorKind::kUsage, "--pruning needs the columns of a learning curve: --curve PREFIX");
+    throw Error(ErrorKind::kUsage,
+                "--pruning needs the columns of a learning curve: --curve PREFIX");
   }
   flags.options.seed = globals.seed;
   const search::Table table =

@@ -13,7 +13,7 @@
 namespace lathe::search {
 namespace {
 
-constexpr size_t kMinBeliefs = 3;  // for a model at all
+constexpr size_t kMinBeliefs = 3;   // for a model at all
 constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost grows with the cube
 constexpr int kInitialDraws = 256;
 constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best trials
@@ -83,9 +83,8 @@ class BayesProposer : public Proposer {
 
   void StartBatch(int64_t trial) {
     if (batch_.Covers(trial)) return;
-    batch_ = {.first = trial,
-              .size = 1 + pending_ / kPendingPerExtraProposal,
-              .as_of = history_.now()};
+    batch_ = {
+        .first = trial, .size = 1 + pending_ / kPendingPerExtraProposal, .as_of = history_.now()};
   }
 
   std::vector<Candidate> Propose(const Batch& batch) {
@@ -99,9 +98,8 @@ class BayesProposer : public Proposer {
   // Each the draw that is farthest from everything asked for before.
   std::vector<Candidate> SpaceFilling(const Batch& batch) {
     Random random = Stream("ask", batch.first);
-    std::vector<Candidate> draws =
-        DrawDistinct(source_, history_, std::min(kInitialDraws, options_.draws), random,
-                     batch.as_of);
+    std::vector<Candidate> draws = DrawDistinct(
+        source_, history_, std::min(kInitialDraws, options_.draws), random, batch.as_of);
     if (draws.empty()) return {};
     std::vector<const Candidate*> all, known;
     for (const Candidate& draw : draws) all.push_back(&draw);
@@ -114,11 +112,11 @@ class BayesProposer : public Proposer {
     const auto columns = std::ssize(inputs.groups);
     const Eigen::MatrixXd points = inputs.rows.leftCols(columns);
     Eigen::VectorXd distance =
-        known.empty() ? Eigen::VectorXd::Constant(points.rows(), 1e300)
-                      : Eigen::VectorXd(SquaredDistances(
-                                            points, map.Inputs(known).rows.leftCols(columns))
-                                            .rowwise()
-                                            .minCoeff());
+        known.empty()
+            ? Eigen::VectorXd::Constant(points.rows(), 1e300)
+            : Eigen::VectorXd(SquaredDistances(points, map.Inputs(known).rows.leftCols(columns))
+                                  .rowwise()
+                                  .minCoeff());
     std::vector<Candidate> chosen;
     while (chosen.size() < std::min(batch.size, draws.size())) {
       Eigen::Index farthest = 0;

@@ -75,8 +75,8 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   const Surrogate without(fit, beliefs, {}, Random(4));
   Pool before(without);
   before.Add(others);
-  const size_t top = static_cast<size_t>(std::ranges::max_element(before.scores()) -
-                                         before.scores().begin());
+  const size_t top =
+      static_cast<size_t>(std::ranges::max_element(before.scores()) - before.scores().begin());
   const std::vector<Candidate> neighbours = source.Neighbours(others[top]);
   const size_t first = before.Add(neighbours);
 
@@ -115,7 +115,8 @@ TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
   pool.Add(others);
   // The best by score add more hypervolume than the median candidate.
   std::vector<Staircase::Point> points;
-  for (const Candidate& candidate : known) points.push_back({candidate.latency_us, source.Value(candidate)});
+  for (const Candidate& candidate : known)
+    points.push_back({candidate.latency_us, source.Value(candidate)});
   const auto gain = [&](const Candidate& candidate) {
     std::vector<Staircase::Point> more = points;
     more.push_back({candidate.latency_us, source.Value(candidate)});

@@ -33,8 +33,7 @@ std::map<int, Forecast> ForecastsOf(const std::vector<const History::Entry*>& co
 
 // From the latest report that a forecast exists for.
 std::optional<Forecast::Promise> PromiseOf(const History::Entry& entry,
-                                           const std::map<int, Forecast>& forecasts,
-                                           Moment as_of) {
+                                           const std::map<int, Forecast>& forecasts, Moment as_of) {
   for (auto report = entry.reports.rbegin(); report != entry.reports.rend(); ++report) {
     if (report->at >= as_of) continue;
     const auto forecast = forecasts.find(report->step);

@@ -7,9 +7,7 @@
 namespace lathe::search {
 namespace {
 
-Candidate Named(int name) {
-  return {.encoding = {name}, .features = {}, .latency_us = 1};
-}
+Candidate Named(int name) { return {.encoding = {name}, .features = {}, .latency_us = 1}; }
 
 // Known answer: numpy.polyfit and the textbook's variance of a prediction for these five points.
 TEST(Forecast, IsTheLeastSquaresLine) {

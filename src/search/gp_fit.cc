@@ -52,8 +52,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   Eigen::MatrixXd alpha = targets_;
   SolveLowerInPlace(cholesky, alpha);
   SolveLowerTransposedInPlace(cholesky, alpha);
-  const double value = -0.5 * targets_.dot(alpha.col(0)) -
-                       cholesky.diagonal().array().log().sum() -
+  const double value = -0.5 * targets_.dot(alpha.col(0)) - cholesky.diagonal().array().log().sum() -
                        0.5 * static_cast<double>(n) * std::log(2.0 * std::numbers::pi);
   if (gradient == nullptr) return value;
 

@@ -184,7 +184,6 @@ TEST(GaussianProcess, AHalfOfThePointsStandsForAll) {
   EXPECT_LT((sparse.covariance.diagonal().array().sqrt() / deviation).maxCoeff(), 2.5);
 }
 
-
 TEST(FitHyperparameters, FindsWhichInputMatters) {
   Random random(5);
   GpInputs inputs{.rows = Eigen::MatrixXd(60, 3), .groups = {0, 1, 2}};

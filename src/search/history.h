@@ -48,7 +48,7 @@ class History {
   Entry& Find(int64_t trial, const char* what);
 
   std::map<int64_t, Entry> entries_;
-  std::vector<const Entry*> complete_;  // in the order told
+  std::vector<const Entry*> complete_;        // in the order told
   std::map<std::vector<int>, Moment> known_;  // since when
   Moment now_ = 0;
 };

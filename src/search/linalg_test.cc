@@ -24,9 +24,8 @@ TEST(Linalg, MultipliesInAllFourWays) {
   EXPECT_TRUE(Multiply(a, b).isApprox(expected, 1e-13));
   EXPECT_TRUE(Multiply(a.transpose(), b, {.transpose_a = true}).isApprox(expected, 1e-13));
   EXPECT_TRUE(Multiply(a, b.transpose(), {.transpose_b = true}).isApprox(expected, 1e-13));
-  EXPECT_TRUE(
-      Multiply(a.transpose(), b.transpose(), {.transpose_a = true, .transpose_b = true})
-          .isApprox(expected, 1e-13));
+  EXPECT_TRUE(Multiply(a.transpose(), b.transpose(), {.transpose_a = true, .transpose_b = true})
+                  .isApprox(expected, 1e-13));
   Eigen::MatrixXd sum = expected;
   MultiplyInto(a, b, {.alpha = 0.5, .beta = 2}, sum);
   EXPECT_TRUE(sum.isApprox(2.5 * expected, 1e-13));
@@ -66,7 +65,8 @@ TEST(Linalg, MaternMatchesItsFormula) {
 TEST(Linalg, TheGenericKernelsAgree) {
   const Eigen::MatrixXd a = Noise(50, 30, 5), b = Noise(30, 20, 6);
   Eigen::MatrixXd c(50, 20);
-  kGenericKernels.multiply(50, 20, 30, a.data(), 50, false, b.data(), 30, false, 1, 0, c.data(), 50);
+  kGenericKernels.multiply(50, 20, 30, a.data(), 50, false, b.data(), 30, false, 1, 0, c.data(),
+                           50);
   EXPECT_TRUE(c.isApprox(Multiply(a, b), 1e-13));
   Eigen::MatrixXd squared = a.cwiseAbs2(), other = squared;
   Matern52InPlace(squared, 2);

@@ -159,8 +159,7 @@ TEST_P(AnyProposer, ARestoredHistoryProposesTheSame) {
       }
     }
   }
-  EXPECT_NE(Make(source, 8)->Ask(0)->encoding, calls.front().asked->encoding)
-      << "the seed matters";
+  EXPECT_NE(Make(source, 8)->Ask(0)->encoding, calls.front().asked->encoding) << "the seed matters";
 }
 
 TEST_P(AnyProposer, SurvivesFailuresNanAndConstants) {

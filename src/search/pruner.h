@@ -20,11 +20,11 @@ class Pruner {
 };
 
 struct PrunerOptions {
-  // "none"; "halving": asynchronous successive halving, stopping form (Li et al. 2020, "A System for
-  // Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial goes
-  // on only as one of the best 1 / reduction that have reached the step; "median": at every step
-  // from first_step on a trial ends when it is worse than half of those that have reached it (Golovin
-  // et al. 2017, "Google Vizier").
+  // "none"; "halving": asynchronous successive halving, stopping form (Li et al. 2020, "A System
+  // for Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial
+  // goes on only as one of the best 1 / reduction that have reached the step; "median": at every
+  // step from first_step on a trial ends when it is worse than half of those that have reached it
+  // (Golovin et al. 2017, "Google Vizier").
   std::string rule = "none";
   int first_step = 1;
   int reduction = 3;

@@ -192,7 +192,7 @@ class Cluster {
   int started_ = 0;
   std::map<int64_t, int> reported_;  // last step, by trial
   double now_ = 0, last_start_ = 0;
-  double proposer_seconds_ = 0;                 // wall time
+  double proposer_seconds_ = 0;              // wall time
   double controller_free_ = 0, waited_ = 0;  // simulated, with the asks' wall time
 };
 

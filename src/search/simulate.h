@@ -23,15 +23,15 @@ struct SimulateOptions {
 
 struct Simulation {
   // One entry per evaluation, in the order of their ends; minimised objectives.
-  std::vector<size_t> rows;    // of the table
-  std::vector<double> best;    // best so far; infinite before the first result
-  int to_optimum = -1;         // evaluations until the best feasible row was found; -1: not found
+  std::vector<size_t> rows;  // of the table
+  std::vector<double> best;  // best so far; infinite before the first result
+  int to_optimum = -1;       // evaluations until the best feasible row was found; -1: not found
   double seconds_to_optimum = -1;  // simulated
   double seconds = 0;              // simulated, from the first start to the last end
   int pruned = 0;                  // trials ended early; they count as evaluations
-  double utilisation = 0;      // busy worker-seconds over all of them, until the last start
-  int restarts = 0;            // starts that died
-  int lost = 0, repeated = 0;  // trials without an end; rows evaluated twice
+  double utilisation = 0;          // busy worker-seconds over all of them, until the last start
+  int restarts = 0;                // starts that died
+  int lost = 0, repeated = 0;      // trials without an end; rows evaluated twice
   double ask_p50_ms = 0, ask_p95_ms = 0, ask_total_s = 0;  // wall time of the proposer
   double controller_cores = 0;  // time in the proposer (asks, tells, reports) per simulated second
   // With workers waiting for their proposals, made one after the other, for as long as it took.

@@ -156,8 +156,7 @@ std::string CurveTable() {
 }
 
 TEST(Simulate, PruningReachesTheSameInHalfTheTime) {
-  const Table table =
-      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  const Table table = Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
   EXPECT_EQ(table.dimensions().size(), 2u);
   EXPECT_EQ(table.last_step(), 9);
   double full = 0, pruned = 0;
@@ -179,8 +178,7 @@ TEST(Simulate, PruningReachesTheSameInHalfTheTime) {
 
 // On so easy a table pruning saves bayes nothing; it must not lead it astray.
 TEST(Simulate, BayesFindsTheBestFromForetoldTrials) {
-  const Table table =
-      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  const Table table = Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     SimulateOptions options{.budget = 100, .until_optimum = true, .seed = seed};
     options.pruner.rule = "halving";
@@ -189,8 +187,7 @@ TEST(Simulate, BayesFindsTheBestFromForetoldTrials) {
 }
 
 TEST(Simulate, ReportsComeOnceWhateverDies) {
-  const Table table =
-      Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
+  const Table table = Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
   SimulateOptions options{.budget = 100, .workers = 20, .fail_rate = 0.3, .seed = 5};
   options.pruner.rule = "median";
   const Simulation run = Simulate(table, options);

@@ -57,9 +57,9 @@ class SobolProposer : public Proposer {
     for (size_t d = 0; d < options_.dimensions.size(); ++d) {
       const Dimension& dimension = options_.dimensions[d];
       const auto count = static_cast<double>(dimension.choices.size());
-      const auto rank = static_cast<double>(
-          std::ranges::lower_bound(dimension.choices, candidate.encoding[d]) -
-          dimension.choices.begin());
+      const auto rank =
+          static_cast<double>(std::ranges::lower_bound(dimension.choices, candidate.encoding[d]) -
+                              dimension.choices.begin());
       const double offset = (rank + 0.5) / count - point[d];
       sum += dimension.ordinal ? offset * offset : (2 * std::abs(offset) * count > 1 ? 0.5 : 0);
     }

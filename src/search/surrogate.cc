@@ -48,7 +48,8 @@ double Quantile(std::vector<double> values, double share) {
 std::vector<double> WithoutKnown(const Beliefs& beliefs, const Meaning& meaning) {
   std::vector<double> values;
   for (size_t i = 0; i < beliefs.size(); ++i) {
-    values.push_back(beliefs.values[i] - meaning.objective.Known(beliefs.candidates[i]->latency_us));
+    values.push_back(beliefs.values[i] -
+                     meaning.objective.Known(beliefs.candidates[i]->latency_us));
   }
   return values;
 }
@@ -117,9 +118,8 @@ Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& mean
   const auto known = static_cast<Eigen::Index>(beliefs.size());
   const auto pending = static_cast<Eigen::Index>(beliefs.pending.size());
   Eigen::VectorXd noise = features.residual.array() + process_->noise();
-  noise.head(known).array() +=
-      Eigen::Map<const Eigen::ArrayXd>(beliefs.variances.data(), known) *
-      targets.slopes.array().square();
+  noise.head(known).array() += Eigen::Map<const Eigen::ArrayXd>(beliefs.variances.data(), known) *
+                               targets.slopes.array().square();
   const Eigen::VectorXd precisions = noise.cwiseInverse();
 
   Eigen::MatrixXd information = Eigen::MatrixXd::Zero(process_->size(), process_->size());
@@ -161,9 +161,9 @@ GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random
   std::vector<size_t> pending(beliefs.pending.size());
   std::iota(pending.begin(), pending.end(), beliefs.size());
   random.Shuffle(std::span(pending));
-  std::vector<size_t> chosen(pending.begin(),
-                             pending.begin() + static_cast<std::ptrdiff_t>(std::min(
-                                                   kInducingPending, pending.size())));
+  std::vector<size_t> chosen(
+      pending.begin(),
+      pending.begin() + static_cast<std::ptrdiff_t>(std::min(kInducingPending, pending.size())));
   for (size_t i = 0; i < order.size() && chosen.size() < kMostInducing; ++i) {
     chosen.push_back(order[i]);
   }
@@ -189,7 +189,8 @@ void Surrogate::SetIncumbents(const Beliefs& beliefs, const Eigen::MatrixXd& mea
   all.insert(all.end(), beliefs.pending.begin(), beliefs.pending.end());
   if (meaning_.goal == Goal::kLeast) {
     Eigen::RowVectorXd known(means.cols());
-    for (size_t i = 0; i < all.size(); ++i) known[static_cast<Eigen::Index>(i)] = KnownPart(*all[i]);
+    for (size_t i = 0; i < all.size(); ++i)
+      known[static_cast<Eigen::Index>(i)] = KnownPart(*all[i]);
     best_ = (means.rowwise() + known).rowwise().minCoeff();
     return;
   }

@@ -26,7 +26,8 @@ struct Meaning {
   Objective objective = {.alpha = 0};  // its known part is taken out before learning
 };
 
-// From the first `count` beliefs; at most `max_points` of them, drawn with `random`, bound the cost.
+// From the first `count` beliefs; at most `max_points` of them, drawn with `random`, bound the
+// cost.
 Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& meaning,
              size_t max_points, Random random);
 
@@ -48,8 +49,8 @@ class Surrogate {
   double scale_ = 1;  // of the model's targets, in units of the objective
   std::optional<GaussianProcess> process_;
   std::optional<WeightPosterior> posterior_;
-  Eigen::VectorXd best_;            // per fantasy; Goal::kLeast
-  std::vector<Staircase> fronts_;   // per fantasy; Goal::kFront
+  Eigen::VectorXd best_;           // per fantasy; Goal::kLeast
+  std::vector<Staircase> fronts_;  // per fantasy; Goal::kFront
 };
 
 // Candidates with their scores: the log expected improvement over the best posterior mean (or the
@@ -64,8 +65,8 @@ class Pool {
   const std::vector<double>& scores() const { return scores_; }
   // The most promising one, also after selections; nullopt: none is left.
   std::optional<size_t> Top();
-  // Makes this candidate pending; it is never the top again. Scores are renewed as Top() needs them.
-  // Nothing can be added any more.
+  // Makes this candidate pending; it is never the top again. Scores are renewed as Top() needs
+  // them. Nothing can be added any more.
   void Select(size_t index, Random& random);
 
  private:
@@ -78,8 +79,8 @@ class Pool {
   std::vector<size_t> scored_after_;  // how many selections each score knows of
   // Per candidate, with room for more at the end.
   Eigen::VectorXd known_, variance_;
-  Eigen::MatrixXd mean_;      // fantasies x candidates
-  Eigen::MatrixXd whitened_;  // inducing points x candidates
+  Eigen::MatrixXd mean_;                       // fantasies x candidates
+  Eigen::MatrixXd whitened_;                   // inducing points x candidates
   std::vector<Eigen::RowVectorXd> explained_;  // per selection
   Eigen::VectorXd best_;                       // per fantasy, as the surrogate's
   std::vector<Staircase> fronts_;

@@ -53,7 +53,7 @@ class Table {
   const std::vector<Row>& rows() const { return rows_; }
   const std::vector<size_t>& feasible() const { return feasible_; }  // rows, with or without result
   const Row* Find(const std::vector<int>& encoding) const;           // null: none
-  double best() const { return best_; }  // least objective of a feasible row
+  double best() const { return best_; }         // least objective of a feasible row
   int last_step() const { return last_step_; }  // of the curves; 0: there are none
 
  private:
