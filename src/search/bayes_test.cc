@@ -147,7 +147,7 @@ TEST(StandardiseTargets, PullsInOutliersOnTheBadSideOnly) {
 // and busy machines; bench/search measures.
 TEST(Bayes, AsksQuicklyWithThousandsOfObservations) {
   SyntheticSource source(41, 4, 5);
-  for (const auto& [observations, bound] : {std::pair{1000, 0.3}, std::pair{10000, 2.0}}) {
+  for (const auto& [observations, bound] : {std::pair{1000, 1.0}, std::pair{10000, 4.0}}) {
     Random random(6);
     const auto proposer =
         MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
