@@ -5,7 +5,7 @@
 #include <set>
 
 #include "search/beliefs.h"
-#include "search/history.h"
+#include "search/history_proposer.h"
 #include "search/linalg.h"
 #include "search/proposers.h"
 #include "search/surrogate.h"
@@ -35,64 +35,45 @@ struct Batch {
   }
 };
 
-class BayesProposer : public Proposer {
+class BayesProposer : public HistoryProposer {
  public:
   BayesProposer(CandidateSource& source, const ProposerOptions& options)
-      : source_(source),
-        options_(options),
+      : HistoryProposer(source, options),
         meaning_{.goal = options.goal, .objective = options.objective} {}
 
-  std::optional<Candidate> Ask(int64_t trial) override {
-    StartBatch(trial);
-    if (!batch_.made) {
-      batch_.proposals = Propose(batch_);
-      batch_.made = true;
-    }
-    std::optional<Candidate> candidate;
-    const auto place = static_cast<size_t>(trial - batch_.first);
-    if (place < batch_.proposals.size() && !history_.Knows(batch_.proposals[place])) {
-      candidate = batch_.proposals[place];
-    } else {
-      Random random = Stream("ask", trial);
-      candidate = DrawUnknown(source_, history_, random);
-    }
-    if (candidate) {
-      history_.Add(trial, *candidate);
-      ++pending_;
-    }
-    return candidate;
-  }
-
-  void Tell(int64_t trial, const Outcome& outcome) override {
-    history_.Tell(trial, outcome);
-    --pending_;
-  }
-  void Report(int64_t trial, int step, double value) override {
-    history_.Report(trial, step, value);
-  }
   void Restore(int64_t trial, const Candidate& candidate) override {
     StartBatch(trial);  // as the ask did that it stands for
-    history_.Add(trial, candidate);
-    ++pending_;
+    HistoryProposer::Restore(trial, candidate);
+  }
+
+ protected:
+  std::optional<Candidate> Propose(int64_t trial, Random&) override {
+    StartBatch(trial);
+    if (!batch_.made) {
+      batch_.proposals = MakeProposals(batch_);
+      batch_.made = true;
+    }
+    const auto place = static_cast<size_t>(trial - batch_.first);
+    if (place >= batch_.proposals.size()) return std::nullopt;
+    // A network that was added since may be one of them.
+    const Candidate& candidate = batch_.proposals[place];
+    return history_.Knows(candidate) ? std::nullopt : std::optional(candidate);
   }
 
  private:
-  Random Stream(const char* name, int64_t trial) const {
-    return Random(SubSeed(options_.seed, name, static_cast<uint64_t>(trial)));
-  }
-
   void StartBatch(int64_t trial) {
     if (batch_.Covers(trial)) return;
-    batch_ = {
-        .first = trial, .size = 1 + pending_ / kPendingPerExtraProposal, .as_of = history_.now()};
+    batch_ = {.first = trial,
+              .size = 1 + history_.running() / kPendingPerExtraProposal,
+              .as_of = history_.now()};
   }
 
-  std::vector<Candidate> Propose(const Batch& batch) {
+  std::vector<Candidate> MakeProposals(const Batch& batch) {
+    if (history_.Asked(batch.as_of) < static_cast<size_t>(std::max(0, options_.initial))) {
+      return SpaceFilling(batch);
+    }
     const Beliefs beliefs = BeliefsOf(history_, batch.as_of);
-    const bool initial =
-        history_.Asked(batch.as_of) < static_cast<size_t>(std::max(0, options_.initial));
-    if (initial || beliefs.size() < kMinBeliefs) return SpaceFilling(batch);
-    return MostPromising(batch, beliefs);
+    return beliefs.size() < kMinBeliefs ? SpaceFilling(batch) : MostPromising(batch, beliefs);
   }
 
   // Each the draw that is farthest from everything asked for before.
@@ -209,11 +190,7 @@ class BayesProposer : public Proposer {
     }
   }
 
-  CandidateSource& source_;
-  const ProposerOptions options_;
   const Meaning meaning_;
-  History history_;
-  size_t pending_ = 0;
   Batch batch_;
   std::optional<Fit> fit_;
   size_t fit_count_ = 0;  // complete trials it was learned from; 0: it is not to be used again

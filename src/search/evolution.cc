@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "search/beliefs.h"
-#include "search/history.h"
+#include "search/history_proposer.h"
 #include "search/proposers.h"
 
 namespace lathe::search {
@@ -10,29 +10,16 @@ namespace {
 constexpr size_t kPopulation = 50, kTournament = 10;
 constexpr int kTries = 20;  // of finding a child nobody asked for yet
 
-class EvolutionProposer : public Proposer {
+class EvolutionProposer : public HistoryProposer {
  public:
-  EvolutionProposer(CandidateSource& source, const ProposerOptions& options)
-      : source_(source), options_(options) {}
+  using HistoryProposer::HistoryProposer;
 
-  std::optional<Candidate> Ask(int64_t trial) override {
-    Random random(SubSeed(options_.seed, "ask", static_cast<uint64_t>(trial)));
-    std::optional<Candidate> candidate;
+ protected:
+  std::optional<Candidate> Propose(int64_t, Random& random) override {
+    if (history_.entries().size() < kPopulation) return std::nullopt;  // the first generation
     const Beliefs beliefs = BeliefsOf(history_, history_.now());
-    // The first generation, also while its results are awaited.
-    if (history_.entries().size() >= kPopulation && beliefs.size() > 0) {
-      candidate = Child(beliefs, random);
-    }
-    if (!candidate) candidate = DrawUnknown(source_, history_, random);
-    if (candidate) history_.Add(trial, *candidate);
-    return candidate;
-  }
-  void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
-  void Report(int64_t trial, int step, double value) override {
-    history_.Report(trial, step, value);
-  }
-  void Restore(int64_t trial, const Candidate& candidate) override {
-    history_.Add(trial, candidate);
+    if (beliefs.size() == 0) return std::nullopt;  // its results are awaited
+    return Child(beliefs, random);
   }
 
  private:
@@ -60,10 +47,6 @@ class EvolutionProposer : public Proposer {
     const std::vector<size_t> front = ParetoFront(latency, goodness);
     return beliefs.candidates[contestants[front[random.Below(front.size())]]];
   }
-
-  CandidateSource& source_;
-  const ProposerOptions options_;
-  History history_;
 };
 
 }  // namespace

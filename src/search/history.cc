@@ -31,6 +31,7 @@ History::Entry& History::Find(int64_t trial, const char* what) {
 void History::Tell(int64_t trial, const Outcome& outcome) {
   Entry& entry = Find(trial, "outcome");
   entry.told = now_++;
+  ++told_;
   if (!outcome || !std::isfinite(*outcome)) return;
   entry.outcome = outcome;
   complete_.push_back(&entry);

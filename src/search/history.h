@@ -39,6 +39,7 @@ class History {
   bool Knows(const Candidate& candidate, Moment as_of = kNever) const;
   size_t Asked(Moment as_of) const;  // how many trials
   const std::map<int64_t, Entry>& entries() const { return entries_; }
+  size_t running() const { return entries_.size() - told_; }  // trials asked, not yet told
   Moment now() const { return now_; }
 
   // Complete trials in the order told; the first n of them stay the same for good.
@@ -50,6 +51,7 @@ class History {
   std::map<int64_t, Entry> entries_;
   std::vector<const Entry*> complete_;        // in the order told
   std::map<std::vector<int>, Moment> known_;  // since when
+  size_t told_ = 0;
   Moment now_ = 0;
 };
 

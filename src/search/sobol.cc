@@ -1,7 +1,6 @@
 #include <algorithm>
-#include <limits>
 
-#include "search/history.h"
+#include "search/history_proposer.h"
 #include "search/proposers.h"
 #include "space/sobol.h"
 
@@ -10,34 +9,20 @@ namespace {
 
 constexpr int kDraws = 512;
 
-class SobolProposer : public Proposer {
+class SobolProposer : public HistoryProposer {
  public:
   SobolProposer(CandidateSource& source, const ProposerOptions& options)
-      : source_(source),
-        options_(options),
+      : HistoryProposer(source, options),
         sequence_(std::max<size_t>(1, options.dimensions.size()), space::Scramble::kOwen,
                   SubSeed(options.seed, "sobol")) {}
 
-  std::optional<Candidate> Ask(int64_t trial) override {
-    Random random(SubSeed(options_.seed, "ask", static_cast<uint64_t>(trial)));
-    std::vector<Candidate> draws = DrawDistinct(source_, history_, kDraws, random);
-    std::optional<Candidate> nearest;
-    if (draws.empty()) {
-      nearest = DrawUnknown(source_, history_, random);
-    } else {
-      const std::vector<double> point = Point(static_cast<uint64_t>(trial));
-      nearest = *std::ranges::min_element(
-          draws, {}, [&](const Candidate& draw) { return Distance(draw, point); });
-    }
-    if (nearest) history_.Add(trial, *nearest);
-    return nearest;
-  }
-  void Tell(int64_t trial, const Outcome& outcome) override { history_.Tell(trial, outcome); }
-  void Report(int64_t trial, int step, double value) override {
-    history_.Report(trial, step, value);
-  }
-  void Restore(int64_t trial, const Candidate& candidate) override {
-    history_.Add(trial, candidate);
+ protected:
+  std::optional<Candidate> Propose(int64_t trial, Random& random) override {
+    const std::vector<Candidate> draws = DrawDistinct(source_, history_, kDraws, random);
+    if (draws.empty()) return std::nullopt;
+    const std::vector<double> point = Point(static_cast<uint64_t>(trial));
+    return *std::ranges::min_element(
+        draws, {}, [&](const Candidate& draw) { return Distance(draw, point); });
   }
 
  private:
@@ -66,10 +51,7 @@ class SobolProposer : public Proposer {
     return sum;
   }
 
-  CandidateSource& source_;
-  const ProposerOptions options_;
   const space::SobolSequence sequence_;
-  History history_;
 };
 
 }  // namespace
