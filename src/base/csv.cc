@@ -10,12 +10,6 @@
 namespace lathe {
 namespace {
 
-std::string_view Trim(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
-
 std::vector<std::string> Fields(std::string_view line) {
   std::vector<std::string> fields(1);
   bool quoted = false;
@@ -31,7 +25,7 @@ std::vector<std::string> Fields(std::string_view line) {
       fields.back() += c;
     }
   }
-  for (std::string& field : fields) field = std::string(Trim(field));
+  for (std::string& field : fields) field = std::string(TrimBlanks(field));
   return fields;
 }
 
@@ -46,6 +40,12 @@ void CheckHeader(const Csv& csv) {
 
 }  // namespace
 
+std::string_view TrimBlanks(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
 std::optional<double> ParseNumber(std::string_view text) {
   double number = 0;
   if (text.starts_with('+')) text.remove_prefix(1);
@@ -58,7 +58,7 @@ Csv Csv::Parse(std::string_view text, std::string_view name) {
   Csv csv{.name = std::string(name), .columns = {}, .rows = {}, .lines = {}};
   for (int number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = Trim(text.substr(0, end));
+    const std::string_view line = TrimBlanks(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty()) continue;
     std::vector<std::string> fields = Fields(line);

@@ -9,6 +9,7 @@
 
 namespace lathe {
 
+std::string_view TrimBlanks(std::string_view text);        // spaces, tabs, carriage returns
 std::optional<double> ParseNumber(std::string_view text);  // the whole text, or nullopt
 
 struct Csv {

@@ -217,8 +217,11 @@ class Controller : public ::testing::Test {
     return Run(fake, Options(), none);
   }
 
-  // Processes of a controller, each killed a little later than the one before, until one ends.
-  void KillUntilDone(const FakeOptions& fake, const study::ControllerOptions& options) {
+  // Processes of a controller, each killed a little later than the one before, until one ends. They
+  // take their time between polls, so that the first ones can't end before they are killed, however
+  // late a busy machine wakes up the killer.
+  void KillUntilDone(const FakeOptions& fake, study::ControllerOptions options) {
+    options.poll_interval = std::chrono::milliseconds(2);
     int killed = 0;
     for (int life = 1; life < 200; ++life) {
       const pid_t child = fork();

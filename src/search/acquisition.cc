@@ -35,13 +35,12 @@ double LogExpectedImprovement(double mean, double deviation, double best) {
 }
 
 double LogSumExp(std::span<const double> logs) {
-  const auto largest = std::max_element(logs.begin(), logs.end());
-  if (largest == logs.end() || !std::isfinite(*largest)) {
-    return largest == logs.end() ? -std::numeric_limits<double>::infinity() : *largest;
-  }
+  if (logs.empty()) return -std::numeric_limits<double>::infinity();
+  const double largest = *std::ranges::max_element(logs);
+  if (!std::isfinite(largest)) return largest;
   double sum = 0;
-  for (const double log : logs) sum += std::exp(log - *largest);
-  return *largest + std::log(sum);
+  for (const double log : logs) sum += std::exp(log - largest);
+  return largest + std::log(sum);
 }
 
 Staircase::Staircase(const std::vector<Point>& points, Point worst)

@@ -62,21 +62,33 @@ TEST(Bayes, InitialTrialsFillTheSpace) {
   EXPECT_GE(spread("bayes"), 3);
 }
 
+Beliefs ResultsOf(const SyntheticSource& source, const std::vector<Candidate>& candidates) {
+  Beliefs beliefs;
+  for (const Candidate& candidate : candidates) beliefs.Add(candidate, source.Value(candidate), 0);
+  beliefs.complete = beliefs.size();
+  return beliefs;
+}
+
+Fit FitOf(const SyntheticSource& source, const Beliefs& beliefs, const Meaning& meaning) {
+  return LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), meaning, 100,
+                  Random(1));
+}
+
+size_t TopOf(const Pool& pool) {
+  return static_cast<size_t>(std::ranges::max_element(pool.scores()) - pool.scores().begin());
+}
+
 // A candidate must look less promising once its like is pending, or selected for the same batch.
 TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   SyntheticSource source(6, 4);
   Random random(2);
   const std::vector<Candidate> known = source.Draw(20, random), others = source.Draw(200, random);
-  Beliefs beliefs;
-  for (const Candidate& candidate : known) beliefs.Add(candidate, source.Value(candidate), 0);
-  beliefs.complete = beliefs.size();
-  const Fit fit =
-      LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), {}, 100, Random(1));
+  Beliefs beliefs = ResultsOf(source, known);
+  const Fit fit = FitOf(source, beliefs, {});
   const Surrogate without(fit, beliefs, {}, Random(4));
   Pool before(without);
   before.Add(others);
-  const size_t top =
-      static_cast<size_t>(std::ranges::max_element(before.scores()) - before.scores().begin());
+  const size_t top = TopOf(before);
   const std::vector<Candidate> neighbours = source.Neighbours(others[top]);
   const size_t first = before.Add(neighbours);
 
@@ -104,16 +116,13 @@ TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
   SyntheticSource source(6, 4);
   Random random(3);
   const std::vector<Candidate> known = source.Draw(60, random), others = source.Draw(300, random);
-  Beliefs beliefs;
-  for (const Candidate& candidate : known) beliefs.Add(candidate, source.Value(candidate), 0);
-  beliefs.complete = beliefs.size();
+  const Beliefs beliefs = ResultsOf(source, known);
   const Meaning front{.goal = Goal::kFront};
-  const Fit fit =
-      LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), front, 100, Random(1));
+  const Fit fit = FitOf(source, beliefs, front);
   const Surrogate surrogate(fit, beliefs, front, Random(4));
   Pool pool(surrogate);
   pool.Add(others);
-  // The best by score add more hypervolume than the median candidate.
+  // The best by score adds more hypervolume than nine in ten do.
   std::vector<Staircase::Point> points;
   for (const Candidate& candidate : known)
     points.push_back({candidate.latency_us, source.Value(candidate)});
@@ -125,9 +134,7 @@ TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
   };
   std::vector<double> gains;
   for (const Candidate& candidate : others) gains.push_back(gain(candidate));
-  const size_t top =
-      static_cast<size_t>(std::ranges::max_element(pool.scores()) - pool.scores().begin());
-  const double of_top = gains[top];
+  const double of_top = gains[TopOf(pool)];
   std::ranges::sort(gains);
   EXPECT_GT(of_top, gains[gains.size() * 9 / 10]);
 }

@@ -1,13 +1,10 @@
 #include "search/beliefs.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 namespace lathe::search {
 namespace {
-
-using Steps = std::map<int, std::vector<const History::Entry*>>;  // by step, trials with a report
 
 std::optional<double> ValueAt(const History::Entry& entry, int step, Moment as_of) {
   for (const History::Progress& report : entry.reports) {

@@ -41,7 +41,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
     parts.col(i) *= std::exp(0.5 * hyperparameters.log_additive[group]);
   }
   Eigen::MatrixXd matern = SquaredDistances(scaled, scaled);
-  Eigen::MatrixXd slope(n, n);  // d matern / d (squared distance), times -2
+  Eigen::MatrixXd slope;  // d matern / d (squared distance), times -2
   Matern52InPlace(matern, signal, &slope);
   Eigen::MatrixXd covariance = matern;
   covariance.diagonal().array() += noise;

@@ -53,7 +53,7 @@ class Cluster {
     }
     result_.lost = started_ - static_cast<int>(result_.rows.size());
     result_.seconds = now_;
-    result_.utilisation = Utilisation();
+    SummariseWorkers();
     result_.controller_cores = now_ > 0 ? proposer_seconds_ / now_ : 0;
     SummariseAsks();
     return result_;
@@ -158,13 +158,13 @@ class Cluster {
   }
 
   // Until the last trial starts every worker should be busy; then there is nothing left to do.
-  double Utilisation() {
+  void SummariseWorkers() {
     double busy = 0;
     for (const auto& [begin, end] : spans_)
       busy += std::max(0.0, std::min(end, last_start_) - begin);
-    result_.utilisation_with_asks = busy > 0 ? busy / (busy + waited_) : 1.0;
     const double available = last_start_ * options_.workers;
-    return available > 0 ? busy / available : 1.0;
+    result_.utilisation = available > 0 ? busy / available : 1.0;
+    result_.utilisation_with_asks = busy > 0 ? busy / (busy + waited_) : 1.0;
   }
 
   void SummariseAsks() {

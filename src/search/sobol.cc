@@ -21,8 +21,8 @@ class SobolProposer : public HistoryProposer {
     const std::vector<Candidate> draws = DrawDistinct(source_, history_, kDraws, random);
     if (draws.empty()) return std::nullopt;
     const std::vector<double> point = Point(static_cast<uint64_t>(trial));
-    return *std::ranges::min_element(
-        draws, {}, [&](const Candidate& draw) { return Distance(draw, point); });
+    return *std::ranges::min_element(draws, {},
+                                     [&](const Candidate& draw) { return Distance(draw, point); });
   }
 
  private:

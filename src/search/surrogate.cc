@@ -143,7 +143,7 @@ Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& mean
     MultiplyInto(asked, outcomes, {.beta = 1}, moments);
     posterior_.emplace(information, moments);
   }
-  SetIncumbents(beliefs, Multiply(posterior_->mean(), features.values, {.transpose_a = true}));
+  SetIncumbents(all, Multiply(posterior_->mean(), features.values, {.transpose_a = true}));
 }
 
 GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const {
@@ -183,26 +183,25 @@ double Surrogate::KnownPart(const Candidate& candidate) const {
   return meaning_.objective.Known(candidate.latency_us) / scale_;
 }
 
-// `means`: fantasies x (beliefs, then pending).
-void Surrogate::SetIncumbents(const Beliefs& beliefs, const Eigen::MatrixXd& means) {
-  std::vector<const Candidate*> all = beliefs.candidates;
-  all.insert(all.end(), beliefs.pending.begin(), beliefs.pending.end());
+// `means`: fantasies x trials.
+void Surrogate::SetIncumbents(const std::vector<const Candidate*>& trials,
+                              const Eigen::MatrixXd& means) {
   if (meaning_.goal == Goal::kLeast) {
     Eigen::RowVectorXd known(means.cols());
-    for (size_t i = 0; i < all.size(); ++i)
-      known[static_cast<Eigen::Index>(i)] = KnownPart(*all[i]);
+    for (size_t i = 0; i < trials.size(); ++i) {
+      known[static_cast<Eigen::Index>(i)] = KnownPart(*trials[i]);
+    }
     best_ = (means.rowwise() + known).rowwise().minCoeff();
     return;
   }
   double slowest = 0;
-  for (const Candidate* candidate : all) slowest = std::max(slowest, candidate->latency_us);
+  for (const Candidate* candidate : trials) slowest = std::max(slowest, candidate->latency_us);
   for (Eigen::Index f = 0; f < means.rows(); ++f) {
     std::vector<Staircase::Point> points;
-    for (size_t i = 0; i < all.size(); ++i) {
-      points.push_back({all[i]->latency_us, means(f, static_cast<Eigen::Index>(i))});
+    for (size_t i = 0; i < trials.size(); ++i) {
+      points.push_back({trials[i]->latency_us, means(f, static_cast<Eigen::Index>(i))});
     }
-    fronts_.emplace_back(std::move(points),
-                         Staircase::Point{1.1 * slowest, means.row(f).maxCoeff()});
+    fronts_.emplace_back(points, Staircase::Point{1.1 * slowest, means.row(f).maxCoeff()});
   }
 }
 
@@ -237,7 +236,6 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
     const auto i = static_cast<Eigen::Index>(candidates_.size());
     known_[i] = s.KnownPart(candidate);
     candidates_.push_back(std::move(candidate));
-    selected_.push_back(0);
     scored_after_.push_back(0);
     scores_.push_back(Score(i));
   }
@@ -246,7 +244,6 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
 
 double Pool::Score(Eigen::Index i) const {
   const auto index = static_cast<size_t>(i);
-  if (selected_[index]) return -std::numeric_limits<double>::infinity();
   const double deviation = std::sqrt(std::max(0.0, variance_[i]));
   double logs[kFantasies];
   const Eigen::Index fantasies = mean_.rows();
@@ -295,7 +292,6 @@ void Pool::Select(size_t index, Random& random) {
   }
   variance_.head(count) -= (covariance.array().square() / variance).matrix().transpose();
   explained_.emplace_back(covariance / std::sqrt(variance));
-  selected_[index] = 1;
   scores_[index] = -std::numeric_limits<double>::infinity();
 }
 

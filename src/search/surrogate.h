@@ -42,7 +42,7 @@ class Surrogate {
   friend class Pool;
   GpInputs Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const;
   double KnownPart(const Candidate& candidate) const;
-  void SetIncumbents(const Beliefs& beliefs, const Eigen::MatrixXd& means);
+  void SetIncumbents(const std::vector<const Candidate*>& trials, const Eigen::MatrixXd& means);
 
   const Fit& fit_;
   const Meaning meaning_;
@@ -75,7 +75,6 @@ class Pool {
   const Surrogate& surrogate_;
   std::vector<Candidate> candidates_;
   std::vector<double> scores_;
-  std::vector<char> selected_;
   std::vector<size_t> scored_after_;  // how many selections each score knows of
   // Per candidate, with room for more at the end.
   Eigen::VectorXd known_, variance_;

@@ -16,12 +16,6 @@ namespace {
 constexpr size_t kEnoughNeighbours = 8;
 constexpr size_t kNearest = 32;
 
-std::string_view Trim(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
-
 // Throws unless the field is a finite number.
 double NumberAt(const Csv& csv, size_t row, size_t column) {
   const std::optional<double> number = ParseNumber(csv.rows[row][column]);
@@ -123,8 +117,8 @@ void AppendShape(const std::vector<Dimension>& dimensions, Candidate& candidate)
 TableOptions::Constraint ParseConstraint(std::string_view text) {
   const size_t at = text.find("<=");
   if (at != std::string_view::npos) {
-    const std::optional<double> most = ParseNumber(Trim(text.substr(at + 2)));
-    const std::string column(Trim(text.substr(0, at)));
+    const std::optional<double> most = ParseNumber(TrimBlanks(text.substr(at + 2)));
+    const std::string column(TrimBlanks(text.substr(0, at)));
     if (most && !std::isnan(*most) && !column.empty()) return {.column = column, .most = *most};
   }
   throw Error(ErrorKind::kUsage, "constraint '{}': give COLUMN<=NUMBER", text);

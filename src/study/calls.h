@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 namespace lathe::study {
@@ -20,6 +21,9 @@ struct Call {
   int64_t trial = 0;
   std::optional<int> step = {};      // of a report
   std::optional<double> value = {};  // of a report (none: not a number) or an end
+
+  int reported_step() const { return step.value_or(0); }
+  double reported_value() const { return value.value_or(std::numeric_limits<double>::quiet_NaN()); }
 };
 
 }  // namespace lathe::study

@@ -97,8 +97,7 @@ class Controller {
     for (const Call& call : store_.Calls()) {
       repeater.Repeat(call);
       if (call.kind == CallKind::kReport) {
-        Judge(repeater.TrialOf(call), call.step.value_or(0),
-              call.value.value_or(std::numeric_limits<double>::quiet_NaN()));
+        Judge(repeater.TrialOf(call), call.reported_step(), call.reported_value());
       }
     }
     // Only now: what a result leads to may need the whole history.

@@ -1,7 +1,6 @@
 #include "study/replay.h"
 
 #include <bit>
-#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -30,8 +29,7 @@ void Repeater::Repeat(const Call& call) {
       proposer_.Restore(call.trial, describe_(TrialOf(call).encoding));
       break;
     case CallKind::kReport:
-      proposer_.Report(call.trial, call.step.value_or(0),
-                       call.value.value_or(std::numeric_limits<double>::quiet_NaN()));
+      proposer_.Report(call.trial, call.reported_step(), call.reported_value());
       break;
     case CallKind::kTell:
       proposer_.Tell(call.trial, call.value);
