@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -195,6 +197,54 @@ TEST_P(AnyProposer, MisuseIsAnError) {
 
 INSTANTIATE_TEST_SUITE_P(Proposers, AnyProposer, ::testing::ValuesIn(ProposerNames()),
                          [](const auto& param) { return param.param; });
+
+std::vector<double> ValuesOf(const std::string& name, SyntheticSource& source, uint64_t seed,
+                             int trials, std::vector<Candidate>* asked = nullptr) {
+  const auto proposer =
+      MakeProposer(name, source, {.dimensions = source.dimensions(), .seed = seed});
+  std::vector<double> values;
+  for (int64_t trial = 0; trial < trials; ++trial) {
+    const std::optional<Candidate> candidate = proposer->Ask(trial);
+    values.push_back(source.Value(*candidate));
+    proposer->Tell(trial, values.back());
+    if (asked != nullptr) asked->push_back(*candidate);
+  }
+  return values;
+}
+
+TEST(Evolution, LaterGenerationsAreBetterThanChance) {
+  SyntheticSource source(10, 5, 2);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    const std::vector<double> evolved = ValuesOf("evolution", source, seed, 300);
+    const std::vector<double> random = ValuesOf("random", source, seed, 300);
+    const auto mean_of_last = [](const std::vector<double>& values) {
+      return std::accumulate(values.end() - 100, values.end(), 0.0) / 100;
+    };
+    EXPECT_LT(mean_of_last(evolved), mean_of_last(random) - 0.3) << seed;
+    EXPECT_LT(std::ranges::min(evolved), std::ranges::min(random)) << seed;
+  }
+}
+
+// How far the choices of all genes are from being equally frequent.
+TEST(Sobol, UsesChoicesMoreEvenlyThanChance) {
+  SyntheticSource source(6, 4, 1);
+  const auto unevenness = [&](const std::string& name, uint64_t seed) {
+    std::vector<Candidate> asked;
+    ValuesOf(name, source, seed, 64, &asked);
+    double sum = 0;
+    for (size_t gene = 0; gene < source.dimensions().size(); ++gene) {
+      for (const int choice : source.dimensions()[gene].choices) {
+        const auto count = std::ranges::count_if(
+            asked, [&](const Candidate& c) { return c.encoding[gene] == choice; });
+        sum += std::abs(static_cast<double>(count) - 16);
+      }
+    }
+    return sum;
+  };
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    EXPECT_LT(unevenness("sobol", seed), 0.7 * unevenness("random", seed)) << seed;
+  }
+}
 
 }  // namespace
 }  // namespace lathe::search
