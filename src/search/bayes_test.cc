@@ -112,6 +112,66 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   EXPECT_LT(before.scores()[*before.Top()], highest);
 }
 
+// What is unsure does not depend on outcomes, so selecting must leave what pending trials leave.
+TEST(Surrogate, SelectingTakesOutWhatPendingTrialsTakeOut) {
+  SyntheticSource source(6, 4, 1);
+  Random random(7);
+  const std::vector<Candidate> known = source.Draw(20, random), others = source.Draw(60, random);
+  Beliefs beliefs = ResultsOf(source, known);
+  const Fit fit = FitOf(source, beliefs, {});
+  const Surrogate without(fit, beliefs, {}, Random(4));
+  Pool selected(without);
+  selected.Add(others);
+  const double at_first = selected.Deviation(3);
+  for (const size_t index : {3, 17, 40}) {
+    selected.Select(index, random);
+    beliefs.pending.push_back(&others[index]);
+  }
+  EXPECT_LT(selected.Deviation(3), 0.7 * at_first);
+  const Surrogate with(fit, beliefs, {}, Random(4));
+  Pool pending(with);
+  pending.Add(others);
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_NEAR(selected.Deviation(i), pending.Deviation(i), 1e-5) << i;
+  }
+}
+
+TEST(Surrogate, WhatIsSelectedIsNeverTheTopAgain) {
+  SyntheticSource source(4, 3);
+  Random random(8);
+  const std::vector<Candidate> known = source.Draw(10, random);
+  const Beliefs results = ResultsOf(source, known);
+  const Fit fit = FitOf(source, results, {});
+  const Surrogate surrogate(fit, results, {}, Random(4));
+  Pool pool(surrogate);
+  pool.Add(source.Draw(2, random));
+  for (int i = 0; i < 2; ++i) pool.Select(*pool.Top(), random);
+  EXPECT_FALSE(pool.Top());
+}
+
+// A network that was enqueued after a batch was worked out must not be proposed by the batch.
+TEST(Bayes, ABatchLeavesOutWhatWasAddedSince) {
+  SyntheticSource source(6, 4, 1);
+  const auto start = [&] {
+    auto proposer = MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 5});
+    for (int64_t trial = 0; trial < 60; ++trial) {
+      const Candidate candidate = *proposer->Ask(trial);
+      if (trial < 12) proposer->Tell(trial, source.Value(candidate));
+    }
+    return proposer;
+  };
+  const auto undisturbed = start();
+  // Four are proposed at a time; wherever a batch begins, one of these falls within it.
+  std::vector<Candidate> asked;
+  for (int64_t trial = 60; trial < 68; ++trial) asked.push_back(*undisturbed->Ask(trial));
+  for (size_t i = 0; i + 1 < asked.size(); ++i) {
+    const auto disturbed = start();
+    for (size_t j = 0; j < i; ++j) disturbed->Ask(60 + static_cast<int64_t>(j));
+    disturbed->Restore(60 + static_cast<int64_t>(i), asked[i + 1]);
+    EXPECT_NE(disturbed->Ask(61 + static_cast<int64_t>(i))->encoding, asked[i + 1].encoding) << i;
+  }
+}
+
 TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
   SyntheticSource source(6, 4);
   Random random(3);

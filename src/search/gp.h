@@ -49,6 +49,11 @@ class GaussianProcess {
   // Rows of `points` as those of the inducing inputs.
   Features FeaturesOf(const Eigen::MatrixXd& points) const;
 
+  // Prior covariance between the functions' values at two sets of points: rows of a x rows of b.
+  Eigen::MatrixXd PriorCovariance(const Eigen::MatrixXd& a, const Eigen::MatrixXd& b) const {
+    return Kernel(Scale(a), Scale(b));
+  }
+
   Eigen::Index size() const { return scaled_.rows(); }
   double noise() const { return noise_; }  // variance of an observation
 

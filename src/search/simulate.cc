@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <map>
 #include <memory>
 #include <queue>
 #include <set>
@@ -134,8 +133,6 @@ class Cluster {
   bool Report(const Event& event) {
     const Table::Row::Point& point =
         table_.rows()[event.row].curve[static_cast<size_t>(event.point)];
-    if (reported_[event.trial] >= point.step) return false;  // before it died
-    reported_[event.trial] = point.step;
     Timed([&] { proposer_->Report(event.trial, point.step, point.value); });
     const double latency_us = table_.rows()[event.row].candidate.latency_us;
     return pruner_->Report(event.trial, latency_us, point.step, point.value) &&
@@ -190,7 +187,6 @@ class Cluster {
   std::vector<double> ask_ms_;
   Simulation result_;
   int started_ = 0;
-  std::map<int64_t, int> reported_;  // last step, by trial
   double now_ = 0, last_start_ = 0;
   double proposer_seconds_ = 0;              // wall time
   double controller_free_ = 0, waited_ = 0;  // simulated, with the asks' wall time

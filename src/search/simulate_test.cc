@@ -186,7 +186,7 @@ TEST(Simulate, BayesFindsTheBestFromForetoldTrials) {
   }
 }
 
-TEST(Simulate, ReportsComeOnceWhateverDies) {
+TEST(Simulate, DyingTrialsWithCurvesLoseNothing) {
   const Table table = Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});
   SimulateOptions options{.budget = 100, .workers = 20, .fail_rate = 0.3, .seed = 5};
   options.pruner.rule = "median";
@@ -195,6 +195,7 @@ TEST(Simulate, ReportsComeOnceWhateverDies) {
   EXPECT_EQ(run.lost, 0);
   EXPECT_GT(run.restarts, 10);
   EXPECT_EQ(run.rows, Simulate(table, options).rows);
+  EXPECT_GT(run.utilisation_with_asks, 0);
   EXPECT_LE(run.utilisation_with_asks, 1);
   EXPECT_GT(run.controller_cores, 0);
 }

@@ -214,8 +214,8 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
   std::vector<const Candidate*> pointers;
   for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
   const Surrogate& s = surrogate_;
-  const GaussianProcess::Features features =
-      s.process_->FeaturesOf(s.fit_.map.Inputs(pointers).rows);
+  const Eigen::MatrixXd points = s.fit_.map.Inputs(pointers).rows;
+  const GaussianProcess::Features features = s.process_->FeaturesOf(points);
   const Eigen::MatrixXd means =
       Multiply(s.posterior_->mean(), features.values, {.transpose_a = true});
   const Eigen::MatrixXd whitened = s.posterior_->Whiten(features.values);
@@ -223,11 +223,15 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
   const Eigen::Index total = begin + added;
   if (total > variance_.size()) {  // room for more than asked for, so that adding stays cheap
     const Eigen::Index room = std::max(total, 2 * variance_.size());
+    points_.conservativeResize(room, points.cols());
+    features_.conservativeResize(whitened.rows(), room);
     mean_.conservativeResize(means.rows(), room);
     whitened_.conservativeResize(whitened.rows(), room);
     variance_.conservativeResize(room);
     known_.conservativeResize(room);
   }
+  points_.middleRows(begin, added) = points;
+  features_.middleCols(begin, added) = features.values;
   mean_.middleCols(begin, added) = means;
   whitened_.middleCols(begin, added) = whitened;
   variance_.segment(begin, added) =
@@ -242,9 +246,13 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
   return static_cast<size_t>(begin);
 }
 
+double Pool::Deviation(size_t index) const {
+  return std::sqrt(std::max(0.0, variance_[static_cast<Eigen::Index>(index)]));
+}
+
 double Pool::Score(Eigen::Index i) const {
   const auto index = static_cast<size_t>(i);
-  const double deviation = std::sqrt(std::max(0.0, variance_[i]));
+  const double deviation = Deviation(index);
   double logs[kFantasies];
   const Eigen::Index fantasies = mean_.rows();
   for (Eigen::Index f = 0; f < fantasies; ++f) {
@@ -272,14 +280,16 @@ void Pool::Select(size_t index, Random& random) {
   const auto chosen = static_cast<Eigen::Index>(index);
   const auto count = static_cast<Eigen::Index>(candidates_.size());
   const double variance = variance_[chosen] + surrogate_.process_->noise();
-  // Posterior covariances with the chosen one, less what earlier selections explain of them. The
-  // chosen one's residual is its own.
+  // Posterior covariances with the chosen one, less what earlier selections explain of them.
   Eigen::MatrixXd covariance =
-      Multiply(whitened_.col(chosen), whitened_.leftCols(count), {.transpose_a = true});
+      surrogate_.process_->PriorCovariance(points_.row(chosen), points_.topRows(count));
+  MultiplyInto(features_.col(chosen), features_.leftCols(count),
+               {.transpose_a = true, .alpha = -1, .beta = 1}, covariance);
+  MultiplyInto(whitened_.col(chosen), whitened_.leftCols(count), {.transpose_a = true, .beta = 1},
+               covariance);
   for (const Eigen::RowVectorXd& explained : explained_) {
     covariance -= explained[chosen] * explained;
   }
-  covariance(0, chosen) = variance_[chosen];
   for (Eigen::Index f = 0; f < mean_.rows(); ++f) {
     const double surprise = std::sqrt(variance) * random.Normal();
     mean_.row(f).head(count) += covariance * (surprise / variance);

@@ -63,6 +63,8 @@ class Pool {
   size_t Add(std::vector<Candidate> candidates);
   const std::vector<Candidate>& candidates() const { return candidates_; }
   const std::vector<double>& scores() const { return scores_; }
+  // How uncertain the model is of it: the posterior's standard deviation, in the model's units.
+  double Deviation(size_t index) const;
   // The most promising one, also after selections; nullopt: none is left.
   std::optional<size_t> Top();
   // Makes this candidate pending; it is never the top again. Scores are renewed as Top() needs
@@ -78,6 +80,8 @@ class Pool {
   std::vector<size_t> scored_after_;  // how many selections each score knows of
   // Per candidate, with room for more at the end.
   Eigen::VectorXd known_, variance_;
+  Eigen::MatrixXd points_;                     // rows: inputs of the model
+  Eigen::MatrixXd features_;                   // inducing points x candidates
   Eigen::MatrixXd mean_;                       // fantasies x candidates
   Eigen::MatrixXd whitened_;                   // inducing points x candidates
   std::vector<Eigen::RowVectorXd> explained_;  // per selection
