@@ -20,6 +20,7 @@ constexpr size_t kClimbs = 3;  // from the best draws, and as many from the best
 constexpr int kClimbSteps = 5;
 constexpr double kDrawWork = 3e8;  // of scoring more than `draws`: draws x observations^2
 constexpr size_t kPendingPerExtraProposal = 16;
+constexpr size_t kKeptPerProposal = 64;  // candidates that a batch chooses from, each
 
 // Proposals made at one moment. They are worked out for several trials at once when so many are
 // running that one result more changes little.
@@ -140,31 +141,43 @@ class BayesProposer : public HistoryProposer {
     seen_.clear();
     for (const Candidate& candidate : pool.candidates()) seen_.insert(candidate.encoding);
     std::vector<std::pair<const Candidate, double>> starts;
-    for (const size_t i : Best(pool.scores())) {
+    for (const size_t i : Best(pool.scores(), kClimbs)) {
       starts.emplace_back(pool.candidates()[i], pool.scores()[i]);
     }
     std::vector<double> goodness;
     for (const double value : beliefs.values) goodness.push_back(-value);
-    for (const size_t i : Best(goodness)) {  // known already: any neighbour is better
+    for (const size_t i : Best(goodness, kClimbs)) {  // known already: any neighbour is better
       starts.emplace_back(*beliefs.candidates[i], -std::numeric_limits<double>::infinity());
     }
     for (const auto& [candidate, score] : starts) Climb(pool, candidate, score, batch.as_of);
 
+    const size_t kept = batch.size == 1 ? 1 : kKeptPerProposal * batch.size;
+    std::vector<Candidate> best;
+    for (const size_t i : Best(pool.scores(), kept)) best.push_back(pool.candidates()[i]);
+    return batch.size == 1 ? best : OneByOne(surrogate, std::move(best), batch.size, random);
+  }
+
+  // Each as if those before it were running.
+  static std::vector<Candidate> OneByOne(const Surrogate& surrogate,
+                                         std::vector<Candidate> candidates, size_t count,
+                                         Random& random) {
+    Pool pool(surrogate);
+    pool.Add(std::move(candidates));
     std::vector<Candidate> chosen;
-    while (chosen.size() < batch.size) {
+    while (chosen.size() < count) {
       const std::optional<size_t> top = pool.Top();
       if (!top) break;
       chosen.push_back(pool.candidates()[*top]);
-      if (chosen.size() < batch.size) pool.Select(*top, random);
+      if (chosen.size() < count) pool.Select(*top, random);
     }
     return chosen;
   }
 
-  // The kClimbs highest, best first.
-  static std::vector<size_t> Best(const std::vector<double>& scores) {
+  // The `count` highest, best first.
+  static std::vector<size_t> Best(const std::vector<double>& scores, size_t count) {
     std::vector<size_t> order(scores.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(kClimbs, order.size()));
+    const auto end = order.begin() + static_cast<std::ptrdiff_t>(std::min(count, order.size()));
     std::partial_sort(order.begin(), end, order.end(), [&](size_t a, size_t b) {
       return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
     });

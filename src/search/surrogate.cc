@@ -179,6 +179,12 @@ GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random
   return inducing;
 }
 
+Eigen::MatrixXd Surrogate::PointsOf(const std::vector<Candidate>& candidates) const {
+  std::vector<const Candidate*> pointers;
+  for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
+  return fit_.map.Inputs(pointers).rows;
+}
+
 double Surrogate::KnownPart(const Candidate& candidate) const {
   return meaning_.objective.Known(candidate.latency_us) / scale_;
 }
@@ -211,31 +217,22 @@ Pool::Pool(const Surrogate& surrogate)
 size_t Pool::Add(std::vector<Candidate> candidates) {
   const auto begin = static_cast<Eigen::Index>(candidates_.size());
   const auto added = static_cast<Eigen::Index>(candidates.size());
-  std::vector<const Candidate*> pointers;
-  for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
   const Surrogate& s = surrogate_;
-  const Eigen::MatrixXd points = s.fit_.map.Inputs(pointers).rows;
-  const GaussianProcess::Features features = s.process_->FeaturesOf(points);
+  const GaussianProcess::Features features = s.process_->FeaturesOf(s.PointsOf(candidates));
   const Eigen::MatrixXd means =
       Multiply(s.posterior_->mean(), features.values, {.transpose_a = true});
-  const Eigen::MatrixXd whitened = s.posterior_->Whiten(features.values);
+  const Eigen::VectorXd explained =
+      s.posterior_->Whiten(features.values).colwise().squaredNorm().transpose();
 
   const Eigen::Index total = begin + added;
   if (total > variance_.size()) {  // room for more than asked for, so that adding stays cheap
     const Eigen::Index room = std::max(total, 2 * variance_.size());
-    points_.conservativeResize(room, points.cols());
-    features_.conservativeResize(whitened.rows(), room);
     mean_.conservativeResize(means.rows(), room);
-    whitened_.conservativeResize(whitened.rows(), room);
     variance_.conservativeResize(room);
     known_.conservativeResize(room);
   }
-  points_.middleRows(begin, added) = points;
-  features_.middleCols(begin, added) = features.values;
   mean_.middleCols(begin, added) = means;
-  whitened_.middleCols(begin, added) = whitened;
-  variance_.segment(begin, added) =
-      whitened.colwise().squaredNorm().transpose() + features.residual;
+  variance_.segment(begin, added) = explained + features.residual;
   for (Candidate& candidate : candidates) {
     const auto i = static_cast<Eigen::Index>(candidates_.size());
     known_[i] = s.KnownPart(candidate);
@@ -279,14 +276,17 @@ std::optional<size_t> Pool::Top() {
 void Pool::Select(size_t index, Random& random) {
   const auto chosen = static_cast<Eigen::Index>(index);
   const auto count = static_cast<Eigen::Index>(candidates_.size());
+  if (explained_.empty()) {
+    points_ = surrogate_.PointsOf(candidates_);
+    features_ = surrogate_.process_->FeaturesOf(points_).values;
+    whitened_ = surrogate_.posterior_->Whiten(features_);
+  }
   const double variance = variance_[chosen] + surrogate_.process_->noise();
   // Posterior covariances with the chosen one, less what earlier selections explain of them.
-  Eigen::MatrixXd covariance =
-      surrogate_.process_->PriorCovariance(points_.row(chosen), points_.topRows(count));
-  MultiplyInto(features_.col(chosen), features_.leftCols(count),
-               {.transpose_a = true, .alpha = -1, .beta = 1}, covariance);
-  MultiplyInto(whitened_.col(chosen), whitened_.leftCols(count), {.transpose_a = true, .beta = 1},
+  Eigen::MatrixXd covariance = surrogate_.process_->PriorCovariance(points_.row(chosen), points_);
+  MultiplyInto(features_.col(chosen), features_, {.transpose_a = true, .alpha = -1, .beta = 1},
                covariance);
+  MultiplyInto(whitened_.col(chosen), whitened_, {.transpose_a = true, .beta = 1}, covariance);
   for (const Eigen::RowVectorXd& explained : explained_) {
     covariance -= explained[chosen] * explained;
   }

@@ -41,6 +41,7 @@ class Surrogate {
  private:
   friend class Pool;
   GpInputs Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const;
+  Eigen::MatrixXd PointsOf(const std::vector<Candidate>& candidates) const;
   double KnownPart(const Candidate& candidate) const;
   void SetIncumbents(const std::vector<const Candidate*>& trials, const Eigen::MatrixXd& means);
 
@@ -80,10 +81,10 @@ class Pool {
   std::vector<size_t> scored_after_;  // how many selections each score knows of
   // Per candidate, with room for more at the end.
   Eigen::VectorXd known_, variance_;
+  Eigen::MatrixXd mean_;  // fantasies x candidates
+  // Made by the first selection.
   Eigen::MatrixXd points_;                     // rows: inputs of the model
-  Eigen::MatrixXd features_;                   // inducing points x candidates
-  Eigen::MatrixXd mean_;                       // fantasies x candidates
-  Eigen::MatrixXd whitened_;                   // inducing points x candidates
+  Eigen::MatrixXd features_, whitened_;        // inducing points x candidates
   std::vector<Eigen::RowVectorXd> explained_;  // per selection
   Eigen::VectorXd best_;                       // per fantasy, as the surrogate's
   std::vector<Staircase> fronts_;
