@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "latency/key_text.h"
 #include "latency/lut.h"
 
 namespace lathe::latency {
@@ -16,30 +15,8 @@ using net::Activation;
 using net::Op;
 
 constexpr std::array kOps = {Op::kConv, Op::kFusedIrb, Op::kIrb, Op::kTail};
-constexpr std::array kActivations = {
-    Activation::kNone,      Activation::kRelu,    Activation::kRelu6,      Activation::kSwish,
-    Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid};
-
-// Underscores separate the parts of a key, so names inside it use dashes.
-std::string Dashed(std::string_view name) {
-  std::string text(name);
-  std::replace(text.begin(), text.end(), '_', '-');
-  return text;
-}
-
-// KeyOf runs for every layer of every candidate, so the names are made once.
-const std::string& TextOf(Activation activation) {
-  static const auto kTexts = [] {
-    std::array<std::string, kActivations.size()> texts;
-    for (size_t i = 0; i < texts.size(); ++i) texts[i] = Dashed(net::Name(kActivations[i]));
-    return texts;
-  }();
-  return kTexts[std::find(kActivations.begin(), kActivations.end(), activation) -
-                kActivations.begin()];
-}
-
 const std::string& TextOf(Op op) {
-  static const auto kTexts = [] {
+  static const auto kTexts = [] {  // made once, as for activations
     std::array<std::string, kOps.size()> texts;
     for (size_t i = 0; i < texts.size(); ++i) texts[i] = Dashed(net::Name(kOps[i]));
     return texts;
@@ -47,80 +24,9 @@ const std::string& TextOf(Op op) {
   return kTexts[std::find(kOps.begin(), kOps.end(), op) - kOps.begin()];
 }
 
-void Append(std::string& key, std::string_view prefix, int value) {
-  std::array<char, 16> digits;
-  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  key.append(prefix).append(digits.data(), end);
-}
-
-// Reads one part of a key after its prefix; every method returns nothing or false when the text is
-// something else.
-class Part {
- public:
-  explicit Part(std::string_view text) : rest_(text) {}
-
-  bool Skip(std::string_view prefix) {
-    if (!rest_.starts_with(prefix)) return false;
-    rest_.remove_prefix(prefix.size());
-    return true;
-  }
-  std::optional<int> Int() {
-    int value = 0;
-    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
-    if (error != std::errc() || value < 0) return {};
-    rest_.remove_prefix(end - rest_.data());
-    return value;
-  }
-  // The longest name first: "relu6" also starts with "relu".
-  std::optional<Activation> Act() {
-    std::optional<Activation> found;
-    for (Activation a : kActivations) {
-      if (rest_.starts_with(TextOf(a)) && (!found || TextOf(a).size() > TextOf(*found).size()))
-        found = a;
-    }
-    if (found) Skip(TextOf(*found));
-    return found;
-  }
-  bool AtEnd() const { return rest_.empty(); }
-
- private:
-  std::string_view rest_;
-};
-
-// "PREFIX123"
-bool ReadInt(std::string_view text, std::string_view prefix, int& value) {
-  Part part(text);
-  if (!part.Skip(prefix)) return false;
-  const auto number = part.Int();
-  if (!number || !part.AtEnd()) return false;
-  value = *number;
-  return true;
-}
-
-bool ReadShape(std::string_view text, net::Shape& shape) {
-  Part part(text);
-  if (!part.Skip("i")) return false;
-  const auto c = part.Int();
-  if (!c || !part.Skip("x")) return false;
-  const auto h = part.Int();
-  if (!h || !part.Skip("x")) return false;
-  const auto w = part.Int();
-  if (!w || !part.AtEnd()) return false;
-  shape = {*c, *h, *w};
-  return true;
-}
-
-bool ReadActivation(std::string_view text, Activation& activation) {
-  Part part(text);
-  const auto act = part.Act();
-  if (!act || !part.AtEnd()) return false;
-  activation = *act;
-  return true;
-}
-
 // "se8:relu:sigmoid"
 bool ReadSe(std::string_view text, net::Layer& layer) {
-  Part part(text);
+  KeyReader part(text);
   if (!part.Skip("se")) return false;
   const auto channels = part.Int();
   if (!channels || !part.Skip(":")) return false;
@@ -136,7 +42,7 @@ bool ReadSe(std::string_view text, net::Layer& layer) {
 
 // "h256:relu" or "h256:relu:nobias"
 bool ReadHidden(std::string_view text, net::Layer& layer) {
-  Part part(text);
+  KeyReader part(text);
   if (!part.Skip("h")) return false;
   const auto channels = part.Int();
   if (!channels || !part.Skip(":")) return false;
@@ -160,7 +66,7 @@ bool ReadPart(std::string_view text, net::Layer& layer) {
     layer.expand = false;
     layer.mid_channels = layer.in.c;
   } else {
-    return ReadActivation(text, layer.act) || ReadShape(text, layer.in) ||
+    return ReadActivation(text, layer.act) || ReadShape(text, "i", layer.in) ||
            ReadInt(text, "o", layer.out_channels) || ReadInt(text, "k", layer.kernel) ||
            ReadInt(text, "s", layer.stride) || ReadInt(text, "m", layer.mid_channels) ||
            ReadInt(text, "g", layer.groups) || ReadSe(text, layer) || ReadHidden(text, layer);
@@ -220,13 +126,7 @@ net::Layer LayerOf(const LayerKey& key) {
                  "'irb_i24x14x14_o32_k3_s2_m96_swish_se8:relu:sigmoid'",
                  key, why);
   };
-  std::vector<std::string_view> parts;
-  for (std::string_view rest = key;;) {
-    const size_t end = rest.find('_');
-    parts.push_back(rest.substr(0, end));
-    if (end == std::string_view::npos) break;
-    rest.remove_prefix(end + 1);
-  }
+  const std::vector<std::string_view> parts = SplitKey(key);
   net::Layer layer;
   const auto op =
       std::find_if(kOps.begin(), kOps.end(), [&](Op o) { return TextOf(o) == parts[0]; });

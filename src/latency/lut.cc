@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "lathe-lut";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr double kTiny = 1e-9;  // stands for "greater than zero" in range checks
 constexpr std::string_view kPrecisions[] = {"f32", "bf16", "f16", "int8"};
 
@@ -75,10 +75,11 @@ Json BandJson(const ErrorBand& band) {
           {"networks", band.networks}};
 }
 
-// A layer key at `where`; what is wrong with it gets the position in the file.
-net::Layer ReadKey(const LayerKey& key, std::string_view where) {
+// `read(key)`; what is wrong with the key gets its position in the file.
+template <typename Read>
+auto ReadKey(Read read, const std::string& key, std::string_view where) {
   try {
-    return LayerOf(key);
+    return read(key);
   } catch (const Error& error) {
     throw Error(error.kind(), "{}: {}", where, error.what());
   }
@@ -89,7 +90,7 @@ Reference ReadReference(const Config& table) {
   reference.latency_us = table.Real("latency_us", {.fallback = {}, .min = kTiny});
   reference.network.name = "reference";
   for (const std::string& key : table.Strings("layers")) {
-    reference.network.layers.push_back(ReadKey(key, table.Where("layers")));
+    reference.network.layers.push_back(ReadKey(LayerOf, key, table.Where("layers")));
   }
   if (reference.network.layers.empty()) table.Fail("layers", "a reference network needs layers");
   reference.network.input = reference.network.layers.front().in;
@@ -104,11 +105,9 @@ Json ReferenceJson(const Reference& reference) {
   return {{"latency_us", reference.latency_us}, {"layers", layers}};
 }
 
-std::pair<LayerKey, LutEntry> ReadEntry(const Config& table) {
-  std::pair<LayerKey, LutEntry> result;
-  auto& [key, entry] = result;
-  key = table.String("key");
-  entry.layer = ReadKey(key, table.Where("key"));
+// Latency, spread and samples of a layer or a part; `entry` knows already what it is of.
+template <typename Entry>
+void ReadLatency(const Config& table, const std::string& key, Entry& entry) {
   entry.latency_us = table.Real("latency_us");
   if (!std::isfinite(entry.latency_us) || entry.latency_us <= 0) {
     table.Fail("latency_us",
@@ -119,7 +118,15 @@ std::pair<LayerKey, LutEntry> ReadEntry(const Config& table) {
   entry.spread = table.Real("spread", {.fallback = 0.0, .min = 0});
   entry.samples = static_cast<int>(table.Int("samples", {.fallback = 1, .min = 1, .max = 1 << 30}));
   table.Finish();
-  return result;
+}
+
+template <typename Entry>
+void Insert(const Config& table, const std::string& key, Entry entry,
+            std::map<std::string, Entry>& entries) {
+  ReadLatency(table, key, entry);
+  if (!entries.emplace(key, std::move(entry)).second) {
+    table.Fail("key", fmt::format("'{}' is there twice; keep the entry that is right", key));
+  }
 }
 
 // A LUT that cannot be written as valid JSON would be lost when it is read again.
@@ -131,6 +138,24 @@ void CheckFinite(const std::filesystem::path& path, std::string_view what,
                   path.string(), what, value);
     }
   }
+}
+
+// One entry per line: short, and fit for diff.
+template <typename Entry>
+void AppendEntries(std::string_view name, const std::map<std::string, Entry>& entries,
+                   const std::filesystem::path& path, std::string& text) {
+  text += fmt::format(",\n  \"{}\": [", name);
+  const char* separator = "\n    ";
+  for (const auto& [key, entry] : entries) {
+    CheckFinite(path, "key " + key, {entry.latency_us, entry.spread});
+    const Json line = {{"key", key},
+                       {"latency_us", entry.latency_us},
+                       {"spread", entry.spread},
+                       {"samples", entry.samples}};
+    text += separator + line.dump();
+    separator = ",\n    ";
+  }
+  text += "\n  ]";
 }
 
 // A file cut short by a full disk or a broken copy is told as such: it lacks the closing brace of
@@ -183,9 +208,15 @@ Lut ReadLut(const std::filesystem::path& path) {
   if (root.Has("reference")) lut.reference = ReadReference(root.Table("reference"));
   if (!root.Has("entries")) root.Fail("", "missing list 'entries'");
   for (const Config& table : root.Tables("entries")) {
-    auto [key, entry] = ReadEntry(table);
-    if (!lut.entries.emplace(key, entry).second) {
-      table.Fail("key", fmt::format("'{}' is there twice; keep the entry that is right", key));
+    const std::string key = table.String("key");
+    const net::Layer layer = ReadKey(LayerOf, key, table.Where("key"));
+    Insert(table, key, LutEntry{.layer = layer}, lut.entries);
+  }
+  if (root.Has("parts")) {
+    for (const Config& table : root.Tables("parts")) {
+      const std::string key = table.String("key");
+      const Part part = ReadKey(PartOf, key, table.Where("key"));
+      Insert(table, key, PartEntry{.part = part}, lut.parts);
     }
   }
   root.Finish();
@@ -206,19 +237,10 @@ void WriteLut(const std::filesystem::path& path, const Lut& lut) {
     head["reference"] = ReferenceJson(*lut.reference);
   }
   std::string text = head.dump(2);
-  text.resize(text.rfind('\n'));  // the entries follow, one per line: short, and fit for diff
-  text += ",\n  \"entries\": [";
-  const char* separator = "\n    ";
-  for (const auto& [key, entry] : lut.entries) {
-    CheckFinite(path, "key " + key, {entry.latency_us, entry.spread});
-    const Json line = {{"key", key},
-                       {"latency_us", entry.latency_us},
-                       {"spread", entry.spread},
-                       {"samples", entry.samples}};
-    text += separator + line.dump();
-    separator = ",\n    ";
-  }
-  text += "\n  ]\n}\n";
+  text.resize(text.rfind('\n'));
+  AppendEntries("entries", lut.entries, path, text);
+  if (!lut.parts.empty()) AppendEntries("parts", lut.parts, path, text);
+  text += "\n}\n";
   WriteFileAtomically(path, text);
 }
 

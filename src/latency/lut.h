@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "latency/part.h"
 #include "net/network.h"
 
 namespace lathe::latency {
@@ -27,6 +28,14 @@ struct LutEntry {
   net::Layer layer;  // what the key means
   double latency_us = 0;
   double spread = 0;  // relative: (p90 - p10) / median over samples
+  int samples = 0;
+};
+
+// The same of a part of layers, whichever layers it was seen in.
+struct PartEntry {
+  Part part;
+  double latency_us = 0;
+  double spread = 0;
   int samples = 0;
 };
 
@@ -49,8 +58,9 @@ struct Reference {
 struct Lut {
   engine::Fingerprint target;
   std::map<LayerKey, LutEntry> entries;
-  double overhead_us = 0;  // per inference, beside the layers
-  double noise_floor = 0;  // relative spread of the reference network over the session
+  std::map<PartKey, PartEntry> parts;  // empty where the engine does not tell parts apart
+  double overhead_us = 0;              // per inference, beside the layers
+  double noise_floor = 0;              // relative spread of the reference network over the session
   std::optional<ErrorBand> band;
   std::optional<Reference> reference;
 
