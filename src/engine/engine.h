@@ -53,6 +53,9 @@ struct LayerTime {
   int layer = 0;  // index into Network::layers
   double median_us = 0;
   double spread = 0;  // (p90 - p10) / median over the runs
+  // The same by node of net::LowerLayer, 0 for those fused into another; empty where the engine
+  // cannot tell its nodes apart.
+  std::vector<double> node_us;
 };
 
 class CompiledModel {

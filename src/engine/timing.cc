@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <thread>
+#include <unordered_map>
 
 #include "base/error.h"
 
@@ -30,6 +31,36 @@ double GroupedMedian(std::span<const double> sorted, double width) {
   const double half = static_cast<double>(sorted.size()) / 2;
   return middle + width * ((half - below) / inside - 0.5);
 }
+
+// The first "lNN.part" in a node's name, up to where it cannot be one any more; empty: none.
+std::string_view Label(std::string_view name) {
+  for (size_t i = name.find('l'); i != std::string_view::npos; i = name.find('l', i + 1)) {
+    if (i > 0 && std::isalnum(static_cast<unsigned char>(name[i - 1]))) continue;
+    const std::string_view rest = name.substr(i);
+    const size_t digits = rest.find_first_not_of("0123456789", 1);
+    if (digits == 1 || digits == std::string_view::npos || rest[digits] != '.') continue;
+    return rest.substr(0, rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_."));
+  }
+  return {};
+}
+
+// Indices below 0 take the next one, at the end the last. Throws kInternal when all are below 0.
+void FillGaps(std::vector<int>& indices) {
+  int next = -1;
+  for (size_t i = indices.size(); i-- > 0;) {
+    if (indices[i] >= 0) next = indices[i];
+    indices[i] = next;
+  }
+  if (next < 0) {
+    throw Error(ErrorKind::kInternal, "the profile of {} nodes names no layer of the network",
+                indices.size());
+  }
+  for (size_t i = 1; i < indices.size(); ++i) {
+    if (indices[i] < 0) indices[i] = indices[i - 1];
+  }
+}
+
+constexpr std::string_view kOutput = "logits";  // as the export names it; the last node's result
 
 }  // namespace
 
@@ -84,32 +115,42 @@ LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resol
 }
 
 int LayerOfNode(std::string_view name) {
-  const char* const end = name.data() + name.size();
-  for (size_t i = name.find('l'); i != std::string_view::npos; i = name.find('l', i + 1)) {
-    if (i > 0 && std::isalnum(static_cast<unsigned char>(name[i - 1]))) continue;
-    int layer = -1;
-    const auto [rest, error] = std::from_chars(name.data() + i + 1, end, layer);
-    if (error == std::errc() && layer >= 0 && rest != end && *rest == '.') return layer;
-  }
-  return -1;
+  const std::string_view label = Label(name);
+  int layer = -1;
+  if (!label.empty()) std::from_chars(label.data() + 1, label.data() + label.size(), layer);
+  return layer;
 }
 
 std::vector<int> AssignLayers(const std::vector<std::string>& names) {
   std::vector<int> layers;
   for (const std::string& name : names) layers.push_back(LayerOfNode(name));
-  int next = -1;
-  for (size_t i = layers.size(); i-- > 0;) {
-    if (layers[i] >= 0) next = layers[i];
-    layers[i] = next;
-  }
-  if (next < 0) {
-    throw Error(ErrorKind::kInternal, "the profile of {} nodes names no layer of the network",
-                names.size());
-  }
-  for (size_t i = 1; i < layers.size(); ++i) {
-    if (layers[i] < 0) layers[i] = layers[i - 1];
-  }
+  FillGaps(layers);
   return layers;
+}
+
+std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::Graph& graph) {
+  std::unordered_map<std::string_view, int> nodes;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    nodes.try_emplace(graph.nodes[i].name, static_cast<int>(i));
+  }
+  const auto find = [&](std::string_view label) {
+    for (; !label.empty(); label = label.substr(0, label.rfind('.'))) {
+      if (const auto found = nodes.find(label); found != nodes.end()) return found->second;
+      if (label.find('.') == std::string_view::npos) break;
+    }
+    return -1;
+  };
+  std::vector<int> result;
+  for (const std::string& name : names) {
+    int node = name == kOutput ? static_cast<int>(graph.nodes.size()) - 1 : find(Label(name));
+    if (const int layer = LayerOfNode(name); node < 0 && layer >= 0) {
+      const auto first = std::ranges::find(graph.nodes, layer, &net::Node::layer);
+      if (first != graph.nodes.end()) node = static_cast<int>(first - graph.nodes.begin());
+    }
+    result.push_back(node);
+  }
+  FillGaps(result);
+  return result;
 }
 
 int BatchCount(std::span<const float> images, int count, size_t image_size, int batch) {

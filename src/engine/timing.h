@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "net/graph.h"
 
 namespace lathe::engine {
 
@@ -39,6 +40,10 @@ int LayerOfNode(std::string_view name);
 // count for the next node that has one, at the end for the last that had. Throws kInternal when no
 // node has a layer.
 std::vector<int> AssignLayers(const std::vector<std::string>& names);
+
+// The same down to the nodes of `graph`, as indices into it. A name that tells the layer alone
+// counts for the layer's first node.
+std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::Graph& graph);
 
 // The smallest number of batches that hold `count` images; throws kInput unless `images` is `count`
 // images of `image_size` floats.

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "engine/backends/fake/fake_engine.h"
 #include "latency/cover.h"
+#include "latency/journal.h"
 #include "latency/stats.h"
 #include "latency/tiny_networks_testing.h"
 #include "net/graph.h"
@@ -63,7 +65,9 @@ class FaultyModel : public engine::CompiledModel {
       const auto nodes = net::LowerLayer(network_.layers[time.layer], 0, 0, net::Node::kImage);
       const auto adds = std::ranges::count(nodes, net::NodeKind::kAdd, &net::Node::kind);
       const double lost = faults_.lost_us_per_node * static_cast<double>(nodes.size() - adds);
-      time.median_us = (time.median_us - lost) * Speed();
+      const double share = (time.median_us - lost) / time.median_us * Speed();
+      time.median_us *= share;
+      for (double& us : time.node_us) us *= share;
     }
     return times;
   }
@@ -137,10 +141,14 @@ class BuildLutTest : public testing::Test {
     path_ = std::filesystem::path(testing::TempDir()) /
             ("build_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
              ".json");
-    std::filesystem::remove(path_);
+    log_ = path_;
+    log_ += ".log";
+    TearDown();
   }
-  void TearDown() override { std::filesystem::remove(path_); }
-  std::filesystem::path path_;
+  void TearDown() override {
+    for (const fs::path& path : {path_, log_, fs::path(log_.string() + ".lock")}) fs::remove(path);
+  }
+  fs::path path_, log_;
 };
 
 TEST_F(BuildLutTest, RecoversLayerLatenciesAndStopsWhenAllAreKnown) {
@@ -165,14 +173,14 @@ TEST_F(BuildLutTest, TakesOutDrift) {
   // its reference.
   FaultyEngine engine({.drift_per_second = 0.1, .pause_seconds = 0.004}, 0.005);
   const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 2, .samples_per_key = 1000});
-  EXPECT_GT(lut.noise_floor, 0.05);
   std::vector<double> errors = EntryErrors(lut);
   const double speed = Median(errors);
   for (double& error : errors) error = (1 + error) / (1 + speed) - 1;
-  EXPECT_LT(Quantile(Absolute(errors), 0.9), 0.02);
+  EXPECT_LT(Quantile(Absolute(errors), 0.9), 0.03);
+  // Networks held back ran on the machine as it was, now fast, now slow.
   ASSERT_TRUE(lut.band);
-  EXPECT_LT(lut.band->mape, 0.02);
-  EXPECT_LT(std::abs(lut.band->bias), 0.015);
+  EXPECT_NEAR(lut.band->mape, 0.05, 0.02);
+  EXPECT_LT(std::abs(lut.band->bias), 0.02);
 }
 
 TEST_F(BuildLutTest, PredictsWhatUsersGetFromAProfilerThatLies) {
@@ -191,18 +199,21 @@ TEST_F(BuildLutTest, ResumesWithoutLosingAnything) {
     if (++networks == 9) throw std::runtime_error("enough");
   };
   EXPECT_THROW(BuildLut(engine, TinyNetwork, options), std::runtime_error);
-  const Lut stopped = ReadLut(path_);
-  ASSERT_GT(stopped.entries.size(), 10u);
+  EXPECT_FALSE(fs::exists(path_)) << "the table is not finished";
+  const Journal::Past stopped = Journal(log_, engine.Target()).past();
+  ASSERT_EQ(stopped.measurements.size(), 9u);
   ASSERT_TRUE(stopped.reference);
 
   options.on_progress = nullptr;
   const Lut resumed = BuildLut(engine, TinyNetwork, options);
-  EXPECT_GT(resumed.entries.size(), stopped.entries.size());
-  for (const auto& [key, entry] : stopped.entries) {
-    ASSERT_TRUE(resumed.entries.contains(key));
-    EXPECT_GE(resumed.entries.at(key).samples, std::max(entry.samples, 3));
+  EXPECT_FALSE(fs::exists(log_));
+  EXPECT_EQ(resumed.reference->network.layers, stopped.reference->layers);
+  for (const Measurement& measurement : stopped.measurements) {
+    for (const net::Layer& layer : measurement.layers) {
+      ASSERT_TRUE(resumed.entries.contains(KeyOf(layer)));
+    }
   }
-  EXPECT_EQ(resumed.reference->latency_us, stopped.reference->latency_us);
+  for (const auto& [key, entry] : resumed.entries) EXPECT_GE(entry.samples, 3) << key;
   EXPECT_LT(Quantile(Absolute(EntryErrors(resumed)), 0.95), 0.05);
 
   // Nothing is left to measure: the reference, some held-out networks, and the same entries.
@@ -211,6 +222,52 @@ TEST_F(BuildLutTest, ResumesWithoutLosingAnything) {
   EXPECT_EQ(engine.compiled, 1 + options.check_networks);
   for (const auto& [key, entry] : resumed.entries)
     EXPECT_EQ(again.entries.at(key).latency_us, entry.latency_us);
+}
+
+TEST_F(BuildLutTest, ALogCutShortLosesOneNetwork) {
+  FaultyEngine engine({});
+  BuildOptions options{.seconds = 60, .seed = 7, .file = path_};
+  int networks = 0;
+  options.on_progress = [&](const BuildProgress&) {
+    if (++networks == 5) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(BuildLut(engine, TinyNetwork, options), std::runtime_error);
+  const std::string whole = ReadFile(log_);
+  const size_t last = whole.rfind("{\"at\"");
+  for (const size_t size : {last + 1, last + 40, whole.size() - 1}) {
+    WriteFileAtomically(log_, whole.substr(0, size));
+    EXPECT_EQ(Journal(log_, engine.Target()).past().measurements.size(), 4u) << size;
+  }
+  // What was added after the cut is whole.
+  EXPECT_EQ(Journal(log_, engine.Target()).past().measurements.size(), 4u);
+}
+
+TEST_F(BuildLutTest, ALogThatIsNotOneIsNamed) {
+  FaultyEngine engine({});
+  const auto message = [&] {
+    try {
+      Journal(log_, engine.Target());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  WriteFileAtomically(log_, "{\"format\": \"something\"}\n");
+  EXPECT_THAT(message(), testing::HasSubstr(log_.string()));
+  fs::remove(log_);
+  Journal(log_, engine.Target()).Add(ReferenceTime{.seconds = 1, .latency_us = 2});
+  const std::string good = ReadFile(log_);
+  WriteFileAtomically(log_, good + "nonsense\n{\"at\": 2, \"reference_us\": 2}\n");
+  EXPECT_THAT(message(), testing::HasSubstr(".log:4: broken line"));
+  WriteFileAtomically(log_, good + "{\"at\": 2, \"reference_us\": -2}\n");
+  EXPECT_THAT(message(), testing::HasSubstr(".log:4: -2 us is not a latency"));
+
+  WriteFileAtomically(log_, good);
+  const auto other = engine::MakeFakeEngine({.target = {.threads = 3}});
+  EXPECT_THAT([&] { Journal(log_, other->Target()); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("threads is '1', here it is '3'")));
+  const Journal busy(log_, engine.Target());
+  EXPECT_THAT(message(), testing::HasSubstr("another process"));
 }
 
 TEST_F(BuildLutTest, RefusesTheFileOfAnotherTarget) {
@@ -240,9 +297,14 @@ TEST(CheckLut, ReportsWhatTheLutGetsWrong) {
   lut.reference->latency_us *= 0.9;  // the machine was faster then
   const CheckResult slower = CheckLut(engine, lut, FreshNetworks(20));
   EXPECT_NEAR(slower.slowdown, 1 / 0.9, 0.01);
-  EXPECT_NEAR(slower.band.bias, 1 / 0.9 - 1, 0.01);
+  EXPECT_LT(slower.band.mape, 0.01);
   EXPECT_EQ(slower.rows.size(), 20u);
   EXPECT_EQ(slower.rows[0].name, "tiny");
+  for (auto& [key, entry] : lut.entries) entry.latency_us *= 1.1;
+  for (auto& [key, entry] : lut.parts) entry.latency_us *= 1.1;
+  EXPECT_NEAR(CheckLut(engine, lut, FreshNetworks(20)).band.bias, 0.1, 0.02);
+  for (auto& [key, entry] : lut.entries) entry.latency_us /= 1.1;
+  for (auto& [key, entry] : lut.parts) entry.latency_us /= 1.1;
   lut.reference.reset();
   const CheckResult check = CheckLut(engine, lut, FreshNetworks(20));
   EXPECT_EQ(check.slowdown, 1);

@@ -1,57 +1,35 @@
-// Takes the machine's drift out of timings: its speed wanders by 5-10 % over minutes, so a
-// reference network is timed every now and then, and every other timing is divided by how slow the
-// reference was at that moment. One thread.
+// The machine's speed wanders by 5-10 % over minutes. What takes it out of the samples is told in
+// measurements.h; here is the network that is timed again and again, in between, as a witness: how
+// much the speed spread, and what it was when a LUT was made. One thread.
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <vector>
 
 #include "engine/engine.h"
 
 namespace lathe::latency {
 
-// Timings of the reference over time. A plain value.
-class Drift {
- public:
-  // With `anchor_us`, scales are relative to that latency; otherwise to the median of what was
-  // added.
-  explicit Drift(std::optional<double> anchor_us = {}) : anchor_us_(anchor_us) {}
-
-  void Add(double seconds, double latency_us);
-  double anchor_us() const;
-  // Multiply a latency taken at `seconds` by this: anchor / reference at that moment, interpolated
-  // between smoothed neighbours. 1 before anything was added.
-  double Scale(double seconds) const;
-  double Spread() const;    // relative, of the raw timings
-  double Slowdown() const;  // median / anchor
-
- private:
-  struct Point {
-    double seconds, latency_us;
-  };
-  double Smoothed(size_t index) const;
-  std::optional<double> anchor_us_;
-  std::vector<Point> points_;
+struct ReferenceTime {
+  double seconds = 0;  // on the clock of the build
+  double latency_us = 0;
 };
 
-// The reference network, compiled, with a clock that starts at construction.
+// The reference network, compiled, with a clock.
 class ReferenceClock {
  public:
-  ReferenceClock(engine::Engine& engine, const net::Network& reference,
-                 std::optional<double> anchor_us = {});
+  // The clock shows `seconds` at construction.
+  ReferenceClock(engine::Engine& engine, const net::Network& reference, double seconds = 0);
 
-  double Seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  // Times the reference unless that was done within the last `max_age` seconds.
-  void Tick(double max_age = 0);
-  const Drift& drift() const { return drift_; }
+  double Seconds() const;
+  // Times the reference, unless that was done within the last `max_age` seconds.
+  std::optional<ReferenceTime> Tick(double max_age = 0);
 
  private:
   using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
+  Clock::time_point start_;
   std::unique_ptr<engine::CompiledModel> model_;
-  Drift drift_;
   std::optional<double> last_tick_;
 };
 

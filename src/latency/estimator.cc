@@ -12,115 +12,211 @@
 
 #include "base/error.h"
 #include "latency/features.h"
+#include "latency/part_model.h"
 #include "latency/regression.h"
 #include "latency/stats.h"
+#include "latency/work_costs.h"
 
 namespace lathe::latency {
 namespace {
 
-using WorkCosts = Eigen::Matrix<double, kWorkTerms, 1>;
-
 constexpr double kSpreadToDeviation = 1 / 2.563;  // p90 - p10 of a normal distribution
 constexpr double kSmallestSpread = 0.01;
+constexpr double kUnknownSpread = 0.1;           // where no key has enough samples
+constexpr double kAbsoluteToDeviation = 1.2533;  // of a normal distribution
 
-// Non-negative costs per unit of work with the smallest relative errors, by coordinate descent: a
-// first guess of latency that stays sensible far from all measurements.
-WorkCosts FitWorkCosts(const Lut& lut) {
-  Eigen::Matrix<double, Eigen::Dynamic, kWorkTerms> terms(
-      static_cast<Eigen::Index>(lut.entries.size()), kWorkTerms);
-  Eigen::Index row = 0;
-  for (const auto& [key, entry] : lut.entries) {
-    terms.row(row++) = WorkTerms(WorkOf(entry.layer)) / entry.latency_us;
-  }
-  const WorkCosts scale = terms.colwise().norm().cwiseMax(1e-12);
-  const Eigen::MatrixXd scaled = terms * scale.cwiseInverse().asDiagonal();
-  const Eigen::MatrixXd normal = scaled.transpose() * scaled;
-  const Eigen::VectorXd right = scaled.colwise().sum();
-  WorkCosts solution = WorkCosts::Zero();
-  for (int sweep = 0; sweep < 300; ++sweep) {
-    for (int i = 0; i < kWorkTerms; ++i) {
-      const double gradient = normal.row(i).dot(solution) - right[i];
-      solution[i] = std::max(0.0, solution[i] - gradient / std::max(normal(i, i), 1e-12));
-    }
-  }
-  return solution.cwiseQuotient(scale);
+double SampleDeviation(double spread, double usual, int samples) {
+  // Few samples say little about their own spread, so it is at least the usual one.
+  return kSpreadToDeviation * std::max(spread, usual) / std::sqrt(std::max(samples, 1));
 }
+
+// The usual spread of a key's samples.
+template <typename Entries>
+double UsualSpread(const Entries& entries) {
+  std::vector<double> spreads;
+  for (const auto& [key, entry] : entries) {
+    if (entry.samples > 2) spreads.push_back(entry.spread);
+  }
+  return std::max(spreads.empty() ? kUnknownSpread : Median(spreads), kSmallestSpread);
+}
+
+// Two opinions on a latency, each with its relative deviation; weighed by their precision.
+struct Opinion {
+  double latency_us, deviation;
+};
+Opinion Blend(const Opinion& a, const Opinion& b) {
+  const double wa = 1 / (a.deviation * a.deviation);
+  const double wb = 1 / (b.deviation * b.deviation);
+  return {std::exp((wa * std::log(a.latency_us) + wb * std::log(b.latency_us)) / (wa + wb)),
+          1 / std::sqrt(wa + wb)};
+}
+
+// A cache for many threads at once: stage 1 asks for the same few thousand things millions of
+// times.
+template <typename Value>
+class Memory {
+ public:
+  template <typename Compute>
+  Value Get(const std::string& key, Compute compute) const {
+    const Shard& shard = shards_[std::hash<std::string>()(key) % shards_.size()];
+    {
+      const std::shared_lock lock(shard.mutex);
+      if (const auto found = shard.known.find(key); found != shard.known.end()) {
+        return found->second;
+      }
+    }
+    const Value value = compute();
+    const std::unique_lock lock(shard.mutex);
+    return shard.known.emplace(key, value).first->second;
+  }
+
+ private:
+  struct Shard {
+    mutable std::shared_mutex mutex;
+    mutable std::unordered_map<std::string, Value> known;
+  };
+  std::array<Shard, 16> shards_;
+};
 
 }  // namespace
 
 struct Estimator::Impl {
   explicit Impl(const Lut& lut);
 
-  Estimate Compute(const net::Layer& layer) const;
+  bool Covers(const net::Layer& layer) const;
+  Estimate Compute(const net::Layer& layer, const LayerKey& key) const;
+  Estimate FromEntry(const LutEntry& entry) const;
+  Opinion OfPart(const Part& part) const;
+  std::optional<Opinion> FromParts(const net::Layer& layer) const;
+  Opinion FromWork(const net::Layer& layer) const;
   double FirstGuess(const Work& work) const { return std::max(costs.dot(WorkTerms(work)), 1e-3); }
-  void FitModel(net::Op op, const std::vector<const LutEntry*>& entries);
+  void FitLayers();
 
-  WorkCosts costs;
-  std::map<net::Op, Regression> models;  // of log(latency / first guess)
+  std::map<LayerKey, LutEntry> entries;
+  std::map<PartKey, PartEntry> parts;
   double overhead_us = 0;
-  double noise_floor = 0;
+  double network_deviation = 0;  // relative, that all layers of a network share
+  double usual_spread = 0, usual_part_spread = 0;
 
-  // Stage 1 asks for the same few thousand layers millions of times.
-  struct Shard {
-    mutable std::shared_mutex mutex;
-    mutable std::unordered_map<LayerKey, Estimate> known;
-  };
-  std::array<Shard, 16> shards;
+  std::optional<PartModel> part_model;
+  // Without parts: of whole layers, log(latency / first guess) by operation.
+  Eigen::VectorXd costs;
+  std::map<net::Op, Regression> layer_models;
+
+  Memory<Estimate> layers_known;
+  Memory<Opinion> parts_known;
 };
 
-Estimator::Impl::Impl(const Lut& lut) : overhead_us(lut.overhead_us), noise_floor(lut.noise_floor) {
-  if (lut.entries.empty()) {
+Estimator::Impl::Impl(const Lut& lut)
+    : entries(lut.entries),
+      parts(lut.parts),
+      overhead_us(lut.overhead_us),
+      network_deviation(lut.band ? kAbsoluteToDeviation * lut.band->mape : 0),
+      usual_spread(UsualSpread(lut.entries)),
+      usual_part_spread(UsualSpread(lut.parts)) {
+  if (entries.empty() && parts.empty()) {
     throw Error(ErrorKind::kInput,
                 "the LUT has no entries: measure some layers first with `lathe lut build`");
   }
-  costs = FitWorkCosts(lut);
+  if (parts.empty()) {
+    FitLayers();
+  } else {
+    part_model.emplace(parts);
+  }
+}
+
+void Estimator::Impl::FitLayers() {
+  Eigen::MatrixXd terms(static_cast<Eigen::Index>(entries.size()), kWorkTerms);
+  Eigen::VectorXd latency(terms.rows());
   std::map<net::Op, std::vector<const LutEntry*>> by_op;
-  std::vector<double> spreads;
-  for (const auto& [key, entry] : lut.entries) {
+  Eigen::Index row = 0;
+  for (const auto& [key, entry] : entries) {
+    terms.row(row) = WorkTerms(WorkOf(entry.layer));
+    latency[row++] = entry.latency_us;
     by_op[entry.layer.op].push_back(&entry);
-    if (entry.samples > 1) spreads.push_back(entry.spread);
   }
-  for (const auto& [op, entries] : by_op) FitModel(op, entries);
-
-  // Few samples say little about their own spread, so it is at least the usual one.
-  const double usual = std::max(spreads.empty() ? 0.05 : Median(spreads), kSmallestSpread);
-  for (const auto& [key, entry] : lut.entries) {
-    const double deviation =
-        kSpreadToDeviation * std::max(entry.spread, usual) / std::sqrt(std::max(entry.samples, 1));
-    shards[std::hash<LayerKey>()(key) % shards.size()].known[key] = {
-        .latency_us = entry.latency_us, .sigma_us = deviation * entry.latency_us, .measured = true};
+  costs = FitWorkCosts(terms, latency);
+  for (const auto& [op, of_op] : by_op) {
+    const auto count = static_cast<Eigen::Index>(of_op.size());
+    Eigen::MatrixXd features;
+    Eigen::VectorXd targets(count), noise(count);
+    for (Eigen::Index i = 0; i < count; ++i) {
+      const LutEntry& entry = *of_op[static_cast<size_t>(i)];
+      const Work work = WorkOf(entry.layer);
+      const Eigen::VectorXd features_of = Features(entry.layer, work);
+      if (i == 0) features.resize(count, features_of.size());
+      features.row(i) = features_of;
+      targets[i] = std::log(entry.latency_us / FirstGuess(work));
+      noise[i] = 1.0 / std::max(entry.samples, 1);
+    }
+    layer_models.emplace(op, Regression(features, targets, noise / noise.mean()));
   }
 }
 
-void Estimator::Impl::FitModel(net::Op op, const std::vector<const LutEntry*>& entries) {
-  const auto count = static_cast<Eigen::Index>(entries.size());
-  Eigen::MatrixXd features;
-  Eigen::VectorXd targets(count), noise(count);
-  for (Eigen::Index i = 0; i < count; ++i) {
-    const LutEntry& entry = *entries[i];
-    const Work work = WorkOf(entry.layer);
-    const Eigen::VectorXd row = Features(entry.layer, work);
-    if (i == 0) features.resize(count, row.size());
-    features.row(i) = row;
-    targets[i] = std::log(entry.latency_us / FirstGuess(work));
-    noise[i] = 1.0 / std::max(entry.samples, 1);
-  }
-  models.emplace(op, Regression(features, targets, noise / noise.mean()));
+bool Estimator::Impl::Covers(const net::Layer& layer) const {
+  if (entries.contains(KeyOf(layer))) return true;
+  if (!part_model) return layer_models.contains(layer.op);
+  return std::ranges::all_of(PartsOf(layer),
+                             [&](const Part& part) { return part_model->Covers(part); });
 }
 
-Estimate Estimator::Impl::Compute(const net::Layer& layer) const {
-  const auto model = models.find(layer.op);
-  if (model == models.end()) {
+// What was measured of the part, and what parts like it would take.
+Opinion Estimator::Impl::OfPart(const Part& part) const {
+  const PartKey key = KeyOf(part);
+  return parts_known.Get(key, [&] {
+    const PartModel::Prediction prediction = part_model->Predict(part);
+    const Opinion modelled{prediction.latency_us, std::max(prediction.sigma, kSmallestSpread)};
+    const auto found = parts.find(key);
+    if (found == parts.end()) return modelled;
+    const PartEntry& entry = found->second;
+    return Blend(modelled, {entry.latency_us,
+                            SampleDeviation(entry.spread, usual_part_spread, entry.samples)});
+  });
+}
+
+// The errors of a layer's parts have the same causes, so their deviations are added up.
+std::optional<Opinion> Estimator::Impl::FromParts(const net::Layer& layer) const {
+  if (!part_model) return {};
+  Opinion sum{0, 0};
+  for (const Part& part : PartsOf(layer)) {
+    if (!part_model->Covers(part)) return {};
+    const Opinion one = OfPart(part);
+    sum.latency_us += one.latency_us;
+    sum.deviation += one.latency_us * one.deviation;
+  }
+  sum.deviation /= sum.latency_us;
+  return sum;
+}
+
+Opinion Estimator::Impl::FromWork(const net::Layer& layer) const {
+  const Work work = WorkOf(layer);
+  const Regression::Prediction prediction =
+      layer_models.at(layer.op).Predict(Features(layer, work));
+  return {FirstGuess(work) * std::exp(prediction.mean), prediction.sigma};
+}
+
+Estimate Estimator::Impl::Compute(const net::Layer& layer, const LayerKey& key) const {
+  const std::optional<Opinion> composed = FromParts(layer);
+  if (const auto found = entries.find(key); found != entries.end()) {
+    const LutEntry& entry = found->second;
+    const Opinion measured{entry.latency_us,
+                           SampleDeviation(entry.spread, usual_spread, entry.samples)};
+    const Opinion blended = composed ? Blend(measured, *composed) : measured;
+    return {.latency_us = blended.latency_us,
+            .sigma_us = blended.deviation * blended.latency_us,
+            .measured = true};
+  }
+  if (!Covers(layer)) {
     throw Error(ErrorKind::kInput,
                 "the LUT has no measured layer of operation '{}', so '{}' cannot be estimated: "
                 "extend it with `lathe "
                 "lut build` on a space that has this operation",
-                net::Name(layer.op), KeyOf(layer));
+                net::Name(layer.op), key);
   }
-  const Work work = WorkOf(layer);
-  const Regression::Prediction prediction = model->second.Predict(Features(layer, work));
-  const double latency_us = FirstGuess(work) * std::exp(prediction.mean);
-  return {.latency_us = latency_us, .sigma_us = prediction.sigma * latency_us, .measured = false};
+  const Opinion estimated = composed ? *composed : FromWork(layer);
+  return {.latency_us = estimated.latency_us,
+          .sigma_us = estimated.deviation * estimated.latency_us,
+          .measured = false};
 }
 
 Estimator::Estimator(const Lut& lut) : impl_(std::make_unique<Impl>(lut)) {}
@@ -131,35 +227,30 @@ bool Estimator::Covers(const net::Network& network) const {
                              [this](const net::Layer& layer) { return Covers(layer); });
 }
 
-bool Estimator::Covers(const net::Layer& layer) const { return impl_->models.contains(layer.op); }
+bool Estimator::Covers(const net::Layer& layer) const { return impl_->Covers(layer); }
 
 double Estimator::overhead_us() const { return impl_->overhead_us; }
 
 Estimate Estimator::Layer(const net::Layer& layer) const {
   const LayerKey key = KeyOf(layer);
-  const Impl::Shard& shard = impl_->shards[std::hash<LayerKey>()(key) % impl_->shards.size()];
-  {
-    const std::shared_lock lock(shard.mutex);
-    if (const auto found = shard.known.find(key); found != shard.known.end()) return found->second;
-  }
-  const Estimate estimate = impl_->Compute(layer);
-  const std::unique_lock lock(shard.mutex);
-  return shard.known.emplace(key, estimate).first->second;
+  return impl_->layers_known.Get(key, [&] { return impl_->Compute(layer, key); });
 }
 
+// A layer that occurs ten times is ten times as wrong as once; different layers err independently
+// of each other, but for what the error band of whole networks shows.
 NetworkEstimate Estimator::Network(const net::Network& network) const {
   NetworkEstimate result;
   result.latency_us = impl_->overhead_us;
-  double variance = 0;
+  std::map<LayerKey, double> sigmas;
   for (const net::Layer& layer : network.layers) {
     const Estimate& estimate = result.layers.emplace_back(Layer(layer));
     result.latency_us += estimate.latency_us;
-    variance += estimate.sigma_us * estimate.sigma_us;
+    sigmas[KeyOf(layer)] += estimate.sigma_us;
     if (!estimate.measured) ++result.estimated_layers;
   }
-  // The machine's noise is common to all layers, so it does not average out.
-  const double common = kSpreadToDeviation * impl_->noise_floor * result.latency_us;
-  result.sigma_us = std::sqrt(variance + common * common);
+  double variance = std::pow(impl_->network_deviation * result.latency_us, 2);
+  for (const auto& [key, sigma_us] : sigmas) variance += sigma_us * sigma_us;
+  result.sigma_us = std::sqrt(variance);
   return result;
 }
 

@@ -1,6 +1,7 @@
-// Latency of any layer or network: measured entries where the LUT has them, a regression over
-// physical features (MACs, bytes moved, widths) learned on the measured ones elsewhere. Immutable
-// after construction; thread-safe.
+// Latency of any layer or network. What was measured of a layer is weighed with what its parts
+// would take, each by its uncertainty; a layer that was never measured is the sum of its parts, and
+// those are measured or modelled (part_model.h). A LUT without parts falls back on a regression
+// over whole layers. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@ namespace lathe::latency {
 
 struct Estimate {
   double latency_us = 0;
-  double sigma_us = 0;  // standard deviation: of the measurement, or of the model where estimated
+  double sigma_us = 0;  // standard deviation
   bool measured = false;
 };
 
@@ -25,11 +26,10 @@ struct NetworkEstimate {
 
 class Estimator {
  public:
-  // Needs at least one measured entry per kind of operation it will be asked for; throws kInput
-  // otherwise.
+  // Copies what it needs. Throws kInput when the LUT is empty.
   explicit Estimator(const Lut& lut);
   ~Estimator();
-  // Whether every operation of the network has a measured entry.
+  // Whether there is something to estimate every layer from; the others throw kInput.
   bool Covers(const net::Network& network) const;
   bool Covers(const net::Layer& layer) const;
   double overhead_us() const;  // per inference, beside the layers

@@ -246,16 +246,20 @@ void WriteLut(const std::filesystem::path& path, const Lut& lut) {
 
 void CheckTarget(const Lut& lut, const engine::Fingerprint& target,
                  const std::filesystem::path& path) {
-  if (lut.target == target) return;
-  const auto ours = lut.target.Fields();
+  CheckTarget(lut.target.Fields(), target, path);
+}
+
+void CheckTarget(const std::map<std::string, std::string>& made_for,
+                 const engine::Fingerprint& target, const std::filesystem::path& path) {
   std::string differences;
   for (const auto& [field, wanted] : target.Fields()) {
-    const auto found = ours.find(field);
-    const std::string has = found == ours.end() ? "" : found->second;
+    const auto found = made_for.find(field);
+    const std::string has = found == made_for.end() ? "" : found->second;
     if (has == wanted) continue;
     differences += fmt::format("{}{} is '{}', here it is '{}'", differences.empty() ? "" : "; ",
                                field, has, wanted);
   }
+  if (differences.empty()) return;
   throw Error(ErrorKind::kInput,
               "{}: this LUT was made for another target: {}. Latencies of different targets are "
               "never mixed; make one "

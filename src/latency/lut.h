@@ -71,8 +71,11 @@ struct Lut {
 // key).
 Lut ReadLut(const std::filesystem::path& path);
 void WriteLut(const std::filesystem::path& path, const Lut& lut);
-// Throws kInput naming every differing field unless the LUT was made for `target`.
+// Throws kInput naming every differing field unless the LUT, or what has these Fingerprint::Fields,
+// was made for `target`.
 void CheckTarget(const Lut& lut, const engine::Fingerprint& target,
                  const std::filesystem::path& path);
+void CheckTarget(const std::map<std::string, std::string>& made_for,
+                 const engine::Fingerprint& target, const std::filesystem::path& path);
 
 }  // namespace lathe::latency

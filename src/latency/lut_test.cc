@@ -48,6 +48,10 @@ class LutFile : public testing::Test {
       lut.entries[key] = {
           .layer = LayerOf(key), .latency_us = latency_us *= 3.3, .spread = 0.1, .samples = 5};
     }
+    for (const Part& part : PartsOf(network.layers[2])) {
+      lut.parts[KeyOf(part)] = {
+          .part = part, .latency_us = latency_us /= 2.1, .spread = 0.2, .samples = 3};
+    }
     lut.reference = Reference{.network = network, .latency_us = 321.5};
     return lut;
   }
@@ -97,6 +101,14 @@ TEST_F(LutFile, RoundTripsExactly) {
     EXPECT_EQ(found.layer, entry.layer);
     EXPECT_EQ(read.Find(entry.layer), entry.latency_us);
   }
+  ASSERT_EQ(read.parts.size(), 3u);
+  for (const auto& [key, entry] : lut.parts) {
+    const PartEntry& found = read.parts.at(key);
+    EXPECT_EQ(found.part, entry.part);
+    EXPECT_EQ(found.latency_us, entry.latency_us);
+    EXPECT_EQ(found.spread, entry.spread);
+    EXPECT_EQ(found.samples, entry.samples);
+  }
   net::Layer unknown = lut.reference->network.layers[0];
   unknown.out_channels = 777;
   EXPECT_FALSE(read.Find(unknown));
@@ -109,11 +121,20 @@ TEST_F(LutFile, EmptyOneRoundTrips) {
   EXPECT_TRUE(ReadLut(path_).entries.empty());
 }
 
+TEST_F(LutFile, VersionOneHadNoParts) {
+  Lut lut = Example();
+  lut.parts.clear();
+  WriteLut(path_, lut);
+  std::string text = ReadFile(path_);
+  WriteFileAtomically(path_, text.replace(text.find("\"version\": 2"), 12, "\"version\": 1"));
+  EXPECT_EQ(ReadLut(path_).entries.size(), lut.entries.size());
+}
+
 TEST_F(LutFile, SaysWhatIsWrongAndWhere) {
   const std::string name = path_.string();
   EXPECT_THAT(ErrorAfter("lathe-lut", "lathe-network"),
               AllOf(HasSubstr(name), HasSubstr("not a LUT")));
-  EXPECT_THAT(ErrorAfter("\"version\": 1", "\"version\": 2"),
+  EXPECT_THAT(ErrorAfter("\"version\": 2", "\"version\": 3"),
               AllOf(HasSubstr(name + ":3"), HasSubstr("newer Lathe")));
   EXPECT_THAT(ErrorAfter("overhead_us", "overhaed_us"),
               AllOf(HasSubstr(name + ":"), HasSubstr("'overhead_us'")));
@@ -121,6 +142,8 @@ TEST_F(LutFile, SaysWhatIsWrongAndWhere) {
   EXPECT_THAT(ErrorAfter("\"samples\"", "\"sample\""), HasSubstr("unknown key 'sample'"));
   EXPECT_THAT(ErrorAfter("\"key\":\"conv_", "\"key\":\"cnov_"),
               AllOf(HasSubstr(name + ":"), HasSubstr("'cnov'")));
+  EXPECT_THAT(ErrorAfter("\"key\":\"conv_i12x8x8", "\"key\":\"conv_i12x8"),
+              AllOf(HasSubstr(name + ":"), HasSubstr("'i12x8'")));
   EXPECT_THAT(ErrorAfter("\"target\"", "\"tagret\""), HasSubstr("target"));
   EXPECT_THAT(ErrorAfter("\"entries\"", "\"entires\""), HasSubstr("entries"));
 }

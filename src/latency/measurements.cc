@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "latency/features.h"
+#include "latency/estimator.h"
 #include "latency/stats.h"
 
 namespace lathe::latency {
@@ -12,14 +12,19 @@ namespace {
 
 constexpr double kTotalNoise = 0.015;   // relative, of one end-to-end timing beside the drift
 constexpr double kSpreadToNoise = 0.2;  // where the runs spread widely, their median is worth less
-constexpr double kContextNoise = 0.05;  // relative, of a layer's time from network to network
-constexpr double kClockNoiseUs = 0.25;  // per node: profilers count in whole microseconds
-constexpr double kSmallestUs = 0.02;    // a layer faster than the profiler's clock
-constexpr size_t kMostRows = 1200;      // that Reconcile() solves for at once: it is cubic in them
+constexpr double kSmallestUs = 0.02;    // a part faster than the profiler's clock
 constexpr int kMostPriorSamples = 9;
 
+// The machine's speed is taken as constant for about so long, the reference network's too (single
+// timings of it say little), and over so many timings in a row.
+constexpr double kDriftSeconds = 6;
+constexpr double kReferenceSeconds = 15;
+constexpr double kMostDriftRows = 8;
+constexpr double kFewestDriftRows = 2;
+
 // Samples with the median and the (p90 - p10) of an entry whose single samples are gone.
-void AppendPrior(const LutEntry& entry, std::vector<double>& samples) {
+template <typename Entry>
+void AppendPrior(const Entry& entry, std::vector<double>& samples) {
   const int count = std::clamp(entry.samples, 1, kMostPriorSamples);
   for (int i = 0; i < count; ++i) {
     const double quantile = (i + 0.5) / count;
@@ -27,58 +32,146 @@ void AppendPrior(const LutEntry& entry, std::vector<double>& samples) {
   }
 }
 
-}  // namespace
-
-Measurements::Measurements(Lut prior) : prior_(std::move(prior)) {
-  for (const auto& [text, entry] : prior_.entries) IndexOf(entry.layer);
+// Adds the samples of one key to what an earlier session said of it.
+template <typename Entry>
+void Merge(std::vector<double> samples, Entry& entry) {
+  if (samples.empty()) return;
+  const auto fresh = static_cast<int>(samples.size());
+  if (entry.samples > 0) AppendPrior(entry, samples);
+  entry.latency_us = Median(samples);
+  entry.spread = RelativeSpread(samples);
+  entry.samples += fresh;
 }
 
-int Measurements::IndexOf(const net::Layer& layer) {
-  const auto [found, fresh] = index_.try_emplace(KeyOf(layer), static_cast<int>(keys_.size()));
-  if (fresh) keys_.push_back({.text = found->first, .layer = layer, .nodes = WorkOf(layer).nodes});
+// The deviation of a smoothing kernel: about `seconds`, but over a sensible number of points.
+double DriftWidth(const std::vector<double>& at, double seconds) {
+  std::vector<double> gaps;
+  for (size_t i = 1; i < at.size(); ++i) gaps.push_back(at[i] - at[i - 1]);
+  const double gap = gaps.empty() ? 1 : Median(gaps);
+  return std::clamp(seconds, kFewestDriftRows * gap, kMostDriftRows * gap);
+}
+
+// The values at times `from`, smoothed to times `to`: lines fitted under a Gaussian kernel. Values
+// beyond the usual count less: a disturbed network must not pass for a slow machine.
+std::vector<double> Smooth(const std::vector<double>& from, const std::vector<double>& values,
+                           const std::vector<double>& to, double width) {
+  constexpr double kReach = 4;  // of the kernel, in deviations
+  constexpr double kLeastUsual = 0.02;
+  constexpr double kFlat = 1;  // how many points' worth of doubt that there is a slope
+  std::vector<double> absolute;
+  for (const double value : values) absolute.push_back(std::abs(value));
+  const double usual = std::max(3 * Median(absolute), kLeastUsual);
+  std::vector<double> smooth;
+  for (const double t : to) {
+    Eigen::Matrix2d normal = Eigen::Vector2d(1e-12, kFlat).asDiagonal();
+    Eigen::Vector2d right = Eigen::Vector2d::Zero();
+    const auto first = std::ranges::lower_bound(from, t - kReach * width);
+    for (size_t i = static_cast<size_t>(first - from.begin()); i < from.size(); ++i) {
+      const double distance = (from[i] - t) / width;
+      if (distance > kReach) break;
+      const double trust = std::min(1.0, usual / std::max(std::abs(values[i]), 1e-9));
+      const Eigen::Vector2d x(1, distance);
+      const double w = trust * std::exp(-0.5 * distance * distance);
+      normal += w * x * x.transpose();
+      right += w * values[i] * x;
+    }
+    smooth.push_back(normal.ldlt().solve(right)[0]);
+  }
+  return smooth;
+}
+
+// How slow the reference network was at the given times, as a logarithm; 0 without one.
+std::vector<double> ReferenceAt(const std::vector<ReferenceTime>& times,
+                                const std::vector<double>& at) {
+  if (times.empty()) return std::vector<double>(at.size());
+  std::vector<double> latencies, from, slowness;
+  for (const ReferenceTime& time : times) latencies.push_back(time.latency_us);
+  const double usual = Median(latencies);
+  for (const ReferenceTime& time : times) {
+    from.push_back(time.seconds);
+    slowness.push_back(std::log(time.latency_us / usual));
+  }
+  return Smooth(from, slowness, at, DriftWidth(from, kReferenceSeconds));
+}
+
+// Of the least-squares line.
+double Slope(const std::vector<double>& x, const std::vector<double>& y) {
+  const auto n = static_cast<Eigen::Index>(x.size());
+  const Eigen::Map<const Eigen::ArrayXd> xs(x.data(), n), ys(y.data(), n);
+  const double spread = (xs - xs.mean()).square().sum();
+  return spread > 0 ? ((xs - xs.mean()) * (ys - ys.mean())).sum() / spread : 0;
+}
+
+}  // namespace
+
+template <typename What>
+int Measurements::Keys<What>::IndexOf(const What& what) {
+  const auto [found, fresh] = index_.try_emplace(KeyOf(what), static_cast<int>(list.size()));
+  if (fresh) list.push_back({.text = found->first, .what = what});
   return found->second;
+}
+
+Measurements::Measurements(Lut prior) : prior_(std::move(prior)) {}
+
+void Measurements::AddParts(const net::Layer& layer, const std::vector<double>& node_us, Row& row) {
+  const std::vector<Part> parts = PartsOf(layer);
+  std::vector<double> us(parts.size());
+  for (size_t i = 0; i < node_us.size(); ++i) us[std::min(i, us.size() - 1)] += node_us[i];
+  // A part without time was fused into another, whose time then is not its own.
+  if (std::ranges::find(us, 0.0) != us.end()) return;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    row.parts.push_back({parts_.IndexOf(parts[i]), us[i]});
+  }
 }
 
 void Measurements::Add(const Measurement& measurement) {
   Row row{.seconds = measurement.seconds,
           .total_us = measurement.total_us,
           .noise = std::max(kTotalNoise, kSpreadToNoise * measurement.spread),
-          .layers = {}};
+          .layers = {},
+          .parts = {}};
   for (size_t i = 0; i < measurement.layers.size(); ++i) {
-    if (std::isnan(measurement.layer_us[i])) continue;
-    const int key = IndexOf(measurement.layers[i]);
-    row.layers.emplace_back(key, measurement.layer_us[i]);
-    ++keys_[key].samples;
+    if (!(measurement.layer_us[i] > 0)) continue;
+    const net::Layer& layer = measurement.layers[i];
+    row.layers.push_back({layers_.IndexOf(layer), measurement.layer_us[i]});
+    AddParts(layer, measurement.node_us[i], row);
   }
-  rows_.push_back(std::move(row));
+  for (size_t k = parts_in_.size(); k < layers_.list.size(); ++k) {
+    parts_in_.push_back(static_cast<double>(PartsOf(layers_.list[k].what).size()));
+  }
+  if (!row.layers.empty()) rows_.push_back(std::move(row));
 }
 
 // Least squares on relative errors, with Huber weights against disturbed networks. Weak priors
-// (scale near 1, no cost per node) decide where the networks at hand are too alike to tell the
+// (scale near 1, no cost per part) decide where the networks at hand are too alike to tell the
 // terms apart.
 Measurements::Calibration Measurements::Calibrate(const std::vector<double>& speed) const {
-  const auto rows = static_cast<Eigen::Index>(rows_.size());
-  Eigen::MatrixX3d terms(rows, 3);
-  Eigen::ArrayXd noise(rows);
-  std::vector<double> totals;
-  for (Eigen::Index r = 0; r < rows; ++r) {
+  std::vector<Eigen::Vector3d> terms_of;
+  std::vector<double> totals, noises;
+  for (size_t r = 0; r < rows_.size(); ++r) {
+    if (!(rows_[r].total_us > 0)) continue;
     const double total = rows_[r].total_us * speed[r];
-    double profiled = 0, nodes = 0;
+    double profiled = 0, parts = 0;
     for (const auto& [key, us] : rows_[r].layers) {
       profiled += us * speed[r];
-      nodes += keys_[key].nodes;
+      parts += parts_in_[key];
     }
-    terms.row(r) << profiled / total, nodes / total, 1 / total;
+    terms_of.emplace_back(profiled / total, parts / total, 1 / total);
     totals.push_back(total);
-    noise[r] = rows_[r].noise;
+    noises.push_back(rows_[r].noise);
   }
+  const double known_us = prior_.overhead_us;
+  if (totals.empty()) return {.overhead_us = known_us};
+  const Eigen::Map<const Eigen::Matrix3Xd> columns(terms_of.front().data(), 3,
+                                                   static_cast<Eigen::Index>(terms_of.size()));
+  const Eigen::MatrixX3d terms = columns.transpose();
+  const Eigen::Map<const Eigen::ArrayXd> noise(noises.data(), terms.rows());
   const Eigen::ArrayXd trust = (kTotalNoise / noise).square();
   Eigen::VectorXd weight = trust;
   const double typical = Median(totals);
-  const bool known = prior_.overhead_us > 0;
-  const Eigen::Vector3d mean(1, 0, prior_.overhead_us);
+  const Eigen::Vector3d mean(1, 0, known_us);
   const Eigen::Vector3d deviation(0.3, 0.02 * typical,
-                                  known ? 0.2 * prior_.overhead_us : 0.5 * typical);
+                                  known_us > 0 ? 0.2 * known_us : 0.5 * typical);
   const Eigen::Vector3d precision = (kTotalNoise / deviation.array()).square();
   Eigen::Vector3d solution = mean;
   for (int round = 0; round < 10; ++round) {
@@ -89,102 +182,97 @@ Measurements::Calibration Measurements::Calibrate(const std::vector<double>& spe
     weight = trust * (2 * noise / error.array().abs().max(2 * noise));
   }
   return {.scale = std::max(solution[0], 0.1),
-          .per_node_us = solution[1],
+          .per_part_us = solution[1],
           .overhead_us = std::max(solution[2], 0.0)};
 }
 
-// Layers are normal around what the profiler said, networks around the sum of their layers: the
-// posterior mean of the layers moves them so that the sums agree with the wall clock, most where
-// the profiler is least sure.
-void Measurements::Reconcile(const std::vector<double>& speed, double overhead_us,
-                             std::vector<double>& latency_us) const {
-  const size_t stride = (rows_.size() + kMostRows - 1) / kMostRows;
-  std::vector<std::vector<std::pair<Eigen::Index, double>>> uses(
-      keys_.size());  // rows of a key, how often
-  std::vector<double> residuals;
-  std::vector<double> noise;
-  for (size_t r = 0; r < rows_.size(); r += stride) {
-    const auto row = static_cast<Eigen::Index>(residuals.size());
-    const double total = rows_[r].total_us * speed[r];
-    double sum = overhead_us;
-    for (const auto& [key, us] : rows_[r].layers) {
-      sum += latency_us[key];
-      if (uses[key].empty() || uses[key].back().first != row) uses[key].emplace_back(row, 0.0);
-      uses[key].back().second += 1;
-    }
-    residuals.push_back(total - sum);
-    noise.push_back(std::pow(rows_[r].noise * total, 2));
-  }
+void Measurements::Add(const ReferenceTime& time) { reference_.push_back(time); }
 
-  const auto rows = static_cast<Eigen::Index>(residuals.size());
-  std::vector<double> variance(keys_.size());
-  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(rows, rows);
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    const auto prior = prior_.entries.find(keys_[k].text);
-    const int samples =
-        keys_[k].samples + (prior == prior_.entries.end() ? 0 : prior->second.samples);
-    variance[k] = std::pow(kContextNoise * latency_us[k], 2) / std::max(samples, 1) +
-                  std::pow(kClockNoiseUs, 2) * keys_[k].nodes;
-    for (const auto& [i, count_i] : uses[k]) {
-      for (const auto& [j, count_j] : uses[k]) covariance(i, j) += variance[k] * count_i * count_j;
-    }
-  }
-  const Eigen::Map<const Eigen::VectorXd> residual(residuals.data(), rows);
-  for (Eigen::Index r = 0; r < rows; ++r) {
-    // A disturbed network counts less the further it is off.
-    const double expected = std::sqrt(covariance(r, r) + noise[r]);
-    const double outlier = std::max(1.0, std::abs(residual[r]) / (2.5 * expected));
-    covariance(r, r) += noise[r] * std::pow(outlier, 4);
-  }
-  const Eigen::VectorXd shares = covariance.llt().solve(residual);
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    double change = 0;
-    for (const auto& [row, count] : uses[k]) change += variance[k] * count * shares[row];
-    latency_us[k] = std::max(latency_us[k] + change, 0.5 * latency_us[k]);
-  }
+std::vector<double> Measurements::Times() const {
+  std::vector<double> seconds;
+  for (const Row& row : rows_) seconds.push_back(row.seconds);
+  return seconds;
 }
 
-Lut Measurements::Solve(const Drift& drift) const {
-  Lut lut = prior_;
-  if (rows_.empty()) return lut;
-  std::vector<double> speed;
-  for (const Row& row : rows_) speed.push_back(drift.Scale(row.seconds));
-  const Calibration calibration = Calibrate(speed);
-
-  std::vector<std::vector<double>> samples(keys_.size());
-  for (size_t r = 0; r < rows_.size(); ++r) {
-    for (const auto& [key, us] : rows_[r].layers) {
-      const double corrected =
-          calibration.scale * us * speed[r] + calibration.per_node_us * keys_[key].nodes;
-      samples[key].push_back(std::max(corrected, kSmallestUs));
+// How much longer each row took than the table says, as a logarithm.
+std::vector<double> Measurements::Slowness(const Lut& lut, const Calibration& calibration) const {
+  const Estimator estimator(lut);
+  std::vector<double> slowness;
+  for (const Row& row : rows_) {
+    double measured = 0, expected = 0;
+    for (const auto& [key, us] : row.layers) {
+      measured += calibration.scale * us + calibration.per_part_us * parts_in_[key];
+      expected += estimator.Layer(layers_.list[key].what).latency_us;
     }
+    slowness.push_back(std::log(std::max(measured, kSmallestUs) / expected));
   }
-  std::vector<double> latency_us;
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    const auto prior = prior_.entries.find(keys_[k].text);
-    if (prior != prior_.entries.end()) AppendPrior(prior->second, samples[k]);
-    latency_us.push_back(Median(samples[k]));
-  }
-  Reconcile(speed, calibration.overhead_us, latency_us);
+  return slowness;
+}
 
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    if (keys_[k].samples == 0) continue;  // an earlier session's, and not seen again
-    LutEntry& entry = lut.entries[keys_[k].text];
-    entry.layer = keys_[k].layer;
-    entry.latency_us = latency_us[k];
-    entry.spread = RelativeSpread(samples[k]);
-    entry.samples += keys_[k].samples;
-  }
-  std::vector<double> rest, trust;
+// What to multiply each row by so that the machine seems steady. Keys repeat, so every network is a
+// reference for the others: where several in a row took longer than the table says, the machine was
+// slow. This explains more of the drift than the reference network does, whose own fluctuations can
+// be larger than those of other networks; so that one counts as much as the others follow it
+// (docs/latency.md).
+std::vector<double> Measurements::Speeds(const std::vector<double>& slowness) const {
+  const std::vector<double> at = Times();
+  const std::vector<double> reference = ReferenceAt(reference_, at);
+  const double share = std::clamp(Slope(reference, slowness), 0.0, 1.0);
+  std::vector<double> rest;
+  for (size_t r = 0; r < rows_.size(); ++r) rest.push_back(slowness[r] - share * reference[r]);
+  const std::vector<double> smooth = Smooth(at, rest, at, DriftWidth(at, kDriftSeconds));
+  std::vector<double> total;
+  for (size_t r = 0; r < rows_.size(); ++r) total.push_back(smooth[r] + share * reference[r]);
+  // A first table is at the speed that the machine had most of the time, a continued one stays at
+  // its own.
+  const double middle = prior_.entries.empty() ? Median(total) : 0;
+  std::vector<double> speeds;
+  for (const double value : total) speeds.push_back(std::exp(middle - value));
+  return speeds;
+}
+
+Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& calibration) const {
+  std::vector<std::vector<double>> layers(layers_.list.size()), parts(parts_.list.size());
   for (size_t r = 0; r < rows_.size(); ++r) {
-    const double total = rows_[r].total_us * speed[r];
-    double sum = 0;
-    for (const auto& [key, us] : rows_[r].layers) sum += latency_us[key];
-    rest.push_back(total - sum);
-    trust.push_back(1 / std::pow(rows_[r].noise * total, 2));
+    const auto corrected = [&](double us, double count) {
+      return std::max(calibration.scale * us * speed[r] + calibration.per_part_us * count,
+                      kSmallestUs);
+    };
+    for (const auto& [key, us] : rows_[r].layers) {
+      layers[key].push_back(corrected(us, parts_in_[key]));
+    }
+    for (const auto& [key, us] : rows_[r].parts) parts[key].push_back(corrected(us, 1));
   }
-  lut.overhead_us = std::max(WeightedMedian(rest, trust), 0.0);
-  lut.noise_floor = drift.Spread();
+  Lut lut = prior_;
+  for (size_t k = 0; k < layers.size(); ++k) {
+    LutEntry& entry = lut.entries[layers_.list[k].text];
+    entry.layer = layers_.list[k].what;
+    Merge(std::move(layers[k]), entry);
+  }
+  for (size_t k = 0; k < parts.size(); ++k) {
+    PartEntry& entry = lut.parts[parts_.list[k].text];
+    entry.part = parts_.list[k].what;
+    Merge(std::move(parts[k]), entry);
+  }
+  lut.overhead_us = calibration.overhead_us;
+  return lut;
+}
+
+Lut Measurements::Solve() const {
+  if (rows_.empty()) return prior_;
+  // A table of samples that drifted has some of the drift in it, so it takes more than one round.
+  constexpr int kRounds = 4;
+  std::vector<double> speed;  // as the reference says, until the others are heard
+  for (const double slowness : ReferenceAt(reference_, Times())) {
+    speed.push_back(std::exp(-slowness));
+  }
+  Calibration calibration = Calibrate(speed);
+  Lut lut = Tabulate(speed, calibration);
+  for (int round = 0; round < kRounds; ++round) {
+    speed = Speeds(Slowness(lut, calibration));
+    calibration = Calibrate(speed);
+    lut = Tabulate(speed, calibration);
+  }
   return lut;
 }
 

@@ -1,8 +1,8 @@
 // Everything measured while a LUT is built, and the LUT that explains it best.
 //
-// The engine's profiler gives each layer's time but may miss what lies between layers or cost time
-// itself; the wall clock of the whole network is what users get, but it knows no layers. Solve()
-// brings both together. One thread.
+// The engine's profiler gives the time of each layer and its parts, but may miss what lies between
+// them or cost time itself; the wall clock of the whole network is what users get, but it knows no
+// layers. And both drift with the machine's speed. Solve() brings them together. One thread.
 #pragma once
 
 #include <string>
@@ -14,13 +14,20 @@
 
 namespace lathe::latency {
 
-// One covering network, measured in one go.
+// One covering network, measured in one go. Latencies of 0 stand for what the engine doesn't show.
 struct Measurement {
-  double seconds = 0;   // when, on the Drift's clock
-  double total_us = 0;  // end to end, as deployed (without profiler)
-  double spread = 0;    // (p90 - p10) / median of the runs behind total_us
+  double seconds = 0;  // when, on the clock of the build
   std::vector<net::Layer> layers;
-  std::vector<double> layer_us;  // from the profiler; NaN for layers it does not show
+  std::vector<double> layer_us;              // from the profiler
+  std::vector<std::vector<double>> node_us;  // by node of net::LowerLayer; empty where unknown
+  double total_us = 0;  // end to end, as deployed (without profiler); 0: not timed
+  double spread = 0;    // (p90 - p10) / median of the runs behind total_us
+};
+
+// A network that was timed end to end and kept out of the table.
+struct HeldOut {
+  net::Network network;
+  double seconds = 0, latency_us = 0;
 };
 
 class Measurements {
@@ -29,33 +36,52 @@ class Measurements {
   explicit Measurements(Lut prior);
 
   void Add(const Measurement& measurement);
-  // Fills entries, overhead_us, noise_floor; the rest is the prior's. Deterministic.
-  Lut Solve(const Drift& drift) const;
+  void Add(const ReferenceTime& time);
+  // Fills entries, parts and overhead_us; the rest is the prior's. Deterministic.
+  Lut Solve() const;
 
  private:
+  template <typename What>
   struct Key {
-    LayerKey text;
-    net::Layer layer;
-    double nodes = 0;
+    std::string text;
+    What what;
     int samples = 0;  // in rows_
   };
+  // Keys by index, as rows name them.
+  template <typename What>
+  class Keys {
+   public:
+    int IndexOf(const What& what);
+    std::vector<Key<What>> list;
+
+   private:
+    std::unordered_map<std::string, int> index_;
+  };
+  struct Sample {
+    int key;
+    double us;
+  };
   struct Row {
-    double seconds, total_us, noise;             // noise: relative standard deviation of total_us
-    std::vector<std::pair<int, double>> layers;  // key, us
+    double seconds, total_us, noise;  // noise: relative standard deviation of total_us
+    std::vector<Sample> layers, parts;
   };
-  // layer = scale * profiled + per_node * nodes; network = overhead + sum of layers
+  // part = scale * profiled + per_part_us; network = overhead + sum of parts
   struct Calibration {
-    double scale = 1, per_node_us = 0, overhead_us = 0;
+    double scale = 1, per_part_us = 0, overhead_us = 0;
   };
-  int IndexOf(const net::Layer& layer);
+  void AddParts(const net::Layer& layer, const std::vector<double>& node_us, Row& row);
   Calibration Calibrate(const std::vector<double>& speed) const;
-  void Reconcile(const std::vector<double>& speed, double overhead_us,
-                 std::vector<double>& latency_us) const;
+  std::vector<double> Times() const;
+  std::vector<double> Slowness(const Lut& lut, const Calibration& calibration) const;
+  std::vector<double> Speeds(const std::vector<double>& slowness) const;
+  Lut Tabulate(const std::vector<double>& speed, const Calibration& calibration) const;
 
   Lut prior_;
-  std::vector<Key> keys_;
-  std::unordered_map<LayerKey, int> index_;
+  Keys<net::Layer> layers_;
+  Keys<Part> parts_;
+  std::vector<double> parts_in_;  // number of parts of each layer key
   std::vector<Row> rows_;
+  std::vector<ReferenceTime> reference_;
 };
 
 }  // namespace lathe::latency

@@ -7,11 +7,11 @@
 namespace lathe::latency {
 namespace {
 
-constexpr Eigen::Index kMostPoints = 1500;   // the solve is cubic in them
+constexpr Eigen::Index kMostPoints = 1000;   // the solve is cubic in them
 constexpr Eigen::Index kTuningPoints = 300;  // enough to tell good length scales from bad
 constexpr double kLengths[] = {0.35, 0.7, 1.4,
                                2.8};  // in units of the root of the number of features
-constexpr double kNoises[] = {0.001, 0.004, 0.015, 0.06};
+constexpr double kNoises[] = {0.001, 0.004, 0.015, 0.06, 0.25, 1};
 constexpr double kAbsoluteToDeviation = 1.2533;  // of a normal distribution
 
 // Every n-th row, so that at most `most` remain.

@@ -1,10 +1,9 @@
 #include "latency/stats.h"
+#include "latency/drift.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
-
-#include "latency/drift.h"
 
 namespace lathe::latency {
 namespace {
@@ -47,22 +46,6 @@ TEST(Compare, KnownAnswers) {
   EXPECT_NEAR(band.p95, 0.095, 1e-12);
   EXPECT_DOUBLE_EQ(band.spearman, 1);
   EXPECT_EQ(band.networks, 3);
-}
-
-TEST(Drift, ScalesByTheReferenceAtThatMoment) {
-  Drift drift(100.0);
-  EXPECT_EQ(drift.Scale(5), 1);
-  for (int i = 0; i <= 10; ++i) drift.Add(i, 100 + 10 * i);
-  EXPECT_NEAR(drift.Scale(4), 100.0 / 140, 1e-12);
-  EXPECT_NEAR(drift.Scale(4.5), 100.0 / 145, 1e-12);
-  EXPECT_NEAR(drift.Slowdown(), 1.5, 1e-12);
-  EXPECT_NEAR(drift.Scale(99), 100.0 / 195, 1e-12);  // the last two points, smoothed
-}
-
-TEST(Drift, OneDisturbedTimingChangesNothing) {
-  Drift drift;
-  for (int i = 0; i < 9; ++i) drift.Add(i, i == 4 ? 900 : 100);
-  for (double at = 0; at < 8; at += 0.5) EXPECT_DOUBLE_EQ(drift.Scale(at), 1) << at;
 }
 
 TEST(UndisturbedUs, IsTheMedianUnlessMostRunsWereDisturbed) {

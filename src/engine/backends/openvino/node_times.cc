@@ -35,23 +35,35 @@ void NodeTimes::Add(std::vector<ov::ProfilingInfo> nodes) {
                 "OpenVINO's profile of {} nodes does not end in the marker but in {}", names.size(),
                 names.empty() ? "" : names.back());
   }
-  const std::vector<int> layers = AssignLayers(names);
+  const std::vector<int> indices = AssignNodes(names, graph_);
 
-  std::map<int, double> run_us;
+  std::map<int, double> layer_us, node_us;
   for (size_t i = 0; i + 1 < nodes.size(); ++i) {
     const auto time = nodes[i + 1].start_time - nodes[i].start_time;
-    run_us[layers[i]] += static_cast<double>(time.count());
+    node_us[indices[i]] += static_cast<double>(time.count());
+    layer_us[graph_.nodes[static_cast<size_t>(indices[i])].layer] +=
+        static_cast<double>(time.count());
   }
-  for (const auto& [layer, time_us] : run_us) layer_us_[layer].push_back(time_us);
+  for (const auto& [layer, time_us] : layer_us) layer_us_[layer].push_back(time_us);
+  for (const auto& [node, time_us] : node_us) node_us_[node].push_back(time_us);
 }
 
 std::vector<LayerTime> NodeTimes::Layers() const {
   constexpr double kClockUs = 1.0;
-  std::vector<LayerTime> layers;
+  std::map<int, LayerTime> layers;
   for (const auto& [layer, samples] : layer_us_) {
-    layers.push_back(SummariseLayer(layer, samples, kClockUs));
+    layers[layer] = SummariseLayer(layer, samples, kClockUs);
   }
-  return layers;
+  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    const auto layer = layers.find(graph_.nodes[i].layer);
+    if (layer == layers.end()) continue;
+    const auto samples = node_us_.find(static_cast<int>(i));
+    layer->second.node_us.push_back(
+        samples == node_us_.end() ? 0 : SummariseLayer(0, samples->second, kClockUs).median_us);
+  }
+  std::vector<LayerTime> times;
+  for (auto& [layer, time] : layers) times.push_back(std::move(time));
+  return times;
 }
 
 }  // namespace lathe::engine

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "net/graph.h"
 
 namespace lathe::engine {
 
@@ -21,13 +22,15 @@ void AddEndMarker(ov::Model& model);
 
 class NodeTimes {
  public:
+  explicit NodeTimes(const net::Graph& graph) : graph_(graph) {}
   // The profile of one inference. Throws kInternal when the marker did not run last.
   void Add(std::vector<ov::ProfilingInfo> nodes);
   // Medians over all inferences added, in order of the layers.
   std::vector<LayerTime> Layers() const;
 
  private:
-  std::map<int, std::vector<double>> layer_us_;  // one value per inference
+  const net::Graph& graph_;
+  std::map<int, std::vector<double>> layer_us_, node_us_;  // one value per inference
 };
 
 }  // namespace lathe::engine

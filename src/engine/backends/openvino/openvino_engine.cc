@@ -67,13 +67,14 @@ Compiled CompileFor(ov::Core& core, const std::shared_ptr<ov::Model>& source,
 
 class OpenVinoModel : public CompiledModel {
  public:
+  // With `graph` the model can be profiled.
   OpenVinoModel(std::shared_ptr<ov::Core> core, std::shared_ptr<ov::Model> model,
-                const TargetOptions& target, bool profile)
+                const TargetOptions& target, std::optional<net::Graph> graph)
       : core_(std::move(core)),
         model_(std::move(model)),
         target_(target),
-        profile_(profile),
-        timed_(CompileFor(*core_, model_, target_, target_.batch, profile_)) {
+        graph_(std::move(graph)),
+        timed_(CompileFor(*core_, model_, target_, target_.batch, graph_.has_value())) {
     const ov::Shape input = timed_.model.input().get_shape();
     image_size_ = ov::shape_size(input) / input.at(0);
     classes_ = timed_.model.output(0).get_shape().at(1);
@@ -104,13 +105,13 @@ class OpenVinoModel : public CompiledModel {
   }
 
   std::vector<LayerTime> Profile(const TimingOptions& options) override {
-    CheckProfiling(profile_);
+    CheckProfiling(graph_.has_value());
     return Guard("profile the model", [&] {
       PresetInput();
       const auto infer = [&] { timed_.request.infer(); };
       const TimingOptions quick{.warmup = 2, .min_runs = 3, .min_seconds = 0};
       const bool rewarm = Summarise(TimeRuns(quick, infer)).median_us < kRewarmBelowUs;
-      NodeTimes times;
+      NodeTimes times(*graph_);
       TimeRuns(options, infer, [&] {
         times.Add(timed_.request.get_profiling_info());
         if (rewarm) infer();
@@ -148,7 +149,7 @@ class OpenVinoModel : public CompiledModel {
   std::shared_ptr<ov::Core> core_;
   std::shared_ptr<ov::Model> model_;
   TargetOptions target_;
-  bool profile_;
+  std::optional<net::Graph> graph_;
   Compiled timed_;
   std::optional<Compiled> bulk_;
   size_t image_size_ = 0;
@@ -187,8 +188,9 @@ class OpenVinoEngine : public Engine {
     }
     const std::string bytes = onnx::ToOnnx(network, weights, {.batch = options_.batch});
     return Guard("compile the network", [&] {
-      return std::make_unique<OpenVinoModel>(core_, core_->read_model(bytes, ov::Tensor()),
-                                             options_, options.profile);
+      return std::make_unique<OpenVinoModel>(
+          core_, core_->read_model(bytes, ov::Tensor()), options_,
+          options.profile ? std::optional(net::Lower(network)) : std::nullopt);
     });
   }
 
@@ -203,8 +205,9 @@ class OpenVinoEngine : public Engine {
                   e.what());
     }
     CheckImageClassifier(*model, onnx_path);
-    return Guard("compile the model file",
-                 [&] { return std::make_unique<OpenVinoModel>(core_, model, options_, false); });
+    return Guard("compile the model file", [&] {
+      return std::make_unique<OpenVinoModel>(core_, model, options_, std::nullopt);
+    });
   }
 
  private:
