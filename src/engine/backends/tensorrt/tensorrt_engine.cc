@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "engine/backends/tensorrt/half.h"
 #include "engine/backends/tensorrt/timing_cache.h"
 #include "engine/backends/tensorrt/trtexec.h"
@@ -142,6 +143,11 @@ class TensorRtModel : public CompiledModel {
     const fs::path times = folder_ / "times.json";
     const TrtexecRun run =
         Measure(options, {"--useCudaGraph", "--exportTimes=" + times.string()}, times);
+    // It goes on without a graph when it cannot record one.
+    if (run.log.find("--useCudaGraph flag has been ignored") != std::string::npos) {
+      spdlog::warn(
+          "engine tensorrt: trtexec could not use a CUDA graph; gaps between kernels count");
+    }
     return ReadResult(run, [&] { return Summarise(ReadTimes(times)); });
   }
 
@@ -284,7 +290,7 @@ class TensorRtEngine : public Engine {
   }
 
   // The model in the types that this TensorRT is to compute in.
-  std::string Typed(std::string onnx_bytes, std::string_view name) const {
+  std::string Typed(const std::string& onnx_bytes, std::string_view name) const {
     const bool half = options_.precision == Precision::kF16 && tensorrt_.IsStronglyTyped();
     return half ? ToHalf(onnx_bytes, name) : onnx_bytes;
   }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/temp_folder_testing.h"
 #include "engine/backends/tensorrt/half.h"
 #include "engine/backends/tensorrt/trtexec.h"
@@ -233,6 +234,7 @@ for argument in "$@"; do
 done
 case "$mode" in
   fail) echo "out of memory"; exit 1 ;;
+  no-graph) echo "[W] The specified --useCudaGraph flag has been ignored. The inference will be" ;;
   killed) echo "half-way"; kill -9 $$ ;;
 esac
 )sh";
@@ -382,6 +384,20 @@ TEST_F(TensorRtEngineTest, PrecisionsAreAskedForAsTheVersionWantsThem) {
   EXPECT_EQ(weight_type(), ::onnx::TensorProto::FLOAT16);
   ExpectError(ErrorKind::kUnavailable, "bf16", [&] { flags("110100", Precision::kBf16); });
   MakeTensorRtEngine({.precision = Precision::kInt8, .device = "GPU"});
+}
+
+TEST_F(TensorRtEngineTest, TimesWithoutACudaGraphAreWarnedOf) {
+  const std::unique_ptr<CompiledModel> model =
+      MakeTensorRtEngine({.device = "GPU"})->Compile(network_, weights_, {});
+  const auto output = [&] {
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(model->Time({}).runs, 3);
+    spdlog::default_logger()->flush();
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_THAT(output(), Not(HasSubstr("CUDA graph")));
+  Set("mode", "no-graph");
+  EXPECT_THAT(output(), HasSubstr("could not use a CUDA graph"));
 }
 
 TEST_F(TensorRtEngineTest, FailuresHalfWayAreNamed) {
