@@ -63,11 +63,19 @@ target_link_libraries(lathe_torch INTERFACE "${torch}/lib/libtorch_cpu.so" "${to
 target_compile_options(lathe_torch INTERFACE -fopenmp)
 target_link_libraries(lathe_torch INTERFACE "${torch}/lib/libgomp.so.1")
 if(LATHE_CUDA)
+  # The wheels hold all that is needed of the CUDA toolkit: the runtime's library, and its headers in two parts.
+  set(cuda "${LATHE_WHEELS}/nvidia/cu13")
+  if(NOT EXISTS "${cuda}/include/crt/host_defines.h")
+    message(FATAL_ERROR "LATHE_CUDA is on, but CUDA's headers are missing in ${cuda}: run scripts/setup --cuda first")
+  endif()
   target_compile_definitions(lathe_torch INTERFACE LATHE_CUDA=1)
-  # Nothing refers to libtorch_cuda by name (it registers itself when loaded), so it must not be dropped.
+  target_compile_options(lathe_torch INTERFACE "SHELL:-idirafter ${cuda}/include")
+  # Little refers to libtorch_cuda by name (it registers itself when loaded), so it must not be dropped.
   target_link_libraries(lathe_torch INTERFACE -Wl,--no-as-needed "${torch}/lib/libtorch_cuda.so"
-                                              "${torch}/lib/libc10_cuda.so" -Wl,--as-needed)
+                                              "${torch}/lib/libc10_cuda.so" -Wl,--as-needed
+                                              "${cuda}/lib/libcudart.so.13")
   target_link_options(lathe_torch INTERFACE -Wl,--allow-shlib-undefined)
+  unset(cuda)
 endif()
 add_library(lathe::torch ALIAS lathe_torch)
 

@@ -1,12 +1,17 @@
 #include "engine/backends/tensorrt/tensorrt_engine.h"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "engine/backends/tensorrt/half.h"
+#include "engine/backends/tensorrt/timing_cache.h"
 #include "engine/backends/tensorrt/trtexec.h"
 #include "engine/timing.h"
 #include "net/network_file.h"
@@ -15,18 +20,40 @@
 namespace lathe::engine {
 namespace {
 
-std::vector<std::string> PrecisionFlags(Precision precision) {
-  switch (precision) {
-    case Precision::kF32:
-      return {"--noTF32"};
-    case Precision::kBf16:
-      return {"--bf16"};
-    case Precision::kF16:
-      return {"--fp16"};
-    case Precision::kInt8:
-      return {"--int8", "--fp16"};  // layers without QDQ nodes run in f16
+// What trtexec says about itself and the device.
+struct Installation {
+  std::string version;  // as it prints it: "8601" for 8.6.1, "101303", "11.1.0.106"
+  std::string device_name;
+
+  int Major() const {
+    int number = 0;
+    const char* const end = version.data() + version.size();
+    const auto [rest, error] = std::from_chars(version.data(), end, number);
+    if (error == std::errc() && rest != end) return number;
+    constexpr int kFirstOfTen = 100000;  // from 10 on, minor versions have two digits
+    return number >= kFirstOfTen ? number / 10000 : number / 1000;
   }
-  throw Error(ErrorKind::kInternal, "unknown precision {}", static_cast<int>(precision));
+  bool HasBf16() const { return Major() >= 9; }
+  // From version 11 on, the types to compute in come from the file alone, and trtexec knows no
+  // flags for them.
+  bool IsStronglyTyped() const { return Major() >= 11; }
+};
+
+std::vector<std::string> PrecisionFlags(Precision precision, const Installation& tensorrt) {
+  const auto refuse = [&](const char* why) {
+    throw Error(ErrorKind::kUnavailable,
+                "engine tensorrt: precision {} is not available with TensorRT {}; {}",
+                Name(precision), tensorrt.version, why);
+  };
+  if (precision == Precision::kF32) return {"--noTF32"};
+  if (tensorrt.IsStronglyTyped()) {
+    if (precision == Precision::kBf16) refuse("use f16 or f32, or TensorRT 9 or 10");
+    return {};
+  }
+  if (precision == Precision::kInt8) return {"--int8", "--fp16"};  // f16: layers without QDQ nodes
+  if (precision == Precision::kF16) return {"--fp16"};
+  if (!tensorrt.HasBf16()) refuse("use f16 or f32, or TensorRT 9 or 10");
+  return {"--bf16"};
 }
 
 // "--device=1" for "GPU:1".
@@ -41,12 +68,24 @@ std::string DeviceFlag(const std::string& device) {
   return "--device=" + std::string(number);
 }
 
-// The rest of the line after `key`, up to one of `ends`; "unknown" when the log has no such line.
+// The rest of the line after `key`, up to one of `ends`; empty when the log has no such line.
 std::string Field(std::string_view log, std::string_view key, const char* ends) {
   const size_t at = log.find(key);
-  if (at == std::string_view::npos) return "unknown";
+  if (at == std::string_view::npos) return "";
   const std::string_view rest = log.substr(at + key.size());
   return std::string(rest.substr(0, rest.find_first_of(ends)));
+}
+
+Installation ReadInstallation(const TrtexecRun& run) {
+  Installation found{.version = Field(run.log, "[TensorRT v", "]"),
+                     .device_name = Field(run.log, "Selected Device: ", "\r\n")};
+  const bool version =
+      !found.version.empty() && std::isdigit(static_cast<unsigned char>(found.version[0])) != 0;
+  if (version && !found.device_name.empty()) return found;
+  throw Error(ErrorKind::kUnavailable,
+              "engine tensorrt: is the 'trtexec' on PATH NVIDIA's? It built a network but named no "
+              "{}\n{}",
+              version ? "device" : "version of TensorRT", run.Describe());
 }
 
 class TensorRtModel : public CompiledModel {
@@ -54,6 +93,8 @@ class TensorRtModel : public CompiledModel {
   struct Options {
     bool profile = false;  // allow Profile()
     bool dynamic = false;  // the file's batch is dynamic
+    std::vector<std::string> precision_flags = {};
+    TimingCache cache = {};
   };
 
   // Builds the plan (minutes for large networks).
@@ -65,7 +106,7 @@ class TensorRtModel : public CompiledModel {
         profile_(options.profile) {
     WriteFileAtomically(folder_ / "model.onnx", onnx_bytes);
     std::vector<std::string> arguments = {"--onnx=" + (folder_ / "model.onnx").string(),
-                                          "--saveEngine=" + Plan(),
+                                          "--saveEngine=" + Plan().string(),
                                           DeviceFlag(target.device),
                                           "--profilingVerbosity=detailed",
                                           "--iterations=1",
@@ -74,11 +115,11 @@ class TensorRtModel : public CompiledModel {
       arguments.push_back(
           fmt::format("--shapes=image:{}x{}x{}x{}", target.batch, input_.c, input_.h, input_.w));
     }
-    for (std::string& flag : PrecisionFlags(target.precision)) arguments.push_back(std::move(flag));
-    build_log_ = RunTrtexec(folder_, arguments);
+    Append(arguments, options.precision_flags);
+    build_ = Build(arguments, options.cache);
   }
 
-  const std::string& build_log() const { return build_log_; }
+  const TrtexecRun& build() const { return build_; }
 
   std::vector<float> Run(std::span<const float> images, int count) override {
     const size_t size = static_cast<size_t>(input_.c) * static_cast<size_t>(input_.h * input_.w);
@@ -99,43 +140,81 @@ class TensorRtModel : public CompiledModel {
   }
 
   Timing Time(const TimingOptions& options) override {
-    Measure(options, {"--useCudaGraph", "--exportTimes=" + (folder_ / "times.json").string()});
-    return Summarise(ReadTimes(folder_ / "times.json"));
+    const fs::path times = folder_ / "times.json";
+    const TrtexecRun run =
+        Measure(options, {"--useCudaGraph", "--exportTimes=" + times.string()}, times);
+    // It goes on without a graph when it cannot record one.
+    if (run.log.find("--useCudaGraph flag has been ignored") != std::string::npos) {
+      spdlog::warn(
+          "engine tensorrt: trtexec could not use a CUDA graph; gaps between kernels count");
+    }
+    return ReadResult(run, [&] { return Summarise(ReadTimes(times)); });
   }
 
   std::vector<LayerTime> Profile(const TimingOptions& options) override {
     CheckProfiling(profile_);
-    Measure(options,
-            {"--separateProfileRun", "--exportProfile=" + (folder_ / "profile.json").string()});
-    return ReadProfile(folder_ / "profile.json");
+    const fs::path profile = folder_ / "profile.json";
+    const TrtexecRun run =
+        Measure(options, {"--separateProfileRun", "--exportProfile=" + profile.string()}, profile);
+    return ReadResult(run, [&] { return ReadProfile(profile); });
   }
 
  private:
-  std::string Plan() const { return (folder_ / "model.plan").string(); }
+  static void Append(std::vector<std::string>& to, const std::vector<std::string>& more) {
+    to.insert(to.end(), more.begin(), more.end());
+  }
 
-  void Measure(const TimingOptions& options, std::vector<std::string> arguments) {
+  fs::path Plan() const { return folder_ / "model.plan"; }
+
+  // A broken cache makes some versions of trtexec give up or crash, so a build that fails is tried
+  // once more without; that failure is then the one to report.
+  TrtexecRun Build(const std::vector<std::string>& arguments, const TimingCache& cache) const {
+    TrtexecCall call{.arguments = arguments, .writes = {Plan()}};
+    if (!cache.path().empty()) {
+      Append(call.arguments, cache.Flags());
+      try {
+        return RunTrtexec(folder_, call);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::kInternal) throw;
+      }
+      call.arguments = arguments;
+    }
+    const TrtexecRun run = RunTrtexec(folder_, call);
+    if (!cache.path().empty()) cache.Discard();
+    return run;
+  }
+
+  // Times the plan; trtexec writes `result`.
+  TrtexecRun Measure(const TimingOptions& options, std::vector<std::string> arguments,
+                     const fs::path& result) const {
     const auto seconds = static_cast<int>(std::ceil(options.min_seconds));  // takes whole ones
-    arguments.insert(arguments.end(), {"--loadEngine=" + Plan(), DeviceFlag(target_.device),
-                                       "--noDataTransfers", "--useSpinWait", "--warmUp=200",
-                                       "--iterations=" + std::to_string(options.min_runs),
-                                       "--duration=" + std::to_string(seconds)});
-    RunTrtexec(folder_, arguments);
+    Append(arguments, {"--loadEngine=" + Plan().string(), DeviceFlag(target_.device),
+                       "--noDataTransfers", "--useSpinWait", fmt::format("--warmUp={}", kWarmUpMs),
+                       fmt::format("--iterations={}", options.min_runs),
+                       fmt::format("--duration={}", seconds)});
+    return RunTrtexec(folder_, {.arguments = arguments, .reads = {Plan()}, .writes = {result}});
   }
 
   std::vector<float> RunBatch(std::span<const float> input) {
     const std::string_view bytes(reinterpret_cast<const char*>(input.data()), input.size_bytes());
-    WriteFileAtomically(folder_ / "image.bin", bytes);
-    RunTrtexec(folder_, {"--loadEngine=" + Plan(), DeviceFlag(target_.device),
-                         "--loadInputs=image:" + (folder_ / "image.bin").string(),
-                         "--exportOutput=" + (folder_ / "output.json").string(), "--iterations=1",
-                         "--warmUp=0", "--duration=0"});
-    std::vector<float> output = ReadOutput(folder_ / "output.json", "logits");
-    const size_t expected = static_cast<size_t>(target_.batch) * classes_;
-    if (output.size() != expected) {
-      throw Error(ErrorKind::kInternal, "trtexec returned {} logits instead of {}", output.size(),
-                  expected);
-    }
-    return output;
+    const fs::path image = folder_ / "image.bin", result = folder_ / "output.json";
+    WriteFileAtomically(image, bytes);
+    const TrtexecRun run = RunTrtexec(
+        folder_,
+        {.arguments = {"--loadEngine=" + Plan().string(), DeviceFlag(target_.device),
+                       "--loadInputs=image:" + image.string(), "--exportOutput=" + result.string(),
+                       "--iterations=1", "--warmUp=0", "--duration=0"},
+         .reads = {Plan()},
+         .writes = {result}});
+    return ReadResult(run, [&] {
+      std::vector<float> output = ReadOutput(result, "logits");
+      const size_t expected = static_cast<size_t>(target_.batch) * classes_;
+      if (output.size() != expected) {
+        throw Error(ErrorKind::kInternal, "{}: {} logits instead of {}", result.string(),
+                    output.size(), expected);
+      }
+      return output;
+    });
   }
 
   WorkFolder folder_;
@@ -143,7 +222,7 @@ class TensorRtModel : public CompiledModel {
   size_t classes_;
   TargetOptions target_;
   bool profile_;
-  std::string build_log_;
+  TrtexecRun build_;
 };
 
 class TensorRtEngine : public Engine {
@@ -155,18 +234,20 @@ class TensorRtEngine : public Engine {
     probe.layers.push_back(
         {.op = net::Op::kTail, .in = probe.input, .out_channels = 2, .mid_channels = 8});
     const net::Weights weights = net::RandomWeights(net::Lower(probe), 1);
+    // In f32, since the flags for other precisions depend on the version that this asks for.
     TargetOptions target = options;
-    if (target.precision == Precision::kInt8) target.precision = Precision::kF16;
+    target.precision = Precision::kF32;
     const TensorRtModel model(probe, Export(probe, weights), target, {});
-    version_ = Field(model.build_log(), "[TensorRT v", "]");
-    device_name_ = Field(model.build_log(), "Selected Device: ", "\r\n");
+    tensorrt_ = ReadInstallation(model.build());
+    precision_flags_ = PrecisionFlags(options.precision, tensorrt_);
+    cache_ = TimingCache(tensorrt_.version, tensorrt_.device_name);
   }
 
   Fingerprint Target() const override {
     return {.engine = "tensorrt",
-            .engine_version = version_,
+            .engine_version = tensorrt_.version,
             .device = options_.device,
-            .device_name = device_name_,
+            .device_name = tensorrt_.device_name,
             .options = options_};
   }
 
@@ -177,8 +258,10 @@ class TensorRtEngine : public Engine {
                   "engine tensorrt: precision int8 needs a quantised model; load a quantised ONNX "
                   "file, or use f16");
     }
-    return std::make_unique<TensorRtModel>(network, Export(network, weights), options_,
-                                           TensorRtModel::Options{.profile = options.profile});
+    TensorRtModel::Options model = ModelOptions();
+    model.profile = options.profile;
+    return std::make_unique<TensorRtModel>(network, Typed(Export(network, weights), network.name),
+                                           options_, model);
   }
 
   std::unique_ptr<CompiledModel> Load(const std::string& onnx_path) override {
@@ -195,9 +278,10 @@ class TensorRtEngine : public Engine {
       throw Error(ErrorKind::kInput, "{}: made for batch {}, the target's batch is {}", onnx_path,
                   batch, options_.batch);
     }
+    TensorRtModel::Options model = ModelOptions();
+    model.dynamic = batch == 0;
     return std::make_unique<TensorRtModel>(net::ParseNetwork(json->second, onnx_path),
-                                           ReadFile(onnx_path), options_,
-                                           TensorRtModel::Options{.dynamic = batch == 0});
+                                           Typed(ReadFile(onnx_path), onnx_path), options_, model);
   }
 
  private:
@@ -205,9 +289,20 @@ class TensorRtEngine : public Engine {
     return onnx::ToOnnx(network, weights, {.batch = options_.batch});
   }
 
+  // The model in the types that this TensorRT is to compute in.
+  std::string Typed(const std::string& onnx_bytes, std::string_view name) const {
+    const bool half = options_.precision == Precision::kF16 && tensorrt_.IsStronglyTyped();
+    return half ? ToHalf(onnx_bytes, name) : onnx_bytes;
+  }
+
+  TensorRtModel::Options ModelOptions() const {
+    return {.precision_flags = precision_flags_, .cache = cache_};
+  }
+
   TargetOptions options_;
-  std::string version_;
-  std::string device_name_;
+  Installation tensorrt_;
+  std::vector<std::string> precision_flags_;
+  TimingCache cache_;
 };
 
 }  // namespace

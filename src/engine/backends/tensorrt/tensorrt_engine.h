@@ -11,8 +11,9 @@ namespace lathe::engine {
 
 // `options.device` is "GPU" or "GPU:1". Builds and times a one-layer network to see that trtexec
 // works and to learn its version and the device's name, which takes some seconds. Throws
-// kUnavailable when trtexec is not there or does not work. Times are of the network on the device,
-// in a CUDA graph, without copies from and to the host.
+// kUnavailable when trtexec is not there or its TensorRT lacks the precision, kInternal when it
+// does not work. Later builds share a timing cache in the user's cache folder. Times are of the
+// network on the device, in a CUDA graph, without copies from and to the host.
 std::unique_ptr<Engine> MakeTensorRtEngine(const TargetOptions& options);
 
 }  // namespace lathe::engine

@@ -1,7 +1,6 @@
 #include "engine/backends/torch/torch_engine.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -14,168 +13,56 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "engine/backends/torch/eager.h"
+#include "engine/backends/torch/gpu.h"
+#include "engine/backends/torch/session.h"
 #include "engine/timing.h"
-#include "onnx/fold.h"
 
 namespace lathe::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using net::Activation;
-using net::Node;
-using net::NodeKind;
 
 constexpr int kBulkBatch = 32;  // images at a time when Run() gets many
+// GPUs need this long under load to raise their clocks; trtexec warms up as long.
+constexpr std::chrono::milliseconds kGpuWarmUp{200};
 
-// Inference mode and this target's thread count while it lives.
-class Session {
- public:
-  explicit Session(int threads) : before_(at::get_num_threads()) { at::set_num_threads(threads); }
-  ~Session() { at::set_num_threads(before_); }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-
- private:
-  c10::InferenceMode inference_;
-  int before_;
-};
-
-// Runs `body`; torch's exceptions leave as Error.
-template <typename Body>
-auto Guard(const char* doing, Body body) {
-  try {
-    return body();
-  } catch (const c10::Error& e) {
-    throw Error(ErrorKind::kInternal, "torch failed to {}: {}", doing, e.what_without_backtrace());
-  }
-}
-
-at::Tensor Activate(Activation act, at::Tensor x) {
-  switch (act) {
-    case Activation::kNone:
-      return x;
-    case Activation::kRelu:
-      return at::relu_(x);
-    case Activation::kRelu6:
-      return at::clamp_(x, 0, 6);
-    case Activation::kSwish:
-      return at::silu_(x);
-    case Activation::kHardSwish:
-      return at::hardswish_(x);
-    case Activation::kSigmoid:
-      return at::sigmoid_(x);
-    case Activation::kHardSigmoid:
-      return at::hardsigmoid_(x);
-  }
-  throw Error(ErrorKind::kInternal, "unknown activation {}", static_cast<int>(act));
-}
-
-// One node, ready to run.
-struct Step {
-  Node node;
-  at::Tensor weight, bias;
-  std::vector<int> dead;  // nodes whose values nothing reads after this step
-
-  at::Tensor Run(const at::Tensor& a, const at::Tensor& b) const {
-    switch (node.kind) {
-      case NodeKind::kConv:
-        return Activate(node.act, Convolve(a));
-      case NodeKind::kPool:
-        return a.mean({2, 3}, true);
-      case NodeKind::kScale:
-        return a * b;
-      case NodeKind::kAdd:
-        return Activate(node.act, a + b);
-      case NodeKind::kLinear:
-        return Activate(node.act, at::linear(a.flatten(1), weight, bias));
-    }
-    throw Error(ErrorKind::kInternal, "unknown node kind {}", static_cast<int>(node.kind));
-  }
-
- private:
-  at::Tensor Convolve(const at::Tensor& x) const {
-    const std::array<int64_t, 2> stride = {node.stride, node.stride};
-    const std::array<int64_t, 2> dilation = {1, 1};
-    const std::array<int64_t, 4> sides = {node.pad_begin, node.pad_end, node.pad_begin,
-                                          node.pad_end};
-    const bool even = node.pad_begin == node.pad_end;
-    const int64_t pad = even ? node.pad_begin : 0;
-    const std::array<int64_t, 2> padding = {pad, pad};
-    const at::Tensor padded = even ? x : at::constant_pad_nd(x, sides);
-    return at::conv2d(padded, weight, bias, stride, padding, dilation, node.groups);
-  }
-};
-
-at::Tensor ToTensor(std::span<const float> values, at::IntArrayRef shape, at::ScalarType type) {
-  const at::Tensor view =
-      at::from_blob(const_cast<float*>(values.data()), shape, at::TensorOptions(at::kFloat));
-  const auto format =
-      shape.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  return view.clone(format).to(type);
-}
-
-std::vector<Step> BuildSteps(const net::Graph& graph, const net::Weights& weights,
-                             at::ScalarType type) {
-  std::vector<Step> steps;
-  std::vector<size_t> last_reader(graph.nodes.size());
-  for (const Node& node : graph.nodes) {
-    for (int input : node.inputs) {
-      if (input != Node::kImage) last_reader[static_cast<size_t>(input)] = steps.size();
-    }
-    Step& step = steps.emplace_back();
-    step.node = node;
-    const auto vector = [&](const std::vector<float>& values) {
-      return values.empty() ? at::Tensor() : ToTensor(values, {node.out.c}, type);
-    };
-    if (node.kind == NodeKind::kConv) {
-      const onnx::FoldedConv conv = onnx::FoldBatchNorm(node, weights);
-      step.weight = ToTensor(conv.weight,
-                             {node.out.c, node.in.c / node.groups, node.kernel, node.kernel}, type);
-      step.bias = vector(conv.bias);
-    } else if (node.kind == NodeKind::kLinear) {
-      step.weight =
-          ToTensor(weights.at(node.name + ".weight").values, {node.out.c, node.in.c}, type);
-      if (node.bias) step.bias = vector(weights.at(node.name + ".bias").values);
-    }
-  }
-  for (size_t i = 0; i + 1 < last_reader.size(); ++i) {
-    steps[last_reader[i]].dead.push_back(static_cast<int>(i));
-  }
-  return steps;
+double Microseconds(Clock::duration time) {
+  return std::chrono::duration<double, std::micro>(time).count();
 }
 
 class TorchModel : public CompiledModel {
  public:
-  TorchModel(const net::Network& network, const net::Weights& weights, const TargetOptions& target,
+  TorchModel(const net::Network& network, const net::Weights& weights, const TorchTarget& target,
              bool profile)
       : input_(network.input),
         classes_(static_cast<size_t>(network.num_classes())),
         layers_(network.layers.size()),
         target_(target),
-        type_(target.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
         profile_(profile) {
-    const Session session(target.threads);
-    steps_ = BuildSteps(net::Lower(network), weights, type_);
+    const Session session(target_);
+    steps_ = BuildSteps(net::Lower(network), weights, target_.Tensors());
     Random random(SubSeed(0, "engine.timing-input"));
-    std::vector<float> values(ImageSize() * static_cast<size_t>(target.batch));
+    const int batch = target_.options.batch;
+    std::vector<float> values(ImageSize() * static_cast<size_t>(batch));
     for (float& value : values) value = static_cast<float>(random.Normal());
-    timing_input_ = ToTensor(values, ImageShape(target.batch), type_);
+    timing_input_ = ToTensor(values, ImageShape(batch), target_.Tensors());
   }
 
   std::vector<float> Run(std::span<const float> images, int count) override {
-    const int batch = std::max(target_.batch, std::min(count, kBulkBatch));
+    const int batch = std::max(target_.options.batch, std::min(count, kBulkBatch));
     BatchCount(images, count, ImageSize(), batch);
     return Guard("run the model", [&] {
-      const Session session(target_.threads);
+      const Session session(target_);
       std::vector<float> logits;
       logits.reserve(static_cast<size_t>(count) * classes_);
       for (int first = 0; first < count; first += batch) {
         const int size = std::min(batch, count - first);
         const auto part = images.subspan(static_cast<size_t>(first) * ImageSize(),
                                          static_cast<size_t>(size) * ImageSize());
-        const at::Tensor out = Forward(ToTensor(part, ImageShape(size), type_), [](int) {})
-                                   .to(at::kFloat)
-                                   .contiguous();
+        const at::Tensor input = ToTensor(part, ImageShape(size), target_.Tensors());
+        const at::Tensor out =
+            RunSteps(steps_, input, [](size_t) {}).to(at::kCPU, at::kFloat).contiguous();
         const float* values = out.const_data_ptr<float>();
         logits.insert(logits.end(), values, values + out.numel());
       }
@@ -185,57 +72,101 @@ class TorchModel : public CompiledModel {
 
   Timing Time(const TimingOptions& options) override {
     return Guard("time the model", [&] {
-      const Session session(target_.threads);
-      return Summarise(TimeRuns(options, [&] { Forward(timing_input_, [](int) {}); }));
+      const Session session(target_);
+      if (!target_.gpu) {
+        return Summarise(
+            TimeRuns(options, [&] { RunSteps(steps_, timing_input_, [](size_t) {}); }));
+      }
+      if (!graph_) graph_ = Record(Marks::kNone);
+      WarmUp(*graph_);
+      return Summarise(TimeRuns(options, [&] { graph_->Replay(); }));
     });
   }
 
-  // Operations of eager mode on the CPU end before the next begins, so a clock between layers tells
-  // their times.
   std::vector<LayerTime> Profile(const TimingOptions& options) override {
     CheckProfiling(profile_);
     return Guard("profile the model", [&] {
-      const Session session(target_.threads);
-      std::vector<std::vector<double>> samples(layers_);
-      std::vector<double> run_us(layers_);
-      const auto run = [&] {
-        std::ranges::fill(run_us, 0.0);
-        Clock::time_point last = Clock::now();
-        Forward(timing_input_, [&](int layer) {
-          const Clock::time_point now = Clock::now();
-          run_us[static_cast<size_t>(layer)] +=
-              std::chrono::duration<double, std::micro>(now - last).count();
-          last = now;
-        });
-      };
-      TimeRuns(options, run, [&] {
-        for (size_t i = 0; i < layers_; ++i) samples[i].push_back(run_us[i]);
-      });
-      std::vector<LayerTime> times;
-      for (size_t i = 0; i < layers_; ++i) {
-        times.push_back(SummariseLayer(static_cast<int>(i), samples[i]));
-      }
-      return times;
+      const Session session(target_);
+      return target_.gpu ? ProfileOnGpu(options) : ProfileOnCpu(options);
     });
   }
 
  private:
-  // Calls `after_node` with the layer of each node when it is done.
-  template <typename AfterNode>
-  at::Tensor Forward(const at::Tensor& image, AfterNode after_node) const {
-    std::vector<at::Tensor> values(steps_.size());
-    const auto input = [&](const Node& node, size_t i) -> at::Tensor {
-      if (i >= node.inputs.size()) return {};
-      const int from = node.inputs[i];
-      return from == Node::kImage ? image : values[static_cast<size_t>(from)];
+  enum class Marks { kNone, kEnds, kLayers };  // nowhere; at both ends; there and between layers
+
+  // Operations of eager mode on the CPU end before the next begins, so a clock between layers tells
+  // their times.
+  std::vector<LayerTime> ProfileOnCpu(const TimingOptions& options) {
+    std::vector<std::vector<double>> samples(layers_);
+    std::vector<double> run_us(layers_);
+    const auto run = [&] {
+      std::ranges::fill(run_us, 0.0);
+      Clock::time_point last = Clock::now();
+      RunSteps(steps_, timing_input_, [&](size_t step) {
+        const Clock::time_point now = Clock::now();
+        run_us[static_cast<size_t>(steps_[step].node.layer)] += Microseconds(now - last);
+        last = now;
+      });
     };
-    for (size_t i = 0; i < steps_.size(); ++i) {
-      const Step& step = steps_[i];
-      values[i] = step.Run(input(step.node, 0), input(step.node, 1));
-      for (int dead : step.dead) values[static_cast<size_t>(dead)].reset();
-      after_node(step.node.layer);
+    TimeRuns(options, run, [&] {
+      for (size_t i = 0; i < layers_; ++i) samples[i].push_back(run_us[i]);
+    });
+    return Summaries(samples);
+  }
+
+  // Eager mode would time how fast the CPU issues kernels, so the layers are timed in the graph, by
+  // events between them: a layer's time is that of its kernels and of the gap before each. What the
+  // events take is found with a graph that has them at its ends only, replayed in between.
+  std::vector<LayerTime> ProfileOnGpu(const TimingOptions& options) {
+    const std::unique_ptr<GpuGraph> graph = Record(Marks::kLayers);
+    const std::unique_ptr<GpuGraph> plain = Record(Marks::kEnds);
+    std::vector<std::vector<double>> replays_us;
+    std::vector<double> plain_us;
+    WarmUp(*graph);
+    TimeRuns(
+        options, [&] { graph->Replay(); },
+        [&] {
+          replays_us.push_back(graph->MarkTimesUs());
+          plain->Replay();
+          plain_us.push_back(plain->MarkTimesUs().at(0));
+        });
+    TakeOffMarks(replays_us, plain_us);
+    std::vector<std::vector<double>> samples(layers_);
+    for (const std::vector<double>& parts_us : replays_us) {
+      std::vector<double> run_us(layers_);
+      for (size_t i = 0, part = 0; i < steps_.size(); ++i) {
+        if (EndsLayer(i)) run_us[static_cast<size_t>(steps_[i].node.layer)] += parts_us.at(part++);
+      }
+      for (size_t i = 0; i < layers_; ++i) samples[i].push_back(run_us[i]);
     }
-    return values.back();
+    return Summaries(samples);
+  }
+
+  static std::vector<LayerTime> Summaries(const std::vector<std::vector<double>>& samples) {
+    std::vector<LayerTime> times;
+    for (size_t i = 0; i < samples.size(); ++i) {
+      times.push_back(SummariseLayer(static_cast<int>(i), samples[i]));
+    }
+    return times;
+  }
+
+  std::unique_ptr<GpuGraph> Record(Marks marks) const {
+    return RecordGraph(*target_.gpu, [&](const Mark& mark) {
+      if (marks != Marks::kNone) mark();
+      RunSteps(steps_, timing_input_, [&](size_t step) {
+        const bool last = step + 1 == steps_.size();
+        if (marks == Marks::kLayers ? EndsLayer(step) : marks == Marks::kEnds && last) mark();
+      });
+    });
+  }
+
+  static void WarmUp(GpuGraph& graph) {
+    const Clock::time_point start = Clock::now();
+    while (Clock::now() - start < kGpuWarmUp) graph.Replay();
+  }
+
+  bool EndsLayer(size_t step) const {
+    return step + 1 == steps_.size() || steps_[step].node.layer != steps_[step + 1].node.layer;
   }
 
   size_t ImageSize() const {
@@ -248,11 +179,11 @@ class TorchModel : public CompiledModel {
   net::Shape input_;
   size_t classes_;
   size_t layers_;
-  TargetOptions target_;
-  at::ScalarType type_;
+  TorchTarget target_;
   bool profile_;
   std::vector<Step> steps_;
   at::Tensor timing_input_;
+  std::unique_ptr<GpuGraph> graph_;  // reads the two above
 };
 
 std::string ProcessorName() {
@@ -266,32 +197,22 @@ std::string ProcessorName() {
 
 class TorchEngine : public Engine {
  public:
-  explicit TorchEngine(const TargetOptions& options) : options_(options) {
-    if (options.device != "CPU") {
-      throw Error(ErrorKind::kUnavailable,
-                  "engine torch: device '{}' is not available; this back end times 'CPU'",
-                  options.device);
-    }
-    if (options.precision != Precision::kF32 && options.precision != Precision::kBf16) {
-      throw Error(ErrorKind::kInput,
-                  "engine torch: precision {} is not supported on the CPU; use f32 or bf16",
-                  Name(options.precision));
-    }
-  }
+  explicit TorchEngine(const TargetOptions& options) : target_(MakeTorchTarget(options)) {}
 
   Fingerprint Target() const override {
+    const std::optional<Gpu>& gpu = target_.gpu;
     return {.engine = "torch",
-            .engine_version = TORCH_VERSION,
-            .device = options_.device,
-            .device_name = ProcessorName(),
-            .options = options_};
+            .engine_version = gpu ? TORCH_VERSION ", " + gpu->versions : TORCH_VERSION,
+            .device = target_.options.device,
+            .device_name = gpu ? gpu->name : ProcessorName(),
+            .options = target_.options};
   }
 
   std::unique_ptr<CompiledModel> Compile(const net::Network& network, const net::Weights& weights,
                                          const CompileOptions& options) override {
     net::CheckWeights(net::Lower(network), weights);
     return Guard("prepare the network", [&] {
-      return std::make_unique<TorchModel>(network, weights, options_, options.profile);
+      return std::make_unique<TorchModel>(network, weights, target_, options.profile);
     });
   }
 
@@ -302,7 +223,7 @@ class TorchEngine : public Engine {
   }
 
  private:
-  TargetOptions options_;
+  TorchTarget target_;
 };
 
 }  // namespace
