@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "engine/backends/openvino/node_times.h"
 #include "engine/timing.h"
+#include "net/graph.h"
 #include "onnx/export.h"
 
 namespace lathe::engine {
@@ -38,7 +39,7 @@ auto Guard(const char* doing, Body body) {
 ov::element::Type InferencePrecision(Precision precision) {
   return precision == Precision::kBf16  ? ov::element::bf16
          : precision == Precision::kF16 ? ov::element::f16
-                                        : ov::element::f32;  // int8 is in the file's own QDQ nodes
+                                        : ov::element::f32;  // int8 is in the model's own QDQ nodes
 }
 
 struct Compiled {
@@ -180,12 +181,11 @@ class OpenVinoEngine : public Engine {
 
   std::unique_ptr<CompiledModel> Compile(const net::Network& network, const net::Weights& weights,
                                          const CompileOptions& options) override {
+    onnx::ExportOptions exported{.batch = options_.batch};
     if (options_.precision == Precision::kInt8) {
-      throw Error(ErrorKind::kInput,
-                  "engine openvino: precision int8 needs a quantised model; load a quantised ONNX "
-                  "file, or use f32 or bf16");
+      exported.quantization = onnx::NominalRanges(net::Lower(network));
     }
-    const std::string bytes = onnx::ToOnnx(network, weights, {.batch = options_.batch});
+    const std::string bytes = onnx::ToOnnx(network, weights, exported);
     return Guard("compile the network", [&] {
       return std::make_unique<OpenVinoModel>(core_, core_->read_model(bytes, ov::Tensor()),
                                              options_, options.profile);
@@ -212,9 +212,10 @@ class OpenVinoEngine : public Engine {
   void CheckPrecision() {
     const std::vector<std::string> capabilities =
         core_->get_property(options_.device, ov::device::capabilities);
-    const char* needed = options_.precision == Precision::kBf16  ? "BF16"
-                         : options_.precision == Precision::kF16 ? "FP16"
-                                                                 : nullptr;
+    const char* needed = options_.precision == Precision::kBf16   ? "BF16"
+                         : options_.precision == Precision::kF16  ? "FP16"
+                         : options_.precision == Precision::kInt8 ? "INT8"
+                                                                  : nullptr;
     if (needed && std::ranges::find(capabilities, needed) == capabilities.end()) {
       throw Error(ErrorKind::kInput,
                   "engine openvino: {} does not compute in {}; use precision f32", device_name_,
