@@ -238,9 +238,8 @@ std::vector<float> ReferenceRun(const net::Network& network, const net::Weights&
   const net::Graph graph = net::Lower(network);
   std::vector<float> logits;
   for (int i = 0; i < count; ++i) {
-    for (double value : EvaluateAll(graph, weights, images, i).back().values) {
-      logits.push_back(static_cast<float>(value));
-    }
+    const std::vector<Map> maps = EvaluateAll(graph, weights, images, i);
+    for (double value : maps.back().values) logits.push_back(static_cast<float>(value));
   }
   return logits;
 }

@@ -1,6 +1,7 @@
 #include "engine/backends/openvino/openvino_engine.h"
 
 #include <algorithm>
+#include <openvino/op/fake_quantize.hpp>
 #include <openvino/openvino.hpp>
 #include <optional>
 #include <string>
@@ -181,11 +182,11 @@ class OpenVinoEngine : public Engine {
 
   std::unique_ptr<CompiledModel> Compile(const net::Network& network, const net::Weights& weights,
                                          const CompileOptions& options) override {
-    onnx::ExportOptions exported{.batch = options_.batch};
+    onnx::ExportOptions exporting{.batch = options_.batch};
     if (options_.precision == Precision::kInt8) {
-      exported.quantization = onnx::NominalRanges(net::Lower(network));
+      exporting.quantization = onnx::NominalRanges(net::Lower(network));
     }
-    const std::string bytes = onnx::ToOnnx(network, weights, exported);
+    const std::string bytes = onnx::ToOnnx(network, weights, exporting);
     return Guard("compile the network", [&] {
       return std::make_unique<OpenVinoModel>(core_, core_->read_model(bytes, ov::Tensor()),
                                              options_, options.profile);
@@ -203,6 +204,7 @@ class OpenVinoEngine : public Engine {
                   e.what());
     }
     CheckImageClassifier(*model, onnx_path);
+    CheckQuantised(*model, onnx_path);
     return Guard("compile the model file",
                  [&] { return std::make_unique<OpenVinoModel>(core_, model, options_, false); });
   }
@@ -235,6 +237,20 @@ class OpenVinoEngine : public Engine {
                   "output {{N, classes}}",
                   path);
     }
+  }
+
+  // A float model would run in float, and its time would pass for that of int8.
+  void CheckQuantised(const ov::Model& model, const std::string& path) const {
+    const auto quantises = [](const std::shared_ptr<ov::Node>& op) {
+      return ov::is_type<ov::op::v0::FakeQuantize>(op);  // how OpenVINO reads QuantizeLinear
+    };
+    if (options_.precision != Precision::kInt8 || std::ranges::any_of(model.get_ops(), quantises)) {
+      return;
+    }
+    throw Error(ErrorKind::kInput,
+                "{}: this model is not quantised; precision int8 needs one with QuantizeLinear "
+                "nodes, or use f32 or bf16",
+                path);
   }
 
   TargetOptions options_;
