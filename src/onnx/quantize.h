@@ -1,8 +1,9 @@
 // What an int8 model needs to know of the values inside a network, and how they become integers.
 // Activations: uint8 with a scale and a zero point per tensor. Weights: int8, symmetric, a scale
 // per output channel. That is what both OpenVINO's low precision transformations (a convolution
-// takes uint8 on processors without AMX) and ONNX Runtime's static quantiser ask for. Finding the
-// ranges on real images, calibration, is not done here.
+// takes uint8 on processors without AMX) and ONNX Runtime's static quantiser ask for. Processors
+// without VNNI add pairs of products in 16 bits, which can saturate. Finding the ranges on real
+// images, calibration, is not done here.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ using Quantization = std::map<std::string, Range, std::less<>>;
 
 // The nodes, kImageName among them, whose ranges an int8 model needs, in the order they run: what
 // calibration has to observe. Inputs of convolutions and linear layers, both inputs of a shortcut's
-// addition, and what a squeeze-and-excitation averages and scales. Its gate stays float.
+// addition, and what a squeeze-and-excitation averages and scales. Its gate stays float, as Intel's
+// quantiser (NNCF) leaves it.
 std::vector<std::string> QuantizedNodes(const net::Graph& graph);
 
 // Ranges for networks that are only timed: typical ones for each kind of node and activation. The
