@@ -129,6 +129,24 @@ Map Evaluate(const Node& node, const std::vector<const Map*>& in, const net::Wei
   return out;
 }
 
+// Outputs of every node, for image `index`.
+std::vector<Map> EvaluateAll(const net::Graph& graph, const net::Weights& weights,
+                             std::span<const float> images, int index) {
+  const size_t size = Size(graph.input);
+  const std::span<const float> pixels = images.subspan(static_cast<size_t>(index) * size, size);
+  const Map image{graph.input, {pixels.begin(), pixels.end()}};
+  std::vector<Map> maps;
+  maps.reserve(graph.nodes.size());
+  for (const Node& node : graph.nodes) {
+    std::vector<const Map*> inputs;
+    for (int input : node.inputs) {
+      inputs.push_back(input == Node::kImage ? &image : &maps[static_cast<size_t>(input)]);
+    }
+    maps.push_back(Evaluate(node, inputs, weights));
+  }
+  return maps;
+}
+
 }  // namespace
 
 net::Network EveryOpNetwork() {
@@ -218,23 +236,33 @@ std::vector<float> RandomImages(const net::Network& network, int count, uint64_t
 std::vector<float> ReferenceRun(const net::Network& network, const net::Weights& weights,
                                 std::span<const float> images, int count) {
   const net::Graph graph = net::Lower(network);
-  const size_t size = Size(graph.input);
   std::vector<float> logits;
   for (int i = 0; i < count; ++i) {
-    const std::span<const float> pixels = images.subspan(static_cast<size_t>(i) * size, size);
-    const Map image{graph.input, {pixels.begin(), pixels.end()}};
-    std::vector<Map> maps;
-    maps.reserve(graph.nodes.size());
-    for (const Node& node : graph.nodes) {
-      std::vector<const Map*> inputs;
-      for (int input : node.inputs) {
-        inputs.push_back(input == Node::kImage ? &image : &maps[static_cast<size_t>(input)]);
-      }
-      maps.push_back(Evaluate(node, inputs, weights));
-    }
+    const std::vector<Map> maps = EvaluateAll(graph, weights, images, i);
     for (double value : maps.back().values) logits.push_back(static_cast<float>(value));
   }
   return logits;
+}
+
+std::map<std::string, std::pair<float, float>> ReferenceRanges(const net::Network& network,
+                                                               const net::Weights& weights,
+                                                               std::span<const float> images,
+                                                               int count) {
+  const net::Graph graph = net::Lower(network);
+  std::map<std::string, std::pair<float, float>> ranges;
+  const auto add = [&](const std::string& name, const auto& values) {
+    const auto [low, high] = std::ranges::minmax(values);
+    const std::pair<float, float> range(static_cast<float>(low), static_cast<float>(high));
+    const auto [found, _] = ranges.try_emplace(name, range);
+    found->second.first = std::min(found->second.first, range.first);
+    found->second.second = std::max(found->second.second, range.second);
+  };
+  add("image", images);
+  for (int i = 0; i < count; ++i) {
+    const std::vector<Map> maps = EvaluateAll(graph, weights, images, i);
+    for (size_t n = 0; n < maps.size(); ++n) add(graph.nodes[n].name, maps[n].values);
+  }
+  return ranges;
 }
 
 double LargestDifference(std::span<const float> a, std::span<const float> b) {

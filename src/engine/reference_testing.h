@@ -4,7 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "net/network.h"
@@ -25,6 +28,12 @@ std::vector<float> RandomImages(const net::Network& network, int count, uint64_t
 // Logits of `count` images, NCHW.
 std::vector<float> ReferenceRun(const net::Network& network, const net::Weights& weights,
                                 std::span<const float> images, int count);
+
+// Smallest and largest output of every node over the images, by its name; "image": of the images.
+std::map<std::string, std::pair<float, float>> ReferenceRanges(const net::Network& network,
+                                                               const net::Weights& weights,
+                                                               std::span<const float> images,
+                                                               int count);
 
 // Largest absolute difference of two equally long lists; NaN when any value is.
 double LargestDifference(std::span<const float> a, std::span<const float> b);

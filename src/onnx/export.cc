@@ -6,7 +6,7 @@
 #include <bit>
 #include <exception>
 #include <limits>
-#include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,8 +23,9 @@ using net::Activation;
 using net::Node;
 using net::NodeKind;
 
-constexpr int kMinOpset = 11;  // Clip with bounds as inputs, Gemm without a bias
-constexpr int kMaxOpset = 17;  // what Debian's ONNX 1.12 can check
+constexpr int kMinOpset = 11;      // Clip with bounds as inputs, Gemm without a bias
+constexpr int kMaxOpset = 17;      // what Debian's ONNX 1.12 can check
+constexpr int kMinInt8Opset = 13;  // scales per channel
 constexpr const char* kNetworkKey = "lathe.network";
 
 void SetInts(pb::NodeProto& node, const char* name, std::initializer_list<int64_t> values) {
@@ -52,11 +53,17 @@ void SetFloat(pb::NodeProto& node, const char* name, float value) {
 // so that a profile maps back to layers; what else the node needs gets that name and a suffix.
 class GraphWriter {
  public:
-  GraphWriter(const net::Graph& graph, const net::Weights& weights, int opset,
+  GraphWriter(const net::Graph& graph, const net::Weights& weights, const ExportOptions& options,
               pb::GraphProto& target)
-      : graph_(graph), weights_(weights), opset_(opset), target_(target) {}
+      : graph_(graph),
+        weights_(weights),
+        opset_(options.opset),
+        quantization_(options.quantization),
+        target_(target) {}
 
   void Write() {
+    const std::string image(kImageName);
+    values_.push_back({.tensor = image, .node = image});
     for (const Node& node : graph_.nodes) {
       last_ = &node == &graph_.nodes.back();
       switch (node.kind) {
@@ -77,19 +84,33 @@ class GraphWriter {
           break;
       }
       Activate(node);
-      values_.push_back({current_, node.kind == NodeKind::kLinear});
+      values_.push_back(
+          {.tensor = current_, .node = node.name, .flat = node.kind == NodeKind::kLinear});
     }
   }
 
  private:
   struct Value {
-    std::string name;
-    bool flat;  // {n, c} rather than {n, c, h, w}
+    std::string tensor;
+    std::string node = {};       // whose output it is
+    std::string quantized = {};  // the same through int8; empty until a node reads that
+    bool flat = false;           // {n, c} rather than {n, c, h, w}
   };
 
-  std::string Input(const Node& node, size_t index) const {
-    const int from = node.inputs.at(index);
-    return from == Node::kImage ? "image" : values_.at(static_cast<size_t>(from)).name;
+  Value& Source(const Node& node, size_t index) {
+    static_assert(Node::kImage == -1, "values_ begins with the image");
+    return values_.at(static_cast<size_t>(node.inputs.at(index) + 1));
+  }
+
+  std::string Input(const Node& node, size_t index) {
+    return Read(Source(node, index), node, index);
+  }
+
+  // The tensor that `node` reads for a value, which is quantised once for all that want it so.
+  std::string Read(Value& value, const Node& node, size_t index) {
+    if (!quantization_ || !ReadsQuantized(node, index)) return value.tensor;
+    if (value.quantized.empty()) value.quantized = Quantize(value);
+    return value.quantized;
   }
 
   // Adds an operation called `name`; its output is the model's output if nothing of the graph
@@ -114,23 +135,50 @@ class GraphWriter {
     return Emit(op, node.name + suffix, std::move(inputs), last_ && output);
   }
 
+  template <typename T>
   std::string Initializer(const std::string& name, const std::vector<int64_t>& shape,
-                          std::span<const float> values) {
+                          const std::vector<T>& values) {
     static_assert(std::endian::native == std::endian::little, "ONNX raw data is little endian");
     pb::TensorProto& tensor = *target_.add_initializer();
     tensor.set_name(name);
-    tensor.set_data_type(pb::TensorProto::FLOAT);
+    tensor.set_data_type(std::is_same_v<T, int8_t>    ? pb::TensorProto::INT8
+                         : std::is_same_v<T, uint8_t> ? pb::TensorProto::UINT8
+                                                      : pb::TensorProto::FLOAT);
     for (int64_t size : shape) tensor.add_dims(size);
-    tensor.set_raw_data(values.data(), values.size_bytes());
+    tensor.set_raw_data(values.data(), values.size() * sizeof(T));
     return name;
+  }
+
+  std::string Quantize(const Value& value) {
+    const ActivationScale scale = ScaleOf(*quantization_, value.node);
+    const std::string name = value.tensor + ".quantize";
+    const std::string parts[] = {
+        Initializer<float>(name + ".scale", {}, {scale.scale}),
+        Initializer<uint8_t>(name + ".zero_point", {}, {scale.zero_point})};
+    Emit("QuantizeLinear", name, {value.tensor, parts[0], parts[1]}, false);
+    Emit("DequantizeLinear", value.tensor + ".dequantize", {name, parts[0], parts[1]}, false);
+    return current_;
+  }
+
+  // Stored as int8 where the node's input is: half of what makes an engine compute in int8.
+  std::string Weight(const Node& node, const std::vector<int64_t>& shape,
+                     const std::vector<float>& values) {
+    const std::string name = node.name + ".weight";
+    if (!quantization_ || !ReadsQuantized(node, 0)) return Initializer(name, shape, values);
+    const QuantizedWeight weight = QuantizeWeight(values, static_cast<size_t>(node.out.c));
+    const std::vector<int8_t> zeros(weight.scales.size());
+    std::vector<std::string> inputs = {Initializer(name, shape, weight.values),
+                                       Initializer(name + ".scale", {node.out.c}, weight.scales),
+                                       Initializer(name + ".zero_point", {node.out.c}, zeros)};
+    SetInt(Emit("DequantizeLinear", name + ".dequantize", std::move(inputs), false), "axis", 0);
+    return current_;
   }
 
   void Conv(const Node& node) {
     const FoldedConv conv = FoldBatchNorm(node, weights_);
     const int64_t k = node.kernel;
     std::vector<std::string> inputs = {
-        Input(node, 0), Initializer(node.name + ".weight",
-                                    {node.out.c, node.in.c / node.groups, k, k}, conv.weight)};
+        Input(node, 0), Weight(node, {node.out.c, node.in.c / node.groups, k, k}, conv.weight)};
     if (!conv.bias.empty()) {
       inputs.push_back(Initializer(node.name + ".bias", {node.out.c}, conv.bias));
     }
@@ -142,14 +190,14 @@ class GraphWriter {
   }
 
   void Linear(const Node& node) {
-    std::string input = Input(node, 0);
-    if (!values_.at(static_cast<size_t>(node.inputs.at(0))).flat) {
-      SetInt(Emit("Flatten", node.name + ".flatten", {input}, false), "axis", 1);
-      input = current_;
+    Value input = Source(node, 0);
+    if (!input.flat) {
+      SetInt(Emit("Flatten", node.name + ".flatten", {input.tensor}, false), "axis", 1);
+      input = {.tensor = current_, .node = input.node, .flat = true};
     }
-    std::vector<std::string> inputs = {input,
-                                       Initializer(node.name + ".weight", {node.out.c, node.in.c},
-                                                   weights_.at(node.name + ".weight").values)};
+    std::vector<std::string> inputs = {
+        Read(input, node, 0),
+        Weight(node, {node.out.c, node.in.c}, weights_.at(node.name + ".weight").values)};
     if (node.bias) {
       inputs.push_back(
           Initializer(node.name + ".bias", {node.out.c}, weights_.at(node.name + ".bias").values));
@@ -172,10 +220,9 @@ class GraphWriter {
         Act(node, "Relu", ".relu", {input}, true);
         break;
       case Activation::kRelu6: {
-        const float bounds[] = {0.0f, 6.0f};
         Act(node, "Clip", ".relu6",
-            {input, Initializer(node.name + ".relu6.min", {}, std::span(bounds, 1)),
-             Initializer(node.name + ".relu6.max", {}, std::span(bounds + 1, 1))},
+            {input, Initializer<float>(node.name + ".relu6.min", {}, {0.0f}),
+             Initializer<float>(node.name + ".relu6.max", {}, {6.0f})},
             true);
         break;
       }
@@ -203,8 +250,9 @@ class GraphWriter {
   const net::Graph& graph_;
   const net::Weights& weights_;
   const int opset_;
+  const std::optional<Quantization>& quantization_;
   pb::GraphProto& target_;
-  std::vector<Value> values_;  // one per graph node
+  std::vector<Value> values_;  // the image, then one per graph node
   std::string current_;        // the tensor last written
   bool last_ = false;          // writing the graph's last node
 };
@@ -247,7 +295,7 @@ pb::ModelProto BuildModel(const net::Network& network, const net::Graph& graph,
   const net::Shape& image = graph.input;
   Describe(*target.add_input(), "image", options.batch, {image.c, image.h, image.w});
   Describe(*target.add_output(), "logits", options.batch, {graph.nodes.back().out.c});
-  GraphWriter(graph, weights, options.opset, target).Write();
+  GraphWriter(graph, weights, options, target).Write();
   return model;
 }
 
@@ -259,10 +307,7 @@ pb::ModelProto Parse(const std::filesystem::path& path) {
   return model;
 }
 
-}  // namespace
-
-std::string ToOnnx(const net::Network& network, const net::Weights& weights,
-                   const ExportOptions& options) {
+void CheckOptions(const ExportOptions& options) {
   if (options.opset < kMinOpset || options.opset > kMaxOpset) {
     throw Error(ErrorKind::kInput, "ONNX export: opset {} is not supported; use {} to {}",
                 options.opset, kMinOpset, kMaxOpset);
@@ -271,6 +316,17 @@ std::string ToOnnx(const net::Network& network, const net::Weights& weights,
     throw Error(ErrorKind::kInput, "ONNX export: batch {} is negative; 0 means dynamic",
                 options.batch);
   }
+  if (options.quantization && options.opset < kMinInt8Opset) {
+    throw Error(ErrorKind::kInput, "ONNX export: int8 needs opset {} or later, not {}",
+                kMinInt8Opset, options.opset);
+  }
+}
+
+}  // namespace
+
+std::string ToOnnx(const net::Network& network, const net::Weights& weights,
+                   const ExportOptions& options) {
+  CheckOptions(options);
   const net::Graph graph = net::Lower(network);
   net::CheckWeights(graph, weights);
   try {

@@ -114,6 +114,70 @@ TEST_P(EveryZooNetwork, PassesCheckerAndShapeInference) {
   }
 }
 
+// The nodes of a model, by the tensors they write.
+class Producers {
+ public:
+  explicit Producers(const pb::ModelProto& model) {
+    for (const pb::NodeProto& node : model.graph().node()) nodes_[node.output(0)] = &node;
+    for (const pb::TensorProto& tensor : model.graph().initializer()) {
+      tensors_[tensor.name()] = &tensor;
+    }
+  }
+  const pb::NodeProto& Of(const std::string& tensor) const { return *nodes_.at(tensor); }
+  const pb::TensorProto& Initializer(const std::string& name) const { return *tensors_.at(name); }
+
+  bool IsQuantized(const std::string& tensor) const {
+    const auto found = nodes_.find(tensor);
+    return found != nodes_.end() && found->second->op_type() == "DequantizeLinear" &&
+           Of(found->second->input(0)).op_type() == "QuantizeLinear";
+  }
+
+  // Through int8, with a scale for each of `channels`.
+  bool IsQuantizedWeight(const std::string& tensor, int channels) const {
+    const auto found = nodes_.find(tensor);
+    if (found == nodes_.end() || found->second->op_type() != "DequantizeLinear") return false;
+    const pb::NodeProto& node = *found->second;
+    return node.attribute(0).name() == "axis" && node.attribute(0).i() == 0 &&
+           Initializer(node.input(0)).data_type() == pb::TensorProto::INT8 &&
+           Initializer(node.input(1)).dims(0) == channels &&
+           Initializer(node.input(2)).data_type() == pb::TensorProto::INT8;
+  }
+
+ private:
+  std::map<std::string, const pb::NodeProto*> nodes_;
+  std::map<std::string, const pb::TensorProto*> tensors_;
+};
+
+TEST_P(EveryZooNetwork, IsQuantizedWhereverANodeReadsInt8) {
+  const net::Network network = net::ZooNetwork(GetParam(), {.resolution = 32, .classes = 10});
+  const net::Graph graph = net::Lower(network);
+  pb::ModelProto model = Parse(
+      ToOnnx(network, ZeroWeights(graph), {.batch = 2, .quantization = NominalRanges(graph)}));
+  pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), {true, 1, false});
+  const Producers producers(model);
+  for (const net::Node& node : graph.nodes) {
+    const pb::NodeProto& op =
+        producers.Of(&node == &graph.nodes.back() ? std::string("logits") : node.name);
+    EXPECT_EQ(op.name(), node.name);
+    const bool in_gate = node.name.find(".se.") != std::string::npos;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      EXPECT_EQ(producers.IsQuantized(op.input(static_cast<int>(i))), ReadsQuantized(node, i))
+          << node.name;
+    }
+    if (node.kind != net::NodeKind::kConv && node.kind != net::NodeKind::kLinear) continue;
+    EXPECT_EQ(producers.IsQuantizedWeight(op.input(1), node.out.c), !in_gate) << node.name;
+    if (!node.bias && !node.batch_norm) continue;
+    EXPECT_EQ(producers.Initializer(node.name + ".bias").data_type(), pb::TensorProto::FLOAT);
+  }
+  // Each tensor once, however many read it.
+  std::set<std::string> quantized;
+  for (const pb::NodeProto& node : model.graph().node()) {
+    if (node.op_type() != "QuantizeLinear") continue;
+    EXPECT_TRUE(quantized.insert(node.input(0)).second) << node.name();
+  }
+  EXPECT_EQ(quantized.size(), QuantizedNodes(graph).size());
+}
+
 INSTANTIATE_TEST_SUITE_P(Zoo, EveryZooNetwork, testing::ValuesIn([] {
                            std::vector<std::string_view> names;
                            for (const net::ZooEntry& entry : net::Zoo()) {
@@ -132,6 +196,63 @@ TEST(Export, NamesFollowTheGraph) {
                               "l01.classifier.flatten:Flatten", "l01.classifier:Gemm"));
   for (const pb::NodeProto& node : model.graph().node()) {
     EXPECT_EQ(node.output(0), node.name() == "l01.classifier" ? "logits" : node.name());
+  }
+}
+
+TEST(Export, Int8NamesFollowTheGraphToo) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const net::Graph graph = net::Lower(network);
+  const pb::ModelProto model =
+      Parse(ToOnnx(network, WeightsOf(network), {.quantization = NominalRanges(graph)}));
+  EXPECT_THAT(
+      Ops(model),
+      testing::ElementsAre(
+          "image.quantize:QuantizeLinear", "image.dequantize:DequantizeLinear",
+          "l00.conv.weight.dequantize:DequantizeLinear", "l00.conv:Conv", "l00.conv.relu:Relu",
+          "l00.conv.relu.quantize:QuantizeLinear", "l00.conv.relu.dequantize:DequantizeLinear",
+          "l01.conv.weight.dequantize:DequantizeLinear", "l01.conv:Conv", "l01.conv.relu:Relu",
+          "l01.pool:GlobalAveragePool", "l01.classifier.flatten:Flatten",
+          "l01.classifier.flatten.quantize:QuantizeLinear",
+          "l01.classifier.flatten.dequantize:DequantizeLinear",
+          "l01.classifier.weight.dequantize:DequantizeLinear", "l01.classifier:Gemm"));
+  EXPECT_EQ(model.graph().node(model.graph().node_size() - 1).output(0), "logits");
+}
+
+TEST(Export, Int8QuantizesTheFoldedWeight) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const net::Graph graph = net::Lower(network);
+  net::Weights weights = WeightsOf(network);
+  weights.tensors["l00.conv.bn.var"].values = {4 - 1e-3f, 1 - 1e-3f, 0.25f - 1e-3f};
+  const std::vector<float> folded = Values(Parse(ToOnnx(network, weights)), "l00.conv.weight");
+  const pb::ModelProto model =
+      Parse(ToOnnx(network, weights, {.quantization = NominalRanges(graph)}));
+  const std::vector<float> scales = Values(model, "l00.conv.weight.scale");
+  ASSERT_EQ(scales.size(), 3u);
+  const std::string bytes = Producers(model).Initializer("l00.conv.weight").raw_data();
+  ASSERT_EQ(bytes.size(), folded.size());
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const float scale = scales[i / 18];
+    EXPECT_NEAR(static_cast<signed char>(bytes[i]) * scale, folded[i], scale / 2 * 1.001f) << i;
+  }
+  EXPECT_EQ(Values(model, "l00.conv.bias"), std::vector<float>(3));
+}
+
+TEST(Export, Int8NeedsRangesAndTheirOpset) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const net::Weights weights = WeightsOf(network);
+  Quantization ranges = NominalRanges(net::Lower(network));
+  const auto message = [&](int opset) {
+    return Message([&] { ToOnnx(network, weights, {.opset = opset, .quantization = ranges}); },
+                   ErrorKind::kInput);
+  };
+  EXPECT_THAT(message(12), HasSubstr("opset 13 or later, not 12"));
+  ranges["l00.conv"] = {.low = 2, .high = 1};
+  EXPECT_THAT(message(13), HasSubstr("'l00.conv', 2 to 1, is empty"));
+  ranges.erase("l00.conv");
+  EXPECT_THAT(message(17), HasSubstr("'l00.conv', which is missing"));
+  ranges = NominalRanges(net::Lower(network));
+  for (const int opset : {13, 17}) {
+    EXPECT_FALSE(ToOnnx(network, weights, {.opset = opset, .quantization = ranges}).empty());
   }
 }
 

@@ -1,6 +1,7 @@
 #include "engine/backends/openvino/openvino_engine.h"
 
 #include <algorithm>
+#include <openvino/op/fake_quantize.hpp>
 #include <openvino/openvino.hpp>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/random.h"
 #include "engine/backends/openvino/node_times.h"
 #include "engine/timing.h"
+#include "net/graph.h"
 #include "onnx/export.h"
 
 namespace lathe::engine {
@@ -38,7 +40,7 @@ auto Guard(const char* doing, Body body) {
 ov::element::Type InferencePrecision(Precision precision) {
   return precision == Precision::kBf16  ? ov::element::bf16
          : precision == Precision::kF16 ? ov::element::f16
-                                        : ov::element::f32;  // int8 is in the file's own QDQ nodes
+                                        : ov::element::f32;  // int8 is in the model's own QDQ nodes
 }
 
 struct Compiled {
@@ -181,12 +183,11 @@ class OpenVinoEngine : public Engine {
 
   std::unique_ptr<CompiledModel> Compile(const net::Network& network, const net::Weights& weights,
                                          const CompileOptions& options) override {
+    onnx::ExportOptions exporting{.batch = options_.batch};
     if (options_.precision == Precision::kInt8) {
-      throw Error(ErrorKind::kInput,
-                  "engine openvino: precision int8 needs a quantised model; load a quantised ONNX "
-                  "file, or use f32 or bf16");
+      exporting.quantization = onnx::NominalRanges(net::Lower(network));
     }
-    const std::string bytes = onnx::ToOnnx(network, weights, {.batch = options_.batch});
+    const std::string bytes = onnx::ToOnnx(network, weights, exporting);
     return Guard("compile the network", [&] {
       return std::make_unique<OpenVinoModel>(
           core_, core_->read_model(bytes, ov::Tensor()), options_,
@@ -205,6 +206,7 @@ class OpenVinoEngine : public Engine {
                   e.what());
     }
     CheckImageClassifier(*model, onnx_path);
+    CheckQuantised(*model, onnx_path);
     return Guard("compile the model file", [&] {
       return std::make_unique<OpenVinoModel>(core_, model, options_, std::nullopt);
     });
@@ -215,9 +217,10 @@ class OpenVinoEngine : public Engine {
   void CheckPrecision() {
     const std::vector<std::string> capabilities =
         core_->get_property(options_.device, ov::device::capabilities);
-    const char* needed = options_.precision == Precision::kBf16  ? "BF16"
-                         : options_.precision == Precision::kF16 ? "FP16"
-                                                                 : nullptr;
+    const char* needed = options_.precision == Precision::kBf16   ? "BF16"
+                         : options_.precision == Precision::kF16  ? "FP16"
+                         : options_.precision == Precision::kInt8 ? "INT8"
+                                                                  : nullptr;
     if (needed && std::ranges::find(capabilities, needed) == capabilities.end()) {
       throw Error(ErrorKind::kInput,
                   "engine openvino: {} does not compute in {}; use precision f32", device_name_,
@@ -237,6 +240,20 @@ class OpenVinoEngine : public Engine {
                   "output {{N, classes}}",
                   path);
     }
+  }
+
+  // A float model would run in float, and its time would pass for that of int8.
+  void CheckQuantised(const ov::Model& model, const std::string& path) const {
+    const auto quantises = [](const std::shared_ptr<ov::Node>& op) {
+      return ov::is_type<ov::op::v0::FakeQuantize>(op);  // how OpenVINO reads QuantizeLinear
+    };
+    if (options_.precision != Precision::kInt8 || std::ranges::any_of(model.get_ops(), quantises)) {
+      return;
+    }
+    throw Error(ErrorKind::kInput,
+                "{}: this model is not quantised; precision int8 needs one with QuantizeLinear "
+                "nodes, or use f32 or bf16",
+                path);
   }
 
   TargetOptions options_;

@@ -1,4 +1,6 @@
-// OpenVINO on the CPU.
+// OpenVINO on the CPU. At int8, Compile() makes a quantised model whose ranges are guessed: its
+// time is right, its logits are not. For those, Load() a model that was exported with calibrated
+// ranges.
 #pragma once
 
 #include <memory>
