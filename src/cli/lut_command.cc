@@ -1,4 +1,5 @@
-// lathe lut build | show | check: make, read and validate latency look-up tables.
+// lathe lut build | show | check: make, read and validate latency look-up tables. Import is in
+// lut_import.cc.
 #include <algorithm>
 
 #include "base/error.h"
@@ -7,6 +8,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "cli/common.h"
+#include "cli/lut_import.h"
 #include "latency/builder.h"
 #include "latency/estimator.h"
 #include "latency/lut.h"
@@ -134,7 +136,7 @@ int Check(const Globals& globals, const LutFlags& flags) {
 }  // namespace
 
 void AddLutCommand(CLI::App& app, const Globals& globals, Action& action) {
-  CLI::App* lut = app.add_subcommand("lut", "Latency look-up tables: build, show, check");
+  CLI::App* lut = app.add_subcommand("lut", "Latency look-up tables: build, show, check, import");
   lut->require_subcommand(1);
   auto flags = std::make_shared<LutFlags>();
   const auto add_space = [flags](CLI::App* command, bool required) {
@@ -172,6 +174,8 @@ void AddLutCommand(CLI::App& app, const Globals& globals, Action& action) {
   check->callback([&globals, &action, flags] {
     action = [&globals, flags] { return Check(globals, *flags); };
   });
+
+  AddLutImport(*lut, globals, action);
 }
 
 }  // namespace lathe::cli
