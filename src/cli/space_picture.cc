@@ -5,48 +5,20 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/svg.h"
+
 namespace lathe::cli {
 namespace {
+
+using svg::Box;
+using svg::NiceStep;
+using svg::Text;
 
 constexpr double kWidth = 960, kLeft = 130, kRight = 24;
 constexpr double kPlotTop = 56, kPlotHeight = 240;
 constexpr double kRow = 20, kRowsTop = kPlotTop + kPlotHeight + 100;
-// Blue and grey that stay apart without colour vision; text near black.
-constexpr const char* kInside = "#0072b2";
-constexpr const char* kOutside = "#b8c0c8";
-constexpr const char* kText = "#1c2126";
-
-std::string Escaped(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    escaped += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
-  }
-  return escaped;
-}
-
-std::string Text(double x, double y, const std::string& text, const char* anchor = "start",
-                 int size = 12) {
-  return fmt::format(
-      "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" text-anchor=\"{}\" fill=\"{}\">{}</text>\n",
-      x, y, size, anchor, kText, Escaped(text));
-}
-
-std::string Box(double x, double y, double width, double height, const std::string& fill,
-                const std::string& title) {
-  return fmt::format(
-      "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\">"
-      "<title>{}</title></rect>\n",
-      x, y, std::max(width, 0.0), std::max(height, 0.0), fill, Escaped(title));
-}
-
-// A step of 1, 2 or 5 times a power of ten that makes about `count` steps.
-double NiceStep(double span, int count) {
-  const double raw = std::max(span, 1e-12) / count;
-  const double magnitude = std::pow(10, std::floor(std::log10(raw)));
-  const double scaled = raw / magnitude;
-  return magnitude * (scaled <= 1 ? 1 : scaled <= 2 ? 2 : scaled <= 5 ? 5 : 10);
-}
-
+constexpr const char* kInside = svg::kBlue;
+constexpr const char* kOutside = svg::kGrey;
 // Bars of log10(networks) over latency.
 std::string Histogram(const SpacePictureData& data) {
   const double low = data.edges_ms.front(), high = data.edges_ms.back();
@@ -56,13 +28,11 @@ std::string Histogram(const SpacePictureData& data) {
   double most = 1;
   for (const double count : data.networks) most = std::max(most, std::log10(std::max(count, 1.0)));
   const auto y = [&](double log10) { return kPlotTop + kPlotHeight * (1 - log10 / (most * 1.05)); };
-  std::string svg;
+  std::string text;
   const double step = std::max(1.0, NiceStep(most, 6));
   for (double tick = 0; tick <= most; tick += step) {
-    svg +=
-        fmt::format("<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#dde2e7\"/>\n",
-                    kLeft, kWidth - kRight, y(tick), y(tick));
-    svg += Text(kLeft - 8, y(tick) + 4, fmt::format("1e{:.0f}", tick), "end");
+    text += svg::Line(kLeft, y(tick), kWidth - kRight, y(tick));
+    text += Text(kLeft - 8, y(tick) + 4, fmt::format("1e{:.0f}", tick), "end");
   }
   const bool whole = data.between_ms.empty();
   for (size_t i = 0; i < data.networks.size(); ++i) {
@@ -70,28 +40,28 @@ std::string Histogram(const SpacePictureData& data) {
     const double from = data.edges_ms[i], to = data.edges_ms[i + 1];
     const bool inside = whole || (to > data.between_ms[0] && from < data.between_ms[1]);
     const double top = y(std::log10(std::max(data.networks[i], 1.0)));
-    svg += Box(x(from), top, x(to) - x(from) - 1, kPlotTop + kPlotHeight - top,
-               inside ? kInside : kOutside,
-               fmt::format("{:.3f} to {:.3f} ms: {:.3e} networks", from, to, data.networks[i]));
+    text += Box(x(from), top, x(to) - x(from) - 1, kPlotTop + kPlotHeight - top,
+                inside ? kInside : kOutside,
+                fmt::format("{:.3f} to {:.3f} ms: {:.3e} networks", from, to, data.networks[i]));
   }
   const double tick_step = NiceStep(high - low, 8);
   for (double ms = std::ceil(low / tick_step) * tick_step; ms <= high; ms += tick_step) {
-    svg += Text(x(ms), kPlotTop + kPlotHeight + 18, fmt::format("{:g}", ms), "middle");
+    text += Text(x(ms), kPlotTop + kPlotHeight + 18, fmt::format("{:g}", ms), "middle");
   }
-  svg += Text((kLeft + kWidth - kRight) / 2, kPlotTop + kPlotHeight + 38, "latency, ms", "middle");
-  return svg;
+  text += Text((kLeft + kWidth - kRight) / 2, kPlotTop + kPlotHeight + 38, "latency, ms", "middle");
+  return text;
 }
 
 // One row per gene: its choices side by side, as wide as their share in the sub-space; the darker,
 // the more often than in the whole space.
 std::string Rows(const SpacePictureData& data) {
-  std::string svg = Text(kLeft, kRowsTop - 30,
-                         fmt::format("Choices of the networks between {:g} and {:g} ms: width = "
-                                     "share there; blue more, grey less than in the whole space",
-                                     data.between_ms[0], data.between_ms[1]));
+  std::string text = Text(kLeft, kRowsTop - 30,
+                          fmt::format("Choices of the networks between {:g} and {:g} ms: width = "
+                                      "share there; blue more, grey less than in the whole space",
+                                      data.between_ms[0], data.between_ms[1]));
   double y = kRowsTop - 14;
   for (const GeneShares& gene : data.shares) {
-    svg += Text(kLeft - 8, y + 13, gene.gene, "end", 11);
+    text += Text(kLeft - 8, y + 13, gene.gene, "end", 11);
     double x = kLeft;
     for (size_t c = 0; c < gene.choices.size(); ++c) {
       const double width = (kWidth - kLeft - kRight) * gene.in_subspace[c];
@@ -103,16 +73,16 @@ std::string Rows(const SpacePictureData& data) {
       const std::string fill = ratio > 0
                                    ? fmt::format("rgb({},{},{})", mix(86), mix(160), mix(211))
                                    : fmt::format("rgb({},{},{})", mix(176), mix(176), mix(176));
-      svg += Box(x, y, width - 1, kRow - 3, fill,
-                 fmt::format("{} = {}: {:.1f} % there, {:.1f} % in the whole space", gene.gene,
-                             gene.choices[c], 100 * gene.in_subspace[c], 100 * gene.in_space[c]));
+      text += Box(x, y, width - 1, kRow - 3, fill,
+                  fmt::format("{} = {}: {:.1f} % there, {:.1f} % in the whole space", gene.gene,
+                              gene.choices[c], 100 * gene.in_subspace[c], 100 * gene.in_space[c]));
       const double needed = 7.0 * static_cast<double>(gene.choices[c].size()) + 4;
-      if (width > needed) svg += Text(x + width / 2, y + 13, gene.choices[c], "middle", 11);
+      if (width > needed) text += Text(x + width / 2, y + 13, gene.choices[c], "middle", 11);
       x += width;
     }
     y += kRow;
   }
-  return svg;
+  return text;
 }
 
 }  // namespace
@@ -121,15 +91,11 @@ std::string SpacePicture(const SpacePictureData& data) {
   const double height = data.shares.empty()
                             ? kPlotTop + kPlotHeight + 60
                             : kRowsTop + kRow * static_cast<double>(data.shares.size()) + 10;
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "height=\"{1:.0f}\" font-family=\"system-ui, sans-serif\">\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-      kWidth, height);
-  svg += Text(24, 30, data.title + ": networks by latency", "start", 18);
-  svg += Histogram(data);
-  if (!data.shares.empty()) svg += Rows(data);
-  return svg + "</svg>\n";
+  std::string text = svg::Head(kWidth, height);
+  text += Text(24, 30, data.title + ": networks by latency", "start", 18);
+  text += Histogram(data);
+  if (!data.shares.empty()) text += Rows(data);
+  return text + "</svg>\n";
 }
 
 }  // namespace lathe::cli

@@ -102,6 +102,33 @@ TEST(Timing, NamelessNodesCountForANeighbour) {
   EXPECT_THROW(AssignLayers({"a", "b"}), Error);
 }
 
+TEST(Timing, NodesAreAssignedDownToTheGraph) {
+  const net::Graph graph = net::Lower(EveryOpNetwork());
+  const auto index = [&](std::string_view name) {
+    const auto found = std::ranges::find(graph.nodes, name, &net::Node::name);
+    EXPECT_NE(found, graph.nodes.end()) << name;
+    return static_cast<int>(found - graph.nodes.begin());
+  };
+  // As OpenVINO and TensorRT call them: with words of their own before and behind, fused ones by
+  // the first.
+  const std::string se = std::ranges::find_if(graph.nodes, [](const net::Node& node) {
+                           return node.name.ends_with("se.reduce");
+                         })->name;
+  const std::string layer = se.substr(0, se.find('.'));
+  const std::vector<int> nodes =
+      AssignNodes({"image_abcd_acdb_l00.conv/WithoutBiases", "l00.conv.relu", se + "/WithoutBiases",
+                   layer + ".expand.weight_quantized", "PWN(" + se + ", " + se + ".mul)",
+                   layer + ".unheard_of", "Convert_12", "logits"},
+                  graph);
+  const auto first = std::ranges::find_if(
+      graph.nodes, [&](const net::Node& node) { return node.name.starts_with(layer + "."); });
+  const int last = static_cast<int>(graph.nodes.size()) - 1;
+  EXPECT_THAT(nodes, testing::ElementsAre(
+                         index("l00.conv"), index("l00.conv"), index(se), index(layer + ".expand"),
+                         index(se), static_cast<int>(first - graph.nodes.begin()), last, last));
+  EXPECT_THROW(AssignNodes({"a", "b"}, graph), Error);
+}
+
 TEST(Timing, BatchCountChecksSizes) {
   const std::vector<float> images(30);
   EXPECT_EQ(BatchCount(images, 5, 6, 2), 3);

@@ -29,6 +29,7 @@ constexpr size_t kPlainFirst = 4;       // networks also timed without the profi
 constexpr size_t kPlainEvery = 4;       // then every so many
 constexpr size_t kShrunkEvery = 5;      // networks measured with a smaller image than the space's
 constexpr int kShrunkSide = 128;        // and what is small already, in px
+constexpr double kOutside = 0.2;        // worth of a network outside BuildOptions::between_us
 constexpr double kSpread = 0.5;         // share of the budget after which uncertainty decides
 constexpr engine::TimingOptions kTotalTiming = {.warmup = 3, .min_runs = 9, .min_seconds = 0.02};
 constexpr engine::TimingOptions kProfileTiming = {.warmup = 1, .min_runs = 5, .min_seconds = 0.04};
@@ -190,16 +191,19 @@ class Builder {
     }
   }
 
-  // Each network is worth the share of its time that the table so far is not sure of.
+  // Each network is worth the share of its time that the table so far is not sure of, if it lies in
+  // the interval in play.
   void SeekUncertainty() {
     by_worth_ = true;
     const auto estimator = std::make_shared<Estimator>(measurements_.Solve());
-    cover_.SetWorth([estimator](const net::Network& network) {
+    cover_.SetWorth([estimator, between = options_.between_us](const net::Network& network) {
       if (!estimator->Covers(network)) return 1.0;
       const NetworkEstimate estimate = estimator->Network(network);
+      const double us = estimate.latency_us;
+      const double share = !between || (us >= between->low && us <= between->high) ? 1 : kOutside;
       double sigma_us = 0;
       for (const Estimate& layer : estimate.layers) sigma_us += layer.sigma_us;
-      return sigma_us / estimate.latency_us;
+      return share * sigma_us / us;
     });
   }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "engine/engine.h"
@@ -20,14 +21,20 @@ struct BuildProgress {
   double seconds_budget = 0;
 };
 
+// Both ends included.
+struct Interval {
+  double low = 0, high = 0;
+};
+
 struct BuildOptions {
   double seconds = 60;  // time budget; finishes earlier when every wanted key has `samples_per_key`
   int samples_per_key = 3;
   int check_networks = 12;  // held out, timed end to end for the error band (inside the budget)
   uint64_t seed = 1;
-  std::vector<net::Network> also;  // measured too, such as baselines outside the space
-  std::filesystem::path file;      // written when done; meanwhile FILE.log (journal.h) grows, from
-                                   // which a later call continues; empty: memory only
+  std::vector<net::Network> also;      // measured too, such as baselines outside the space
+  std::optional<Interval> between_us;  // networks of this latency matter most
+  std::filesystem::path file;  // written when done; meanwhile FILE.log (journal.h) grows, from
+                               // which a later call continues; empty: memory only
   std::function<void(const BuildProgress&)>
       on_progress;  // may throw to stop; what was measured is kept
 };

@@ -274,7 +274,12 @@ TEST(NodeTimes, UsesTheDifferencesOfStartTimes) {
     info.start_time = microseconds(start_us);
     return info;
   };
-  NodeTimes times;
+  net::Network network{.name = "two", .input = {3, 8, 8}, .layers = {}};
+  network.layers.push_back({.op = net::Op::kConv, .in = network.input, .out_channels = 4});
+  network.layers.push_back(
+      {.op = net::Op::kTail, .in = {4, 8, 8}, .out_channels = 5, .mid_channels = 8});
+  const net::Graph graph = net::Lower(network);
+  NodeTimes times(graph);
   times.Add({node("image", Status::NOT_RUN, 0), node("reorder", Status::EXECUTED, 100),
              node("l00.conv", Status::EXECUTED, 110), node("l01.conv", Status::EXECUTED, 140),
              node("l01.conv.relu", Status::OPTIMIZED_OUT, 0), node("logits", Status::EXECUTED, 160),
@@ -283,6 +288,8 @@ TEST(NodeTimes, UsesTheDifferencesOfStartTimes) {
   ASSERT_EQ(layers.size(), 2u);
   EXPECT_DOUBLE_EQ(layers[0].median_us, 40);
   EXPECT_DOUBLE_EQ(layers[1].median_us, 45);
+  EXPECT_THAT(layers[0].node_us, testing::ElementsAre(40));
+  EXPECT_THAT(layers[1].node_us, testing::ElementsAre(20, 0, 25)) << "convolution, pool, logits";
   EXPECT_THROW(times.Add({node("l00.conv", Status::EXECUTED, 100)}), Error);
 }
 
