@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <optional>
 
 #include "base/config.h"
 #include "base/error.h"
@@ -45,54 +46,85 @@ net::Network FitTo(const net::Network& network, const data::Dataset& dataset) {
   return net::WithInput(fitted, {dataset.channels(), network.input.h, network.input.w});
 }
 
-int Time(const Globals& globals, const NetFlags& flags) {
-  const net::Network network = LoadNetwork(flags.network);
-  const std::unique_ptr<engine::Engine> engine = flags.target.Make();
-  const net::Weights weights = net::RandomWeights(net::Lower(network), globals.seed);
-  const std::unique_ptr<engine::CompiledModel> model = engine->Compile(network, weights, {});
-  const engine::Timing timing =
-      engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 1.0});
-  const std::vector<engine::LayerTime> profile =
-      engine->Compile(network, weights, {.profile = true})
-          ->Profile({.warmup = 20, .min_runs = 50, .min_seconds = 0.5});
-  std::vector<double> measured(network.layers.size(), 0.0);
-  for (const engine::LayerTime& layer : profile)
-    measured[static_cast<size_t>(layer.layer)] = layer.median_us;
+// What a table says of a network beside what was measured of it.
+struct TimedNetwork {
+  net::Network network;
+  engine::Timing timing;
+  std::vector<double> layers_us;  // 0: the profiler does not show it
+  std::optional<latency::NetworkEstimate> estimate;
+};
 
-  latency::NetworkEstimate estimate;
+TimedNetwork TimeNetwork(const Globals& globals, const NetFlags& flags) {
+  TimedNetwork timed{.network = LoadNetwork(flags.network), .timing = {}, .layers_us = {}};
+  const std::unique_ptr<engine::Engine> engine = flags.target.Make();
   if (!flags.lut.empty()) {
     const latency::Lut lut = latency::ReadLut(flags.lut);
     latency::CheckTarget(lut, engine->Target(), flags.lut);
-    estimate = latency::Estimator(lut).Network(network);
+    timed.estimate = latency::Estimator(lut).Network(timed.network);
   }
-  const bool predicted = !estimate.layers.empty();
-  if (globals.json) {
-    nlohmann::ordered_json json = {{"network", network.name}, {"median_us", timing.median_us},
-                                   {"p10_us", timing.p10_us}, {"p90_us", timing.p90_us},
-                                   {"runs", timing.runs},     {"layers_us", measured}};
-    if (predicted) json["predicted_us"] = estimate.latency_us;
-    PrintJson(json);
-    return 0;
+  const net::Weights weights = net::RandomWeights(net::Lower(timed.network), globals.seed);
+  timed.timing = engine::TimeSteadily(*engine->Compile(timed.network, weights, {}));
+  timed.layers_us.assign(timed.network.layers.size(), 0.0);
+  const std::vector<engine::LayerTime> profile =
+      engine->Compile(timed.network, weights, {.profile = true})
+          ->Profile({.warmup = 20, .min_runs = 50, .min_seconds = 0.5});
+  for (const engine::LayerTime& layer : profile)
+    timed.layers_us[static_cast<size_t>(layer.layer)] = layer.median_us;
+  return timed;
+}
+
+nlohmann::ordered_json JsonOf(const TimedNetwork& timed) {
+  nlohmann::ordered_json json = {
+      {"network", timed.network.name},     {"median_us", timed.timing.median_us},
+      {"p10_us", timed.timing.p10_us},     {"p90_us", timed.timing.p90_us},
+      {"runs", timed.timing.runs},         {"layers_us", timed.layers_us}};
+  if (!timed.estimate) return json;
+  json["predicted_us"] = timed.estimate->latency_us;
+  json["predicted_sigma_us"] = timed.estimate->sigma_us;
+  json["predicted_layers"] = nlohmann::ordered_json::array();
+  for (const latency::Estimate& layer : timed.estimate->layers) {
+    json["predicted_layers"].push_back({{"latency_us", layer.latency_us},
+                                        {"sigma_us", layer.sigma_us},
+                                        {"measured", layer.measured}});
   }
+  return json;
+}
+
+std::string TextOf(const TimedNetwork& timed) {
   std::vector<std::vector<std::string>> rows = {{"layer", "op", "input", "out", "measured us"}};
-  if (predicted) rows[0].push_back("predicted us");
-  for (size_t i = 0; i < network.layers.size(); ++i) {
-    const net::Layer& layer = network.layers[i];
-    rows.push_back({std::to_string(i), std::string(net::Name(layer.op)),
-                    fmt::format("{}x{}x{}", layer.in.c, layer.in.h, layer.in.w),
-                    std::to_string(layer.out_channels), fmt::format("{:.2f}", measured[i])});
-    if (predicted) rows.back().push_back(fmt::format("{:.2f}", estimate.layers[i].latency_us));
+  if (timed.estimate) {
+    for (const char* name : {"predicted us", "+-", "error", ""}) rows[0].emplace_back(name);
   }
+  for (size_t i = 0; i < timed.network.layers.size(); ++i) {
+    const net::Layer& layer = timed.network.layers[i];
+    const double us = timed.layers_us[i];
+    std::vector<std::string>& row = rows.emplace_back();
+    row = {std::to_string(i), std::string(net::Name(layer.op)),
+           fmt::format("{}x{}x{}", layer.in.c, layer.in.h, layer.in.w),
+           std::to_string(layer.out_channels), fmt::format("{:.2f}", us)};
+    if (!timed.estimate) continue;
+    const latency::Estimate& estimate = timed.estimate->layers[i];
+    row.push_back(fmt::format("{:.2f}", estimate.latency_us));
+    row.push_back(fmt::format("{:.2f}", estimate.sigma_us));
+    row.push_back(us > 0 ? fmt::format("{:+.1f} %", 100 * (estimate.latency_us / us - 1)) : "");
+    row.push_back(estimate.measured ? "" : "estimated");
+  }
+  const engine::Timing& timing = timed.timing;
   std::string text = FormatTable(rows);
   text += fmt::format("end to end: {} (p10 {}, p90 {}, {} runs)\n", FormatMs(timing.median_us),
                       FormatMs(timing.p10_us), FormatMs(timing.p90_us), timing.runs);
-  if (predicted) {
-    text += fmt::format("predicted: {} ({:+.1f} %, {} of {} layers estimated)\n",
-                        FormatMs(estimate.latency_us),
-                        100 * (estimate.latency_us / timing.median_us - 1),
-                        estimate.estimated_layers, network.layers.size());
+  if (timed.estimate) {
+    text += fmt::format("predicted: {} +- {} ({:+.1f} %, {} of {} layers estimated)\n",
+                        FormatMs(timed.estimate->latency_us), FormatMs(timed.estimate->sigma_us),
+                        100 * (timed.estimate->latency_us / timing.median_us - 1),
+                        timed.estimate->estimated_layers, timed.network.layers.size());
   }
-  PrintText(text);
+  return text;
+}
+
+int Time(const Globals& globals, const NetFlags& flags) {
+  const TimedNetwork timed = TimeNetwork(globals, flags);
+  globals.json ? PrintJson(JsonOf(timed)) : PrintText(TextOf(timed));
   return 0;
 }
 

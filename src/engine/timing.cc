@@ -106,6 +106,27 @@ Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int a
   return best;
 }
 
+Timing TimeSteadily(CompiledModel& model) {
+  constexpr int kRounds = 25;
+  constexpr std::chrono::milliseconds kPause{100};
+  constexpr TimingOptions kRound{.warmup = 2, .min_runs = 3, .min_seconds = 0.1};
+  model.Time({.warmup = 10, .min_runs = 1, .min_seconds = 0});
+  std::vector<double> medians, low, high;
+  Timing all;
+  for (int round = 0; round < kRounds; ++round) {
+    if (round > 0) std::this_thread::sleep_for(kPause);
+    const Timing timing = model.Time(kRound);
+    medians.push_back(timing.median_us);
+    low.push_back(timing.p10_us);
+    high.push_back(timing.p90_us);
+    all.runs += timing.runs;
+  }
+  all.median_us = Summarise(medians).median_us;
+  all.p10_us = Summarise(low).median_us;
+  all.p90_us = Summarise(high).median_us;
+  return all;
+}
+
 LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us) {
   std::sort(samples_us.begin(), samples_us.end());
   const double median =

@@ -27,6 +27,11 @@ Timing Summarise(std::vector<double> samples_us);
 // comes from other programs on the machine, not from the model.
 Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int attempts = 5);
 
+// Latency of a model for a figure that others will compare with: many short timings over some
+// seconds, as the machine's speed wanders; medians over
+// them of their medians and percentiles.
+Timing TimeSteadily(CompiledModel& model);
+
 // One layer from its time in each run. For samples of a clock that counts whole microseconds the
 // median is interpolated within its microsecond (the grouped median), or layers of 3 us would be 30
 // % off.
