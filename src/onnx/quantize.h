@@ -47,8 +47,9 @@ struct ActivationScale {
   float scale = 1;
   uint8_t zero_point = 0;
 };
-// For the range of `name`, widened to hold zero, which must be exact because padding is zero.
-// Throws kInput, naming the node, when it has no range or one that is empty or not finite.
+// For the range of `name`, widened to hold zero, which must be exact because padding is zero; a
+// node that is always zero has scale 1. Throws kInput, naming the node, when it has no range or one
+// that is empty or not finite.
 ActivationScale ScaleOf(const Quantization& quantization, const std::string& name);
 
 struct QuantizedWeight {
