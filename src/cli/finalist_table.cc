@@ -63,7 +63,7 @@ std::string ToText(const FinalistTable& table, const fs::path& study_folder) {
   for (const FinalistRow& row : table.rows) {
     const bool trained = row.images > 0;
     rows.push_back({row.name, trained ? FormatPercent(row.accuracy_exported) : "-",
-                    fmt::format("{:.3f}", row.lut_us / 1000),
+                    row.lut_us > 0 ? fmt::format("{:.3f}", row.lut_us / 1000) : "-",
                     fmt::format("{:.3f}", row.measured_us / 1000),
                     trained ? FormatCount(row.params) : "-", trained ? FormatCount(row.macs) : "-",
                     row.measured_us <= table.latency_budget_us ? "yes" : "NO",

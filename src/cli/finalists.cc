@@ -97,32 +97,26 @@ std::vector<Contender> ChooseFinalists(const StudyContext& context, const study:
 std::vector<Contender> ChooseBaselines(const StudyContext& context,
                                        const latency::Estimator& estimator, int resolution,
                                        FinalistTable& table) {
-  static constexpr std::array kWidths = {1.0, 0.75, 0.5, 0.35, 0.25, 0.125};
   std::vector<Contender> chosen;
   for (const std::string& name : context.config.baselines) {
-    const bool fixed = name.find('@') != std::string::npos;
-    const auto entry = std::ranges::find(net::Zoo(), name, &net::ZooEntry::name);
-    const bool scalable = !fixed && entry != net::Zoo().end() && entry->scalable;
     double fastest_us = 0;
     bool fits = false;
-    for (const double width : kWidths) {
-      if ((!scalable && width != 1.0) || fits) break;
-      const std::string full_name =
-          fixed ? name : fmt::format("{}@{}x{:g}", name, resolution, width);
-      net::Network network = net::ZooNetwork(
-          full_name, {.channels = context.head.channels, .classes = context.head.classes});
+    for (net::Network& network : BaselineVersions(context, name, resolution)) {
       fastest_us = MeasureUntrained(context, network).median_us;
       if (fastest_us > kMeasuringMargin * context.config.target.latency_us) continue;
       fits = true;
-      const double lut_us = estimator.Network(network).latency_us;
-      table.latency_check.emplace_back(lut_us, fastest_us);
-      chosen.push_back({.name = full_name,
+      // A table from elsewhere may know nothing of the kind.
+      const bool known = estimator.Covers(network);
+      const double lut_us = known ? estimator.Network(network).latency_us : 0;
+      if (known) table.latency_check.emplace_back(lut_us, fastest_us);
+      chosen.push_back({.name = network.name,
                         .kind = "baseline",
                         .origin = "zoo",
                         .network = std::move(network),
                         .lut_us = lut_us,
                         .measured_us = fastest_us,
                         .folder = {}});
+      break;
     }
     if (!fits) {
       table.left_out.emplace_back(name,

@@ -75,9 +75,9 @@ TimedNetwork TimeNetwork(const Globals& globals, const NetFlags& flags) {
 
 nlohmann::ordered_json JsonOf(const TimedNetwork& timed) {
   nlohmann::ordered_json json = {
-      {"network", timed.network.name},     {"median_us", timed.timing.median_us},
-      {"p10_us", timed.timing.p10_us},     {"p90_us", timed.timing.p90_us},
-      {"runs", timed.timing.runs},         {"layers_us", timed.layers_us}};
+      {"network", timed.network.name}, {"median_us", timed.timing.median_us},
+      {"p10_us", timed.timing.p10_us}, {"p90_us", timed.timing.p90_us},
+      {"runs", timed.timing.runs},     {"layers_us", timed.layers_us}};
   if (!timed.estimate) return json;
   json["predicted_us"] = timed.estimate->latency_us;
   json["predicted_sigma_us"] = timed.estimate->sigma_us;

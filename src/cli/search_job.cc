@@ -3,7 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <iterator>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -18,6 +21,7 @@
 #include "executor/local.h"
 #include "latency/builder.h"
 #include "net/network_file.h"
+#include "net/zoo.h"
 #include "space/count.h"
 #include "space/subspace.h"
 #include "study/batch.h"
@@ -40,6 +44,19 @@ void StopIfRequested() {
     throw Error(ErrorKind::kInterrupted,
                 "stopped; everything finished is kept, continue with --resume");
   }
+}
+
+// Baselines have layers that the space lacks: without these, what a table says of them would be a
+// guess.
+std::vector<net::Network> BaselinesToMeasure(const StudyContext& context) {
+  const std::vector<int>& resolutions = context.space.resolution().values;
+  std::vector<net::Network> networks;
+  for (const int resolution : std::set<int>{resolutions.front(), resolutions.back()}) {
+    for (const std::string& name : context.config.baselines) {
+      std::ranges::move(BaselineVersions(context, name, resolution), std::back_inserter(networks));
+    }
+  }
+  return networks;
 }
 
 latency::Lut MeasureLayers(const StudyContext& context) {
@@ -66,6 +83,9 @@ latency::Lut MeasureLayers(const StudyContext& context) {
       *context.engine, draw,
       {.seconds = config.lut_seconds,
        .seed = seed,
+       .also = BaselinesToMeasure(context),
+       .between_us =
+           latency::Interval{.low = config.subspace_low_us, .high = config.subspace_high_us},
        .file = file,
        .on_progress = [&](const latency::BuildProgress& build) {
          StopIfRequested();
@@ -298,6 +318,23 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
           .enqueued = std::move(enqueued),
           .engine = std::move(engine),
           .given_lut = std::move(given_lut)};
+}
+
+std::vector<net::Network> BaselineVersions(const StudyContext& context, const std::string& name,
+                                           int resolution) {
+  static constexpr std::array kWidths = {1.0, 0.75, 0.5, 0.35, 0.25, 0.125};
+  const bool fixed = name.find('@') != std::string::npos;
+  const auto entry = std::ranges::find(net::Zoo(), name, &net::ZooEntry::name);
+  const bool scalable = !fixed && entry != net::Zoo().end() && entry->scalable;
+  std::vector<net::Network> versions;
+  for (const double width : kWidths) {
+    if (!scalable && width != 1.0) break;
+    const std::string full_name = fixed ? name : fmt::format("{}@{}x{:g}", name, resolution, width);
+    versions.push_back(net::ZooNetwork(
+        full_name, {.channels = context.head.channels, .classes = context.head.classes}));
+    versions.back().name = full_name;
+  }
+  return versions;
 }
 
 void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number,

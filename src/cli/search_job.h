@@ -45,6 +45,11 @@ struct StudyContext {
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options);
 
+// A baseline of the study ("mobilenet_v2", or with options of its own, "mobilenet_v2@64x0.5") at
+// the given resolution, widest first.
+std::vector<net::Network> BaselineVersions(const StudyContext& context, const std::string& name,
+                                           int resolution);
+
 // Writes network.json and trial.json of a training. `kind`: "search", "finalist" or "baseline".
 void PrepareTrial(const StudyContext& context, const std::filesystem::path& folder, int64_t number,
                   const std::string& kind, const net::Network& network);

@@ -60,7 +60,8 @@ void FillGaps(std::vector<int>& indices) {
   }
 }
 
-constexpr std::string_view kOutput = "logits";  // as the export names it; the last node's result
+// How the export names the result of the last node; engines may add to it.
+constexpr std::string_view kOutput = "logits";
 
 }  // namespace
 
@@ -163,7 +164,8 @@ std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::G
   };
   std::vector<int> result;
   for (const std::string& name : names) {
-    int node = name == kOutput ? static_cast<int>(graph.nodes.size()) - 1 : find(Label(name));
+    int node =
+        name.starts_with(kOutput) ? static_cast<int>(graph.nodes.size()) - 1 : find(Label(name));
     if (const int layer = LayerOfNode(name); node < 0 && layer >= 0) {
       const auto first = std::ranges::find(graph.nodes, layer, &net::Node::layer);
       if (first != graph.nodes.end()) node = static_cast<int>(first - graph.nodes.begin());

@@ -118,7 +118,7 @@ TEST(Timing, NodesAreAssignedDownToTheGraph) {
   const std::vector<int> nodes =
       AssignNodes({"image_abcd_acdb_l00.conv/WithoutBiases", "l00.conv.relu", se + "/WithoutBiases",
                    layer + ".expand.weight_quantized", "PWN(" + se + ", " + se + ".mul)",
-                   layer + ".unheard_of", "Convert_12", "logits"},
+                   layer + ".unheard_of", "Convert_12", "logits_original"},
                   graph);
   const auto first = std::ranges::find_if(
       graph.nodes, [&](const net::Node& node) { return node.name.starts_with(layer + "."); });

@@ -240,8 +240,8 @@ std::string NetworkTable(const ReportData& data) {
         network.accuracy > 0 ? Range(Percent(network.accuracy_low), Percent(network.accuracy_high))
                              : "",
         Ms(network.measured_us), Range(Ms(network.measured_p10_us), Ms(network.measured_p90_us)),
-        Ms(network.lut_us), Count(network.params), Count(network.macs), inside ? "good" : "bad",
-        inside ? "yes" : "no");
+        network.lut_us > 0 ? Ms(network.lut_us) : "-", Count(network.params), Count(network.macs),
+        inside ? "good" : "bad", inside ? "yes" : "no");
   }
   return Section(kTitle,
                  "All trained with the same recipe on all training images, measured end to end. "
