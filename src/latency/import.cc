@@ -44,7 +44,7 @@ class Composer {
       squares += latency_us * latency_us;
     }
     entry.spread = part_spread_ * std::sqrt(squares) / entry.latency_us;
-    lut_.entries.emplace(key, std::move(entry));
+    lut_.entries.emplace(key, entry);
   }
 
   Lut Finish() { return std::move(lut_); }

@@ -96,7 +96,7 @@ class OfaReader {
   void LeaveOut(const std::string& key, const std::string& why) {
     table_.left_out[why].push_back(key);
   }
-  void Insert(const std::string& key, net::Layer layer, const Timing& timing);
+  void Insert(const std::string& key, const net::Layer& layer, const Timing& timing);
   void AddBlock(const Piece& piece);
   void AddFirst(const Piece& piece);
   void AddTails();
@@ -169,14 +169,13 @@ void OfaReader::Add(const std::filesystem::path& path) {
   }
 }
 
-void OfaReader::Insert(const std::string& key, net::Layer layer, const Timing& timing) {
+void OfaReader::Insert(const std::string& key, const net::Layer& layer, const Timing& timing) {
   const LayerKey ours = KeyOf(layer);
-  LutEntry entry{.layer = std::move(layer),
+  LutEntry entry{.layer = layer,
                  .latency_us = timing.latency_us,
                  .spread = timing.spread,
                  .samples = timing.samples};
-  if (!table_.entries.emplace(ours, std::move(entry)).second)
-    LeaveOut(key, "the same layer as another key");
+  if (!table_.entries.emplace(ours, entry).second) LeaveOut(key, "the same layer as another key");
 }
 
 void OfaReader::AddBlock(const Piece& piece) {
@@ -199,7 +198,8 @@ void OfaReader::AddBlock(const Piece& piece) {
               : key.Flag("hs") ? Activation::kHardSwish
                                : Activation::kRelu;
   if (key.Flag("se")) {
-    layer.se_channels = net::RoundChannels(layer.mid_channels / 4);
+    const int quarter = layer.mid_channels / 4;
+    layer.se_channels = net::RoundChannels(quarter);
     layer.se_gate = Activation::kHardSigmoid;
   }
   if (*kernel % 2 == 0 || layer.out() != *out)
