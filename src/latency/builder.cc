@@ -19,7 +19,8 @@ namespace lathe::latency {
 namespace {
 
 constexpr double kCheckShare = 0.18;        // of the budget, for the held-out networks
-constexpr double kAlsoShare = 0.25;         // of the budget, at most, for BuildOptions::also
+constexpr double kAlsoShare = 0.25;         // of the time, at most, for BuildOptions::also
+constexpr size_t kAlsoSamples = 3;          // of each of them
 constexpr double kReferenceSeconds = 0.25;  // between two timings of the reference network,
 constexpr double kMostReferenceSeconds = 10;
 constexpr double kReferenceCost = 200;  // if they take long, so many times its latency
@@ -84,7 +85,6 @@ class Builder {
   }
 
   Lut Run() {
-    MeasureAlso();
     MeasureLayers();
     while (HeldOutLeft() && (held_out_.size() < kFewestNetworks || Seconds() < options_.seconds)) {
       MeasureHeldOut();
@@ -157,12 +157,26 @@ class Builder {
     journal_.Add(*time);
   }
 
-  void MeasureAlso() {
-    for (const net::Network& network : options_.also) {
-      if (Seconds() > kAlsoShare * options_.seconds) break;
-      const auto wanted = [&](const net::Layer& layer) { return cover_.samples(KeyOf(layer)) < 1; };
-      if (std::ranges::any_of(network.layers, wanted)) Measure(network);
+  // The next of BuildOptions::also, over and over until each was measured some times: spread over
+  // the whole time, lest a slow minute of the machine spoil them all.
+  std::optional<net::Network> NextAlso() {
+    for (; also_next_ < kAlsoSamples * options_.also.size(); ++also_next_) {
+      const net::Network& network = options_.also[also_next_ % options_.also.size()];
+      const auto pass = static_cast<int>(also_next_ / options_.also.size());
+      const auto wanted = [&](const net::Layer& layer) {
+        return cover_.samples(KeyOf(layer)) <= pass;
+      };
+      if (!std::ranges::any_of(network.layers, wanted)) continue;
+      ++also_next_;
+      return network;
     }
+    return {};
+  }
+
+  void MeasureAlso() {
+    const double start = Seconds();
+    if (const std::optional<net::Network> network = NextAlso()) Measure(*network);
+    also_seconds_ += Seconds() - start;
   }
 
   void MeasureLayers() {
@@ -171,10 +185,12 @@ class Builder {
       const std::optional<net::Network> network = cover_.Next();
       if (!network) break;
       Measure(*network);
+      if (also_seconds_ <= kAlsoShare * Seconds()) MeasureAlso();
       if (HeldOutLeft() && Seconds() > HeldOutDue()) MeasureHeldOut();
       if (networks_ % kShrunkEvery == 0 && network->input.h > kShrunkSide)
         Measure(Shrunk(*network));
     }
+    while (also_next_ < options_.also.size() && Seconds() < options_.seconds) MeasureAlso();
   }
 
   // Networks that take other images than those of the space are asked about too (baselines, `lathe
@@ -311,6 +327,8 @@ class Builder {
   std::vector<double> total_spreads_, profile_spreads_;
   size_t networks_ = 0;
   bool by_worth_ = false;
+  size_t also_next_ = 0;  // in also, round and round
+  double also_seconds_ = 0;
 };
 
 }  // namespace
