@@ -71,6 +71,11 @@ std::vector<net::Network> ZooFor(const space::SearchSpace& space, const LutFlags
   return networks;
 }
 
+std::string KeyBandText(const latency::KeyBand& band) {
+  return fmt::format("{} layers estimated from the others: median error {:.1f} %, p90 {:.1f} %",
+                     band.keys, 100 * band.median, 100 * band.p90);
+}
+
 int Build(const Globals& globals, const LutFlags& flags) {
   const space::SearchSpace space = LoadSpace(flags.space, flags.restrict);
   const std::unique_ptr<engine::Engine> engine = flags.target.Make();
@@ -101,11 +106,17 @@ int Build(const Globals& globals, const LutFlags& flags) {
                                    {"parts", lut.parts.size()},
                                    {"noise_floor", lut.noise_floor}};
     if (lut.band) json["band"] = JsonOf(*lut.band);
+    if (lut.key_band) {
+      json["key_band"] = {{"median", lut.key_band->median},
+                          {"p90", lut.key_band->p90},
+                          {"keys", lut.key_band->keys}};
+    }
     PrintJson(json);
   } else {
     PrintText(fmt::format(
         "{}: {} layer keys, {} parts of layers; the machine's speed spread by {}\n", flags.file,
         lut.entries.size(), lut.parts.size(), FormatPercent(lut.noise_floor)));
+    if (lut.key_band) PrintText("held back: " + KeyBandText(*lut.key_band) + "\n");
     if (lut.band) PrintText("held back: " + BandText(*lut.band) + "\n");
   }
   return 0;
@@ -121,6 +132,7 @@ int Show(const Globals& globals, const LutFlags& flags) {
   for (const auto& [name, value] : lut.target.Fields())
     text += fmt::format("{}: {}\n", name, value);
   if (lut.band) text += BandText(*lut.band) + "\n";
+  if (lut.key_band) text += KeyBandText(*lut.key_band) + "\n";
   text += fmt::format(
       "{} layer keys, {} parts of layers; {:.2f} us per inference beside them; "
       "the machine's speed spread by {}\n",
@@ -180,9 +192,9 @@ void PrintCheck(const latency::CheckResult& result) {
 
 int Check(const Globals& globals, const LutFlags& flags) {
   const latency::Lut lut = latency::ReadLut(flags.file);
+  const std::vector<net::Network> networks = NetworksToCheck(globals, flags);
   const std::unique_ptr<engine::Engine> engine = flags.target.Make();
   latency::CheckTarget(lut, engine->Target(), flags.file);
-  const std::vector<net::Network> networks = NetworksToCheck(globals, flags);
   Progress progress({.stage = "measuring networks",
                      .total = static_cast<int64_t>(networks.size()),
                      .quiet = globals.quiet});

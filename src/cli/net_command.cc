@@ -16,6 +16,7 @@
 #include "latency/estimator.h"
 #include "net/network_file.h"
 #include "onnx/export.h"
+#include "onnx/quantize.h"
 #include "train/trainer.h"
 
 namespace lathe::cli {
@@ -73,20 +74,29 @@ TimedNetwork TimeNetwork(const Globals& globals, const NetFlags& flags) {
   return timed;
 }
 
+void AddPrediction(const latency::NetworkEstimate& estimate, nlohmann::ordered_json& json) {
+  json["predicted_us"] = estimate.latency_us;
+  json["predicted_sigma_us"] = estimate.sigma_us;
+  json["predicted_layers"] = nlohmann::ordered_json::array();
+  for (const latency::Estimate& layer : estimate.layers) {
+    json["predicted_layers"].push_back({{"latency_us", layer.latency_us},
+                                        {"sigma_us", layer.sigma_us},
+                                        {"measured", layer.measured}});
+  }
+}
+
+std::string PredictionText(const latency::NetworkEstimate& estimate) {
+  return fmt::format("predicted: {} +- {}, {} of {} layers estimated",
+                     FormatMs(estimate.latency_us), FormatMs(estimate.sigma_us),
+                     estimate.estimated_layers, estimate.layers.size());
+}
+
 nlohmann::ordered_json JsonOf(const TimedNetwork& timed) {
   nlohmann::ordered_json json = {
       {"network", timed.network.name}, {"median_us", timed.timing.median_us},
       {"p10_us", timed.timing.p10_us}, {"p90_us", timed.timing.p90_us},
       {"runs", timed.timing.runs},     {"layers_us", timed.layers_us}};
-  if (!timed.estimate) return json;
-  json["predicted_us"] = timed.estimate->latency_us;
-  json["predicted_sigma_us"] = timed.estimate->sigma_us;
-  json["predicted_layers"] = nlohmann::ordered_json::array();
-  for (const latency::Estimate& layer : timed.estimate->layers) {
-    json["predicted_layers"].push_back({{"latency_us", layer.latency_us},
-                                        {"sigma_us", layer.sigma_us},
-                                        {"measured", layer.measured}});
-  }
+  if (timed.estimate) AddPrediction(*timed.estimate, json);
   return json;
 }
 
@@ -114,12 +124,27 @@ std::string TextOf(const TimedNetwork& timed) {
   text += fmt::format("end to end: {} (p10 {}, p90 {}, {} runs)\n", FormatMs(timing.median_us),
                       FormatMs(timing.p10_us), FormatMs(timing.p90_us), timing.runs);
   if (timed.estimate) {
-    text += fmt::format("predicted: {} +- {} ({:+.1f} %, {} of {} layers estimated)\n",
-                        FormatMs(timed.estimate->latency_us), FormatMs(timed.estimate->sigma_us),
-                        100 * (timed.estimate->latency_us / timing.median_us - 1),
-                        timed.estimate->estimated_layers, timed.network.layers.size());
+    text += fmt::format("{}: {:+.1f} %\n", PredictionText(*timed.estimate),
+                        100 * (timed.estimate->latency_us / timing.median_us - 1));
   }
   return text;
+}
+
+// What a table says of a network, for a target that may not be at hand.
+int ShowPrediction(const Globals& globals, const NetFlags& flags) {
+  const latency::Lut lut = latency::ReadLut(flags.lut);
+  TimedNetwork predicted{.network = LoadNetwork(flags.network), .timing = {}, .layers_us = {}};
+  predicted.estimate = latency::Estimator(lut).Network(predicted.network);
+  if (globals.json) {
+    nlohmann::ordered_json json = {{"network", predicted.network.name}};
+    AddPrediction(*predicted.estimate, json);
+    PrintJson(json);
+    return 0;
+  }
+  PrintText(net::Describe(predicted.network) + PredictionText(*predicted.estimate) +
+            fmt::format(" on {} ({} {})\n", lut.target.device_name, lut.target.engine,
+                        engine::Name(lut.target.options.precision)));
+  return 0;
 }
 
 int Time(const Globals& globals, const NetFlags& flags) {
@@ -179,7 +204,16 @@ int Export(const Globals& globals, const NetFlags& flags) {
   }
   const net::Weights weights = flags.random ? net::RandomWeights(net::Lower(network), globals.seed)
                                             : net::ReadSafetensors(flags.weights);
-  onnx::ExportOnnx(flags.out, network, weights, {.batch = flags.target.batch});
+  onnx::ExportOptions options{.batch = flags.target.batch};
+  if (flags.target.precision == "int8") {
+    if (!flags.random) {
+      throw Error(ErrorKind::kUsage,
+                  "--precision int8 is for timing: its ranges are guessed, not calibrated; give "
+                  "--random instead of --weights");
+    }
+    options.quantization = onnx::NominalRanges(net::Lower(network));
+  }
+  onnx::ExportOnnx(flags.out, network, weights, options);
   PrintText(flags.out + "\n");
   return 0;
 }
@@ -230,11 +264,13 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
     command->callback([&action, run] { action = run; });
     return command;
   };
-  add("show", "Layers, parameters and multiply-accumulates", [=, &globals] {
+  CLI::App* show = add("show", "Layers, parameters and multiply-accumulates", [=, &globals] {
+    if (!flags->lut.empty()) return ShowPrediction(globals, *flags);
     const net::Network network = LoadNetwork(flags->network);
     PrintText(globals.json ? net::ToJson(network) : net::Describe(network));
     return 0;
   });
+  show->add_option("--lut", flags->lut, "LUT file, to see the latency it predicts");
   CLI::App* time = add("time", "Latency end to end and layer by layer",
                        [=, &globals] { return Time(globals, *flags); });
   time->add_option("--lut", flags->lut, "LUT file, to see the prediction beside it");
@@ -260,6 +296,11 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
   export_command->add_flag("--random", flags->random, "Random weights instead");
   export_command->add_option("--batch", flags->target.batch, "Images per inference; 0: dynamic")
       ->capture_default_str();
+  export_command
+      ->add_option("--precision", flags->target.precision,
+                   "f32, or int8 with guessed ranges, for timing (with --random)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "int8"}));
   export_command->add_option("--out,-o", flags->out, "ONNX file to write")->required();
 
   CLI::App* verify = add("verify", "Compare an ONNX file in the engine with the trained model",

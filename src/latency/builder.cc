@@ -286,7 +286,7 @@ class Builder {
   }
 
   Lut Solve() const {
-    Lut lut = measurements_.Solve();
+    Lut lut = measurements_.SolveAndCheckKeys(options_.seed);
     lut.reference = Reference{
         .network = reference_,
         .latency_us = prior_.reference ? prior_.reference->latency_us : Median(reference_us_)};

@@ -13,8 +13,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/random.h"
 #include "engine/backends/fake/fake_engine.h"
 #include "latency/cover.h"
+#include "latency/estimator.h"
 #include "latency/journal.h"
 #include "latency/stats.h"
 #include "latency/tiny_networks_testing.h"
@@ -337,6 +339,89 @@ TEST(Cover, ShowsEveryKeyOftenEnoughAndRepeatsItself) {
   int enough = 0;
   for (const auto& [key, count] : random) enough += count >= 2 ? 1 : 0;
   EXPECT_LT(enough, static_cast<int>(samples.size()));
+}
+
+// A stage of equal blocks, as spaces have them.
+net::Network Uniform(uint64_t draw) {
+  Random random(draw);
+  net::Network network{.name = "uniform", .input = {3, 32, 32}, .layers = {}};
+  network.layers.push_back(
+      {.op = net::Op::kConv, .in = network.input, .out_channels = 8, .stride = 2});
+  net::Layer block{.op = net::Op::kIrb, .in = {8, 16, 16}, .out_channels = 8};
+  block.kernel = random.Below(2) == 0 ? 3 : 5;
+  block.mid_channels = 8 * (2 + static_cast<int>(random.Below(5)));
+  block.act = random.Below(2) == 0 ? net::Activation::kRelu : net::Activation::kSwish;
+  block.residual = true;
+  network.layers.insert(network.layers.end(), 1 + random.Below(12), block);
+  network.layers.push_back(
+      {.op = net::Op::kTail, .in = block.out(), .out_channels = 10, .mid_channels = 16});
+  net::Validate(network);
+  return network;
+}
+
+TEST(Cover, FillsStagesWithDifferentLayers) {
+  Cover cover(Uniform, 1, 3);
+  std::map<LayerKey, int> samples;
+  int networks = 0, different = 0;
+  while (const auto network = cover.Next()) {
+    EXPECT_NO_THROW(net::Validate(*network));
+    EXPECT_LE(network->layers.size(), 6u) << "at most four for a stage of twelve";
+    std::map<LayerKey, int> here;
+    for (const net::Layer& layer : network->layers) {
+      ++here[KeyOf(layer)];
+      ++samples[KeyOf(layer)];
+      cover.AddSamples(KeyOf(layer), 1);
+    }
+    different += here.size() > 3 ? 1 : 0;
+    ASSERT_LT(++networks, 200);
+  }
+  EXPECT_EQ(samples.size(), 2u + 2 * 2 * 5) << "every kind of block";
+  for (const auto& [key, count] : samples) EXPECT_GE(count, 3) << key;
+  EXPECT_GT(different, networks / 3);
+  // One network shows several, so it takes fewer than one for every three samples of a block.
+  EXPECT_LT(networks, 40);
+}
+
+TEST(Cover, WorthDecidesWhenItIsKnown) {
+  Cover cover(Uniform, 1, 3);
+  cover.SetWorth([](const net::Network& network) {
+    for (const net::Layer& layer : network.layers) {
+      if (layer.mid_channels == 48 && layer.kernel == 5) return 1.0;
+    }
+    return 1e-6;
+  });
+  for (int i = 0; i < 5; ++i) {
+    const net::Network network = *cover.Next();
+    EXPECT_TRUE(std::ranges::any_of(network.layers, [](const net::Layer& layer) {
+      return layer.mid_channels == 48 && layer.kernel == 5;
+    })) << i;
+  }
+}
+
+TEST_F(BuildLutTest, MeasuresNetworksOutsideTheSpaceToo) {
+  FaultyEngine engine({}, 0.01);
+  const net::Network other = Uniform(1);
+  const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 60, .also = {other}});
+  for (const net::Layer& layer : other.layers) {
+    ASSERT_TRUE(lut.entries.contains(KeyOf(layer))) << KeyOf(layer);
+    EXPECT_NEAR(*lut.Find(layer) / engine::FakeLayerLatencyUs(layer), 1, 0.05);
+  }
+  ASSERT_TRUE(lut.key_band);
+  EXPECT_LT(lut.key_band->median, 0.1);
+}
+
+// Of the fake engine's layers, a part's time depends a little on where in a layer it is; unseen
+// layers are still the sum of parts.
+TEST_F(BuildLutTest, LayersNeverSeenAreSumsOfParts) {
+  FaultyEngine engine({}, 0.005);
+  const Lut lut = BuildLut(engine, Uniform, {.seconds = 60});
+  net::Layer block = Uniform(1).layers[1];
+  block.mid_channels = 36;  // between those of the space
+  ASSERT_FALSE(lut.entries.contains(KeyOf(block)));
+  const Estimate estimate = Estimator(lut).Layer(block);
+  EXPECT_FALSE(estimate.measured);
+  EXPECT_NEAR(estimate.latency_us / engine::FakeLayerLatencyUs(block), 1, 0.05);
+  EXPECT_GT(estimate.sigma_us, 0);
 }
 
 }  // namespace

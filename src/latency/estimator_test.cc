@@ -27,16 +27,19 @@ std::vector<net::Network> RandomNetworks(int count, uint64_t seed) {
   return networks;
 }
 
-// Less smooth than the fake engine's: vector lanes, an activation's price, a cost for each node.
+// Less smooth than the fake engine's: vector lanes, an activation's price, a cost for each part.
+double TruePartUs(const Part& part) {
+  const int lanes = (part.out.c + 15) / 16 * 16;
+  const double pixels = double{1} * part.out.h * part.out.w;
+  const double macs = pixels * lanes * part.in.c / part.groups * part.kernel * part.kernel;
+  const double swish = part.act == net::Activation::kSwish ? 4e-4 : 1e-4;
+  const double add = part.add ? 1 + pixels * part.out.c * 2e-4 : 0;
+  return 0.8 + macs * (part.groups > 1 ? 2e-4 : 4e-5) + pixels * part.out.c * swish + add;
+}
+
 double TrueLatencyUs(const net::Layer& layer) {
   double latency_us = 0;
-  for (const net::Node& node : net::LowerLayer(layer, 0, 0, net::Node::kImage)) {
-    const int lanes = (node.out.c + 15) / 16 * 16;
-    const double pixels = double{1} * node.out.h * node.out.w;
-    const double macs = pixels * lanes * node.in.c / node.groups * node.kernel * node.kernel;
-    const double swish = node.act == net::Activation::kSwish ? 4e-4 : 1e-4;
-    latency_us += 0.8 + macs * (node.groups > 1 ? 2e-4 : 4e-5) + pixels * node.out.c * swish;
-  }
+  for (const Part& part : PartsOf(layer)) latency_us += TruePartUs(part);
   return latency_us;
 }
 
@@ -99,6 +102,75 @@ TEST(Estimator, LayersNeverMeasuredAreClose) {
   const ErrorBand band = Compare(predicted, measured);
   EXPECT_LT(band.mape, 0.025);
   EXPECT_GT(band.spearman, 0.99);
+}
+
+// A table as an engine makes it that tells the parts of layers apart.
+Lut WithParts(const std::vector<net::Network>& networks, double noise) {
+  Lut lut = LutOf(networks, noise);
+  Random random(6);
+  for (const auto& [key, entry] : lut.entries) {
+    for (const Part& part : PartsOf(entry.layer)) {
+      PartEntry& known = lut.parts[KeyOf(part)];
+      known = {.part = part,
+               .latency_us = TruePartUs(part) * std::exp(noise * random.Normal()),
+               .spread = 2.5 * noise,
+               .samples = 1};
+    }
+  }
+  return lut;
+}
+
+TEST(Estimator, PartsMakeUnseenLayersMoreCertain) {
+  const auto known = RandomNetworks(30, 1);
+  const Estimator whole(LutOf(known, 0.02)), parts(WithParts(known, 0.02));
+  std::vector<double> whole_errors, part_errors;
+  double squares = 0;
+  for (const net::Network& network : RandomNetworks(60, 2)) {
+    for (const net::Layer& layer : network.layers) {
+      const Estimate estimate = parts.Layer(layer);
+      if (estimate.measured) continue;
+      const double truth = TrueLatencyUs(layer);
+      whole_errors.push_back(std::abs(whole.Layer(layer).latency_us / truth - 1));
+      part_errors.push_back(std::abs(estimate.latency_us / truth - 1));
+      squares += std::pow((estimate.latency_us - truth) / estimate.sigma_us, 2);
+    }
+  }
+  ASSERT_GT(part_errors.size(), 100u);
+  EXPECT_LT(Median(part_errors), 0.6 * Median(whole_errors));
+  EXPECT_LT(Quantile(part_errors, 0.95), 0.08);
+  // Sigmas of parts are added up as if they erred together, so they rather say too much.
+  const double normalised = std::sqrt(squares / static_cast<double>(part_errors.size()));
+  EXPECT_GT(normalised, 0.2);
+  EXPECT_LT(normalised, 2.0);
+}
+
+TEST(Estimator, ASampleIsWeighedWithWhatItsPartsWouldTake) {
+  Lut lut = WithParts(RandomNetworks(40, 1), 0.01);
+  LutEntry& odd = lut.entries.begin()->second;
+  odd.latency_us *= 1.5;
+  odd.spread = 0;
+  odd.samples = 1;
+  const double truth = TrueLatencyUs(odd.layer);
+  const double once = Estimator(lut).Layer(odd.layer).latency_us;
+  EXPECT_GT(once, 1.01 * truth);
+  EXPECT_LT(once, 1.45 * truth) << "one sample may be wrong";
+  odd.samples = 100;
+  EXPECT_GT(Estimator(lut).Layer(odd.layer).latency_us, 1.45 * truth) << "a hundred are not";
+}
+
+TEST(Estimator, EqualLayersErrTogether) {
+  const Lut lut = WithParts(RandomNetworks(40, 1), 0.02);
+  const Estimator estimator(lut);
+  net::Network network = RandomNetworks(1, 9)[0];
+  const net::Layer layer = network.layers[1];
+  network.layers = {layer};
+  const double one = estimator.Network(network).sigma_us;
+  network.layers = {layer, layer, layer, layer};
+  EXPECT_NEAR(estimator.Network(network).sigma_us, 4 * one, 1e-9);
+  Lut with_band = lut;
+  with_band.band = ErrorBand{.mape = 0.1, .p95 = 0.2, .bias = 0, .spearman = 1, .networks = 12};
+  const NetworkEstimate whole = Estimator(with_band).Network(network);
+  EXPECT_GT(whole.sigma_us, 0.1 * whole.latency_us) << "no more certain than checks were";
 }
 
 TEST(Estimator, AFewEntriesGiveTheRightOrderOfMagnitude) {

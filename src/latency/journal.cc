@@ -17,6 +17,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kFormat = "lathe-lut-log";
 constexpr int kVersion = 1;
 
+fs::path LockOf(fs::path path) { return path += ".lock"; }
+
 double WallSeconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -74,10 +76,8 @@ Measurement MeasurementOf(const Json& line) {
 
 Journal::Journal(const fs::path& path, const engine::Fingerprint& target) : path_(path) {
   if (path_.empty()) return;
-  fs::path lock = path_;
-  lock += ".lock";
   lock_ = std::make_unique<FileLock>(
-      lock, fmt::format("{}: another process is building this table", path_.string()));
+      LockOf(path_), fmt::format("{}: another process is building this table", path_.string()));
   if (fs::exists(path_)) Read(target);
   if (!fs::exists(path_) || fs::file_size(path_) == 0) {
     Append(Json{{"format", kFormat}, {"version", kVersion}, {"target", target.Fields()}}.dump());
@@ -92,52 +92,55 @@ void Journal::Read(const engine::Fingerprint& target) {
     text.resize(end == std::string::npos ? 0 : end + 1);
     WriteFileAtomically(path_, text);
   }
-  double started = WallSeconds();
-  double session = 0;
+  Session session;
   int number = 0;
   for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1) {
     ++number;
+    const auto fail = [&](std::string_view why) {
+      return Error(ErrorKind::kInput,
+                   "{}:{}: {}; delete the file to measure anew, or the line to do without it",
+                   path_.string(), number, why);
+    };
     try {
       const Json line = Json::parse(text.substr(begin, text.find('\n', begin) - begin));
-      if (number == 1) {
-        if (line.value("format", "") != kFormat || line.value("version", 0) != kVersion) {
-          throw Error(ErrorKind::kInput, "{}: not a log of version {} of a table being built",
-                      path_.string(), kVersion);
-        }
+      if (number > 1) {
+        ReadLine(line, session);
+      } else if (line.value("format", "") == kFormat && line.value("version", 0) == kVersion) {
         CheckTarget(line.at("target").get<std::map<std::string, std::string>>(), target, path_);
-        continue;
-      }
-      if (line.contains("session")) {
-        session = line.at("session");
-        started = line.at("started").get<double>() - session;
-        continue;
-      }
-      if (line.contains("reference")) {
-        past_.reference = NetworkOf(line.at("reference"));
-        continue;
-      }
-      const double at = line.at("at");
-      past_.measuring_seconds += std::max(0.0, at - std::max(session, past_.now_seconds));
-      past_.now_seconds = at;
-      if (line.contains("reference_us")) {
-        past_.reference_times.push_back({at, Latency(line.at("reference_us"))});
-      } else if (line.contains("held_out")) {
-        past_.held_out.push_back(
-            {NetworkOf(line.at("held_out")), at, Latency(line.at("total_us"))});
       } else {
-        past_.measurements.push_back(MeasurementOf(line));
+        throw Error(ErrorKind::kInput, "{}: not a log of version {} of a table being built",
+                    path_.string(), kVersion);
       }
     } catch (const Json::exception& error) {
-      throw Error(ErrorKind::kInput,
-                  "{}:{}: broken line: {}; delete the file to measure anew, or the line to do "
-                  "without it",
-                  path_.string(), number, error.what());
+      throw fail(fmt::format("broken line: {}", error.what()));
     } catch (const Error& error) {
       if (number == 1) throw;
-      throw Error(ErrorKind::kInput, "{}:{}: {}", path_.string(), number, error.what());
+      throw fail(error.what());
     }
   }
-  past_.now_seconds = std::max(past_.now_seconds, WallSeconds() - started);
+  past_.now_seconds = std::max(past_.now_seconds, WallSeconds() - session.zero);
+}
+
+void Journal::ReadLine(const Json& line, Session& session) {
+  if (line.contains("session")) {
+    session.begin = line.at("session");
+    session.zero = line.at("started").get<double>() - session.begin;
+    return;
+  }
+  if (line.contains("reference")) {
+    past_.reference = NetworkOf(line.at("reference"));
+    return;
+  }
+  const double at = line.at("at");
+  past_.measuring_seconds += std::max(0.0, at - std::max(session.begin, past_.now_seconds));
+  past_.now_seconds = std::max(past_.now_seconds, at);
+  if (line.contains("reference_us")) {
+    past_.reference_times.push_back({at, Latency(line.at("reference_us"))});
+  } else if (line.contains("held_out")) {
+    past_.held_out.push_back({NetworkOf(line.at("held_out")), at, Latency(line.at("total_us"))});
+  } else {
+    past_.measurements.push_back(MeasurementOf(line));
+  }
 }
 
 void Journal::Append(const std::string& line) {
@@ -172,6 +175,7 @@ void Journal::Add(const HeldOut& held_out) {
 void Journal::Remove() {
   if (path_.empty()) return;
   fs::remove(path_);
+  fs::remove(LockOf(path_));
 }
 
 }  // namespace lathe::latency

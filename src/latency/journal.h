@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <vector>
 
@@ -40,7 +41,12 @@ class Journal {
   void Remove();
 
  private:
+  struct Session {
+    double begin = 0;  // on the sessions' clock
+    double zero = 0;   // of that clock, in seconds since 1970
+  };
   void Read(const engine::Fingerprint& target);
+  void ReadLine(const nlohmann::ordered_json& line, Session& session);
   void Append(const std::string& line);
 
   std::filesystem::path path_;

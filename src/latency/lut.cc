@@ -75,6 +75,15 @@ Json BandJson(const ErrorBand& band) {
           {"networks", band.networks}};
 }
 
+KeyBand ReadKeyBand(const Config& table) {
+  KeyBand band;
+  band.median = table.Real("median", {.fallback = {}, .min = 0});
+  band.p90 = table.Real("p90", {.fallback = {}, .min = 0});
+  band.keys = static_cast<int>(table.Int("keys", {.fallback = {}, .min = 0, .max = 1 << 30}));
+  table.Finish();
+  return band;
+}
+
 // `read(key)`; what is wrong with the key gets its position in the file.
 template <typename Read>
 auto ReadKey(Read read, const std::string& key, std::string_view where) {
@@ -205,6 +214,7 @@ Lut ReadLut(const std::filesystem::path& path) {
   lut.overhead_us = root.Real("overhead_us", {.fallback = 0.0, .min = 0});
   lut.noise_floor = root.Real("noise_floor", {.fallback = 0.0, .min = 0});
   if (root.Has("band")) lut.band = ReadBand(root.Table("band"));
+  if (root.Has("key_band")) lut.key_band = ReadKeyBand(root.Table("key_band"));
   if (root.Has("reference")) lut.reference = ReadReference(root.Table("reference"));
   if (!root.Has("entries")) root.Fail("", "missing list 'entries'");
   for (const Config& table : root.Tables("entries")) {
@@ -231,6 +241,11 @@ void WriteLut(const std::filesystem::path& path, const Lut& lut) {
   if (lut.band) {
     CheckFinite(path, "band", {lut.band->mape, lut.band->p95, lut.band->bias, lut.band->spearman});
     head["band"] = BandJson(*lut.band);
+  }
+  if (lut.key_band) {
+    const auto& [median, p90, keys] = *lut.key_band;
+    CheckFinite(path, "key_band", {median, p90});
+    head["key_band"] = {{"median", median}, {"p90", p90}, {"keys", keys}};
   }
   if (lut.reference) {
     CheckFinite(path, "reference", {lut.reference->latency_us});

@@ -48,6 +48,13 @@ struct ErrorBand {
   int networks = 0;
 };
 
+// Error of estimates for layers that were held back, each from the others.
+struct KeyBand {
+  double median = 0;  // of |error|
+  double p90 = 0;
+  int keys = 0;
+};
+
 // The network that was timed again and again while the LUT was built: what "the machine's speed"
 // means for this LUT.
 struct Reference {
@@ -62,6 +69,7 @@ struct Lut {
   double overhead_us = 0;              // per inference, beside the layers
   double noise_floor = 0;              // relative spread of the reference network over the session
   std::optional<ErrorBand> band;
+  std::optional<KeyBand> key_band;
   std::optional<Reference> reference;
 
   std::optional<double> Find(const net::Layer& layer) const;  // measured latency, us

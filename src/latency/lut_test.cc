@@ -41,6 +41,7 @@ class LutFile : public testing::Test {
     lut.noise_floor = 1.0 / 3;
     lut.band =
         ErrorBand{.mape = 0.03, .p95 = 0.08, .bias = -0.01, .spearman = 0.99, .networks = 12};
+    lut.key_band = KeyBand{.median = 0.02, .p90 = 0.07, .keys = 33};
     const net::Network network = TinyNetwork(1);
     double latency_us = 1.0 / 7;
     for (const net::Layer& layer : network.layers) {
@@ -89,6 +90,9 @@ TEST_F(LutFile, RoundTripsExactly) {
   ASSERT_TRUE(read.band);
   EXPECT_EQ(read.band->p95, lut.band->p95);
   EXPECT_EQ(read.band->networks, lut.band->networks);
+  ASSERT_TRUE(read.key_band);
+  EXPECT_EQ(read.key_band->p90, 0.07);
+  EXPECT_EQ(read.key_band->keys, 33);
   ASSERT_TRUE(read.reference);
   EXPECT_EQ(read.reference->latency_us, 321.5);
   EXPECT_EQ(read.reference->network.input, lut.reference->network.input);

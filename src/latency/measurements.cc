@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/random.h"
 #include "latency/estimator.h"
 #include "latency/stats.h"
 
@@ -14,13 +15,7 @@ constexpr double kTotalNoise = 0.015;   // relative, of one end-to-end timing be
 constexpr double kSpreadToNoise = 0.2;  // where the runs spread widely, their median is worth less
 constexpr double kSmallestUs = 0.02;    // a part faster than the profiler's clock
 constexpr int kMostPriorSamples = 9;
-
-// The machine's speed is taken as constant for about so long, the reference network's too (single
-// timings of it say little), and over so many timings in a row.
-constexpr double kDriftSeconds = 6;
-constexpr double kReferenceSeconds = 15;
-constexpr double kMostDriftRows = 8;
-constexpr double kFewestDriftRows = 2;
+constexpr double kDriftSeconds = 6;  // the machine's speed is taken as constant for about so long
 
 // Samples with the median and the (p90 - p10) of an entry whose single samples are gone.
 template <typename Entry>
@@ -35,63 +30,11 @@ void AppendPrior(const Entry& entry, std::vector<double>& samples) {
 // Adds the samples of one key to what an earlier session said of it.
 template <typename Entry>
 void Merge(std::vector<double> samples, Entry& entry) {
-  if (samples.empty()) return;
   const auto fresh = static_cast<int>(samples.size());
   if (entry.samples > 0) AppendPrior(entry, samples);
   entry.latency_us = Median(samples);
   entry.spread = RelativeSpread(samples);
   entry.samples += fresh;
-}
-
-// The deviation of a smoothing kernel: about `seconds`, but over a sensible number of points.
-double DriftWidth(const std::vector<double>& at, double seconds) {
-  std::vector<double> gaps;
-  for (size_t i = 1; i < at.size(); ++i) gaps.push_back(at[i] - at[i - 1]);
-  const double gap = gaps.empty() ? 1 : Median(gaps);
-  return std::clamp(seconds, kFewestDriftRows * gap, kMostDriftRows * gap);
-}
-
-// The values at times `from`, smoothed to times `to`: lines fitted under a Gaussian kernel. Values
-// beyond the usual count less: a disturbed network must not pass for a slow machine.
-std::vector<double> Smooth(const std::vector<double>& from, const std::vector<double>& values,
-                           const std::vector<double>& to, double width) {
-  constexpr double kReach = 4;  // of the kernel, in deviations
-  constexpr double kLeastUsual = 0.02;
-  constexpr double kFlat = 1;  // how many points' worth of doubt that there is a slope
-  std::vector<double> absolute;
-  for (const double value : values) absolute.push_back(std::abs(value));
-  const double usual = std::max(3 * Median(absolute), kLeastUsual);
-  std::vector<double> smooth;
-  for (const double t : to) {
-    Eigen::Matrix2d normal = Eigen::Vector2d(1e-12, kFlat).asDiagonal();
-    Eigen::Vector2d right = Eigen::Vector2d::Zero();
-    const auto first = std::ranges::lower_bound(from, t - kReach * width);
-    for (size_t i = static_cast<size_t>(first - from.begin()); i < from.size(); ++i) {
-      const double distance = (from[i] - t) / width;
-      if (distance > kReach) break;
-      const double trust = std::min(1.0, usual / std::max(std::abs(values[i]), 1e-9));
-      const Eigen::Vector2d x(1, distance);
-      const double w = trust * std::exp(-0.5 * distance * distance);
-      normal += w * x * x.transpose();
-      right += w * values[i] * x;
-    }
-    smooth.push_back(normal.ldlt().solve(right)[0]);
-  }
-  return smooth;
-}
-
-// How slow the reference network was at the given times, as a logarithm; 0 without one.
-std::vector<double> ReferenceAt(const std::vector<ReferenceTime>& times,
-                                const std::vector<double>& at) {
-  if (times.empty()) return std::vector<double>(at.size());
-  std::vector<double> latencies, from, slowness;
-  for (const ReferenceTime& time : times) latencies.push_back(time.latency_us);
-  const double usual = Median(latencies);
-  for (const ReferenceTime& time : times) {
-    from.push_back(time.seconds);
-    slowness.push_back(std::log(time.latency_us / usual));
-  }
-  return Smooth(from, slowness, at, DriftWidth(from, kReferenceSeconds));
 }
 
 // Of the least-squares line.
@@ -120,7 +63,7 @@ void Measurements::AddParts(const net::Layer& layer, const std::vector<double>& 
   // A part without time was fused into another, whose time then is not its own.
   if (std::ranges::find(us, 0.0) != us.end()) return;
   for (size_t i = 0; i < parts.size(); ++i) {
-    row.parts.push_back({parts_.IndexOf(parts[i]), us[i]});
+    row.parts.push_back({parts_.IndexOf(parts[i]), us[i], row.layers.back().key});
   }
 }
 
@@ -133,7 +76,8 @@ void Measurements::Add(const Measurement& measurement) {
   for (size_t i = 0; i < measurement.layers.size(); ++i) {
     if (!(measurement.layer_us[i] > 0)) continue;
     const net::Layer& layer = measurement.layers[i];
-    row.layers.push_back({layers_.IndexOf(layer), measurement.layer_us[i]});
+    const int key = layers_.IndexOf(layer);
+    row.layers.push_back({key, measurement.layer_us[i], key});
     AddParts(layer, measurement.node_us[i], row);
   }
   for (size_t k = parts_in_.size(); k < layers_.list.size(); ++k) {
@@ -152,7 +96,7 @@ Measurements::Calibration Measurements::Calibrate(const std::vector<double>& spe
     if (!(rows_[r].total_us > 0)) continue;
     const double total = rows_[r].total_us * speed[r];
     double profiled = 0, parts = 0;
-    for (const auto& [key, us] : rows_[r].layers) {
+    for (const auto& [key, us, layer] : rows_[r].layers) {
       profiled += us * speed[r];
       parts += parts_in_[key];
     }
@@ -200,7 +144,7 @@ std::vector<double> Measurements::Slowness(const Lut& lut, const Calibration& ca
   std::vector<double> slowness;
   for (const Row& row : rows_) {
     double measured = 0, expected = 0;
-    for (const auto& [key, us] : row.layers) {
+    for (const auto& [key, us, layer] : row.layers) {
       measured += calibration.scale * us + calibration.per_part_us * parts_in_[key];
       expected += estimator.Layer(layers_.list[key].what).latency_us;
     }
@@ -216,11 +160,11 @@ std::vector<double> Measurements::Slowness(const Lut& lut, const Calibration& ca
 // (docs/latency.md).
 std::vector<double> Measurements::Speeds(const std::vector<double>& slowness) const {
   const std::vector<double> at = Times();
-  const std::vector<double> reference = ReferenceAt(reference_, at);
+  const std::vector<double> reference = ReferenceSlowness(reference_, at);
   const double share = std::clamp(Slope(reference, slowness), 0.0, 1.0);
   std::vector<double> rest;
   for (size_t r = 0; r < rows_.size(); ++r) rest.push_back(slowness[r] - share * reference[r]);
-  const std::vector<double> smooth = Smooth(at, rest, at, DriftWidth(at, kDriftSeconds));
+  const std::vector<double> smooth = Smooth(at, rest, at, SmoothingWidth(at, kDriftSeconds));
   std::vector<double> total;
   for (size_t r = 0; r < rows_.size(); ++r) total.push_back(smooth[r] + share * reference[r]);
   // A first table is at the speed that the machine had most of the time, a continued one stays at
@@ -231,25 +175,33 @@ std::vector<double> Measurements::Speeds(const std::vector<double>& slowness) co
   return speeds;
 }
 
-Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& calibration) const {
+Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& calibration,
+                           const std::vector<bool>& left_out) const {
+  const auto skipped = [&](int layer) {
+    return !left_out.empty() && left_out[static_cast<size_t>(layer)];
+  };
   std::vector<std::vector<double>> layers(layers_.list.size()), parts(parts_.list.size());
   for (size_t r = 0; r < rows_.size(); ++r) {
     const auto corrected = [&](double us, double count) {
       return std::max(calibration.scale * us * speed[r] + calibration.per_part_us * count,
                       kSmallestUs);
     };
-    for (const auto& [key, us] : rows_[r].layers) {
-      layers[key].push_back(corrected(us, parts_in_[key]));
+    for (const auto& [key, us, layer] : rows_[r].layers) {
+      if (!skipped(layer)) layers[key].push_back(corrected(us, parts_in_[key]));
     }
-    for (const auto& [key, us] : rows_[r].parts) parts[key].push_back(corrected(us, 1));
+    for (const auto& [key, us, layer] : rows_[r].parts) {
+      if (!skipped(layer)) parts[key].push_back(corrected(us, 1));
+    }
   }
   Lut lut = prior_;
   for (size_t k = 0; k < layers.size(); ++k) {
+    if (layers[k].empty()) continue;
     LutEntry& entry = lut.entries[layers_.list[k].text];
     entry.layer = layers_.list[k].what;
     Merge(std::move(layers[k]), entry);
   }
   for (size_t k = 0; k < parts.size(); ++k) {
+    if (parts[k].empty()) continue;
     PartEntry& entry = lut.parts[parts_.list[k].text];
     entry.part = parts_.list[k].what;
     Merge(std::move(parts[k]), entry);
@@ -258,22 +210,52 @@ Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& 
   return lut;
 }
 
-Lut Measurements::Solve() const {
-  if (rows_.empty()) return prior_;
+Measurements::Solution Measurements::SolveAll() const {
   // A table of samples that drifted has some of the drift in it, so it takes more than one round.
   constexpr int kRounds = 4;
-  std::vector<double> speed;  // as the reference says, until the others are heard
-  for (const double slowness : ReferenceAt(reference_, Times())) {
-    speed.push_back(std::exp(-slowness));
+  Solution solution;
+  for (const double slowness : ReferenceSlowness(reference_, Times())) {
+    solution.speed.push_back(std::exp(-slowness));  // until the others are heard
   }
-  Calibration calibration = Calibrate(speed);
-  Lut lut = Tabulate(speed, calibration);
-  for (int round = 0; round < kRounds; ++round) {
-    speed = Speeds(Slowness(lut, calibration));
-    calibration = Calibrate(speed);
-    lut = Tabulate(speed, calibration);
+  for (int round = 0;; ++round) {
+    solution.calibration = Calibrate(solution.speed);
+    solution.lut = Tabulate(solution.speed, solution.calibration);
+    if (round == kRounds) return solution;
+    solution.speed = Speeds(Slowness(solution.lut, solution.calibration));
   }
-  return lut;
+}
+
+Lut Measurements::Solve() const { return rows_.empty() ? prior_ : SolveAll().lut; }
+
+Lut Measurements::SolveAndCheckKeys(uint64_t seed) const {
+  if (rows_.empty()) return prior_;
+  Solution solution = SolveAll();
+  if (const std::optional<KeyBand> band = CheckKeys(solution, seed)) solution.lut.key_band = band;
+  return std::move(solution.lut);
+}
+
+std::optional<KeyBand> Measurements::CheckKeys(const Solution& solution, uint64_t seed) const {
+  constexpr uint64_t kOneIn = 10;
+  constexpr size_t kFewest = 50;
+  if (layers_.list.size() < kFewest) return {};
+  std::vector<bool> left_out;
+  for (const Key<net::Layer>& key : layers_.list) {
+    left_out.push_back(SubSeed(seed, key.text) % kOneIn == 0);
+  }
+  const Estimator estimator(Tabulate(solution.speed, solution.calibration, left_out));
+  std::vector<double> errors;
+  for (size_t k = 0; k < left_out.size(); ++k) {
+    const net::Layer& layer = layers_.list[k].what;
+    if (!left_out[k] || prior_.entries.contains(layers_.list[k].text) || !estimator.Covers(layer)) {
+      continue;
+    }
+    const double measured_us = solution.lut.entries.at(layers_.list[k].text).latency_us;
+    errors.push_back(std::abs(estimator.Layer(layer).latency_us / measured_us - 1));
+  }
+  if (errors.empty()) return {};
+  return KeyBand{.median = Median(errors),
+                 .p90 = Quantile(errors, 0.9),
+                 .keys = static_cast<int>(errors.size())};
 }
 
 }  // namespace lathe::latency

@@ -5,6 +5,7 @@
 // layers. And both drift with the machine's speed. Solve() brings them together. One thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +40,9 @@ class Measurements {
   void Add(const ReferenceTime& time);
   // Fills entries, parts and overhead_us; the rest is the prior's. Deterministic.
   Lut Solve() const;
+  // Fills key_band as well: a tenth of the keys measured, chosen by `seed`, is predicted from a
+  // table made without any of their samples. It stays the prior's when there are too few keys.
+  Lut SolveAndCheckKeys(uint64_t seed) const;
 
  private:
   template <typename What>
@@ -60,6 +64,7 @@ class Measurements {
   struct Sample {
     int key;
     double us;
+    int layer;  // key of the layer that a part was seen in
   };
   struct Row {
     double seconds, total_us, noise;  // noise: relative standard deviation of total_us
@@ -74,7 +79,16 @@ class Measurements {
   std::vector<double> Times() const;
   std::vector<double> Slowness(const Lut& lut, const Calibration& calibration) const;
   std::vector<double> Speeds(const std::vector<double>& slowness) const;
-  Lut Tabulate(const std::vector<double>& speed, const Calibration& calibration) const;
+  struct Solution {
+    std::vector<double> speed;  // by row
+    Calibration calibration;
+    Lut lut;
+  };
+  Solution SolveAll() const;
+  std::optional<KeyBand> CheckKeys(const Solution& solution, uint64_t seed) const;
+  // Without the samples of the layer keys `left_out` (by index; empty: none is).
+  Lut Tabulate(const std::vector<double>& speed, const Calibration& calibration,
+               const std::vector<bool>& left_out = {}) const;
 
   Lut prior_;
   Keys<net::Layer> layers_;

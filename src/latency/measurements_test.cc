@@ -75,6 +75,23 @@ TEST(Measurements, EveryNetworkIsAReference) {
   EXPECT_LT(MedianError(measurements.Solve()), 0.02);
 }
 
+TEST(Measurements, KeysLeftOutAreEstimatedFromTheOthers) {
+  Measurements measurements{Lut{}};
+  EXPECT_FALSE(measurements.SolveAndCheckKeys(1).key_band);
+  Random random(1);
+  for (uint64_t draw = 0; draw < 300; ++draw) {
+    measurements.Add(Measure(draw, 0, [&](const net::Layer& layer) {
+      return TrueUs(layer) * (1 + 0.01 * random.Normal());
+    }));
+  }
+  const std::optional<KeyBand> band = measurements.SolveAndCheckKeys(1).key_band;
+  ASSERT_TRUE(band);
+  EXPECT_GT(band->keys, 5);
+  EXPECT_LT(band->median, 0.05);
+  EXPECT_GT(band->median, 0);
+  EXPECT_GE(band->p90, band->median);
+}
+
 TEST(Measurements, PartsAreShownWhereAllOfALayerAre) {
   Measurements measurements{Lut{}};
   Measurement measurement = Measure(1, 0, TrueUs);

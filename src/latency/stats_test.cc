@@ -1,5 +1,4 @@
 #include "latency/stats.h"
-#include "latency/drift.h"
 
 #include <gtest/gtest.h>
 
@@ -46,12 +45,6 @@ TEST(Compare, KnownAnswers) {
   EXPECT_NEAR(band.p95, 0.095, 1e-12);
   EXPECT_DOUBLE_EQ(band.spearman, 1);
   EXPECT_EQ(band.networks, 3);
-}
-
-TEST(UndisturbedUs, IsTheMedianUnlessMostRunsWereDisturbed) {
-  EXPECT_EQ(UndisturbedUs({.median_us = 104, .p10_us = 100, .p90_us = 400, .runs = 50}), 104);
-  EXPECT_NEAR(UndisturbedUs({.median_us = 300, .p10_us = 100, .p90_us = 400, .runs = 50}), 105,
-              1e-9);
 }
 
 }  // namespace

@@ -103,6 +103,7 @@ class TensorRtModel : public CompiledModel {
       : input_(network.input),
         classes_(static_cast<size_t>(network.num_classes())),
         target_(target),
+        graph_(net::Lower(network)),
         profile_(options.profile) {
     WriteFileAtomically(folder_ / "model.onnx", onnx_bytes);
     std::vector<std::string> arguments = {"--onnx=" + (folder_ / "model.onnx").string(),
@@ -156,7 +157,7 @@ class TensorRtModel : public CompiledModel {
     const fs::path profile = folder_ / "profile.json";
     const TrtexecRun run =
         Measure(options, {"--separateProfileRun", "--exportProfile=" + profile.string()}, profile);
-    return ReadResult(run, [&] { return ReadProfile(profile); });
+    return ReadResult(run, [&] { return ReadProfile(profile, graph_); });
   }
 
  private:
@@ -221,6 +222,7 @@ class TensorRtModel : public CompiledModel {
   net::Shape input_;
   size_t classes_;
   TargetOptions target_;
+  net::Graph graph_;
   bool profile_;
   TrtexecRun build_;
 };

@@ -80,7 +80,8 @@ TEST(TrtexecFiles, RealProfilesAreRead) {
     for (const NodeTime& node : nodes) sum_us += node.median_us;
     EXPECT_GT(sum_us, 100) << name;
     EXPECT_LT(sum_us, 50000) << name;
-    EXPECT_THROW(ReadProfile(path), Error) << "none of their layers is called as ours are";
+    EXPECT_THROW(ReadProfile(path, net::Lower(EveryOpNetwork())), Error)
+        << "none of their layers is called as ours are";
   }
 }
 
@@ -90,15 +91,22 @@ TEST(TrtexecFiles, ProfilesSumUpByLayer) {
   { "count" : 10 }
 , { "name" : "Reformatting CopyNode for Input Tensor 0 to l00.conv + l00.conv.relu", "timeMs" : 0.1, "averageMs" : 0.01, "medianMs" : 0.009, "percentage" : 1 }
 , { "name" : "l00.conv + l00.conv.relu", "timeMs" : 1, "averageMs" : 0.1, "medianMs" : 0.09, "percentage" : 9 }
-, { "name" : "PWN(l01.expand.sigmoid, l01.expand.mul)", "timeMs" : 1, "averageMs" : 0.2, "percentage" : 9
+, { "name" : "PWN(l01.conv.sigmoid, l01.conv.mul)", "timeMs" : 1, "averageMs" : 0.2, "percentage" : 9
 }
 , { "name" : "reshape_after_logits", "timeMs" : 1, "averageMs" : 0.05, "medianMs" : 0.05, "percentage" : 9 }
 ])json");
-  const std::vector<LayerTime> layers = ReadProfile(folder / "profile.json");
+  net::Network network{.name = "two", .input = {3, 8, 8}, .layers = {}};
+  network.layers.push_back({.op = net::Op::kConv, .in = network.input, .out_channels = 4});
+  network.layers.push_back(
+      {.op = net::Op::kTail, .in = {4, 8, 8}, .out_channels = 5, .mid_channels = 8});
+  const std::vector<LayerTime> layers = ReadProfile(folder / "profile.json", net::Lower(network));
   ASSERT_EQ(layers.size(), 2u);
   EXPECT_NEAR(layers[0].median_us, 99, 1e-9);
   EXPECT_EQ(layers[1].layer, 1);
   EXPECT_NEAR(layers[1].median_us, 250, 1e-9);
+  ASSERT_EQ(layers[1].node_us.size(), 3u) << "convolution, pool, classifier";
+  EXPECT_NEAR(layers[1].node_us[0], 250, 1e-9);
+  EXPECT_NEAR(layers[1].node_us[1], 0, 1e-9) << "fused into another";
 }
 
 TEST(TrtexecFiles, BrokenTimesAreNamed) {
@@ -141,7 +149,8 @@ TEST(TrtexecFiles, BrokenProfilesAndOutputsAreNamed) {
   };
   for (const auto& [text, message] : kProfiles) {
     WriteFileAtomically(folder / "profile.json", text);
-    ExpectError(ErrorKind::kInput, message, [&] { ReadProfile(folder / "profile.json"); });
+    ExpectError(ErrorKind::kInput, message,
+                [&] { ReadProfile(folder / "profile.json", net::Lower(EveryOpNetwork())); });
   }
   const std::pair<const char*, const char*> kOutputs[] = {
       {R"([{ "name" : "logits", "values" : [ 1, nan ] }])", "parse error"},

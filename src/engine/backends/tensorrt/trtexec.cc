@@ -11,6 +11,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -181,21 +182,34 @@ std::vector<NodeTime> ReadNodeTimes(const fs::path& path) {
   return nodes;
 }
 
-std::vector<LayerTime> ReadProfile(const fs::path& path) {
+std::vector<LayerTime> ReadProfile(const fs::path& path, const net::Graph& graph) {
   const std::vector<NodeTime> nodes = ReadNodeTimes(path);
   std::vector<std::string> names;
   for (const NodeTime& node : nodes) names.push_back(node.name);
-  const std::vector<int> layers = AssignLayers(names);
-  std::map<int, double> layer_us;
-  for (size_t i = 0; i < nodes.size(); ++i) layer_us[layers[i]] += nodes[i].median_us;
-  std::vector<LayerTime> times;
-  for (const auto& [layer, time_us] : layer_us) {
-    if (time_us == 0) {
+  const std::vector<int> indices = AssignNodes(names, graph);
+  std::vector<double> node_us(graph.nodes.size());
+  std::set<int> shown;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const auto index = static_cast<size_t>(indices[i]);
+    node_us[index] += nodes[i].median_us;
+    shown.insert(graph.nodes[index].layer);
+  }
+  std::map<int, LayerTime> times;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const int layer = graph.nodes[i].layer;
+    if (!shown.contains(layer)) continue;
+    times[layer].layer = layer;
+    times[layer].median_us += node_us[i];
+    times[layer].node_us.push_back(node_us[i]);
+  }
+  std::vector<LayerTime> result;
+  for (auto& [layer, time] : times) {
+    if (time.median_us == 0) {
       throw Error(ErrorKind::kInput, "{}: layer {} took no time", path.string(), layer);
     }
-    times.push_back({.layer = layer, .median_us = time_us, .spread = 0});
+    result.push_back(std::move(time));
   }
-  return times;
+  return result;
 }
 
 std::vector<float> ReadOutput(const fs::path& path, const std::string& name) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "net/graph.h"
 
 namespace lathe::engine {
 
@@ -61,9 +62,10 @@ inline constexpr int kWarmUpMs = 200;
 // as GPU Compute Time. Files without it (before TensorRT 8) have the latency, which is the same
 // when nothing is copied.
 std::vector<double> ReadTimes(const std::filesystem::path& path);
-// --exportProfile: median time per layer, summed over the nodes of each; the file has no spread, so
-// that is 0. Nodes that name no layer count for a neighbour.
-std::vector<LayerTime> ReadProfile(const std::filesystem::path& path);
+// --exportProfile: median time per layer of the network behind `graph` and per node of each; the
+// file has no spread, so that is 0. TensorRT's nodes that name none of ours count for a neighbour,
+// those that name several for the first.
+std::vector<LayerTime> ReadProfile(const std::filesystem::path& path, const net::Graph& graph);
 // The same by TensorRT's own names, in order of execution. Single nodes may take no time.
 struct NodeTime {
   std::string name;

@@ -94,24 +94,33 @@ class TorchModel : public CompiledModel {
  private:
   enum class Marks { kNone, kEnds, kLayers };  // nowhere; at both ends; there and between layers
 
-  // Operations of eager mode on the CPU end before the next begins, so a clock between layers tells
+  // Operations of eager mode on the CPU end before the next begins, so a clock between them tells
   // their times.
   std::vector<LayerTime> ProfileOnCpu(const TimingOptions& options) {
-    std::vector<std::vector<double>> samples(layers_);
-    std::vector<double> run_us(layers_);
+    std::vector<std::vector<double>> samples(steps_.size());
+    std::vector<double> run_us(steps_.size());
     const auto run = [&] {
-      std::ranges::fill(run_us, 0.0);
       Clock::time_point last = Clock::now();
       RunSteps(steps_, timing_input_, [&](size_t step) {
         const Clock::time_point now = Clock::now();
-        run_us[static_cast<size_t>(steps_[step].node.layer)] += Microseconds(now - last);
+        run_us[step] = Microseconds(now - last);
         last = now;
       });
     };
     TimeRuns(options, run, [&] {
-      for (size_t i = 0; i < layers_; ++i) samples[i].push_back(run_us[i]);
+      for (size_t i = 0; i < steps_.size(); ++i) samples[i].push_back(run_us[i]);
     });
-    return Summaries(samples);
+    std::vector<std::vector<double>> layers(layers_, std::vector<double>(samples[0].size()));
+    for (size_t i = 0; i < steps_.size(); ++i) {
+      std::vector<double>& layer = layers[static_cast<size_t>(steps_[i].node.layer)];
+      for (size_t j = 0; j < layer.size(); ++j) layer[j] += samples[i][j];
+    }
+    std::vector<LayerTime> times = Summaries(layers);
+    for (size_t i = 0; i < steps_.size(); ++i) {
+      times[static_cast<size_t>(steps_[i].node.layer)].node_us.push_back(
+          SummariseLayer(0, samples[i]).median_us);
+    }
+    return times;
   }
 
   // Eager mode would time how fast the CPU issues kernels, so the layers are timed in the graph, by
