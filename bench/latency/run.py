@@ -54,7 +54,8 @@ import numpy, openvino
 threads, seconds, files = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
 core, medians = openvino.Core(), []
 for file in files:
-    model = core.compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads})
+    model = core.compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads,
+                                             "INFERENCE_PRECISION_HINT": "f32"})  # or it computes in bf16 where the processor can
     request = model.create_infer_request()
     shape = request.get_input_tensor(0).shape
     request.get_input_tensor(0).data[:] = numpy.random.default_rng(1).standard_normal(list(shape)).astype(numpy.float32)
