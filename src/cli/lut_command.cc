@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "cli/common.h"
+#include "cli/lut_band.h"
 #include "cli/lut_import.h"
 #include "cli/lut_picture.h"
 #include "latency/builder.h"
@@ -31,20 +32,6 @@ struct LutFlags {
   std::vector<std::string> names, restrict;
   std::vector<double> between;  // ms
 };
-
-std::string BandText(const latency::ErrorBand& band) {
-  return fmt::format(
-      "{} networks: mean error {:.1f} %, p95 {:.1f} %, bias {:+.1f} %, Spearman {:.4f}",
-      band.networks, 100 * band.mape, 100 * band.p95, 100 * band.bias, band.spearman);
-}
-
-nlohmann::ordered_json JsonOf(const latency::ErrorBand& band) {
-  return {{"networks", band.networks},
-          {"mape", band.mape},
-          {"p95", band.p95},
-          {"bias", band.bias},
-          {"spearman", band.spearman}};
-}
 
 net::Network Draw(const space::SearchSpace& space, const LutFlags& flags, uint64_t seed,
                   uint64_t number) {

@@ -4,12 +4,15 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/lut_band.h"
 #include "latency/import.h"
 #include "latency/import_ofa.h"
 #include "net/zoo.h"
 
 namespace lathe::cli {
 namespace {
+
+using cli::JsonOf;
 
 constexpr const char* kConv = "tensorrt-conv";
 constexpr const char* kOfa = "ofa";
@@ -43,14 +46,6 @@ struct ImportFlags {
 };
 
 std::string Ms(double latency_us) { return fmt::format("{:.3f}", latency_us / 1000); }
-
-nlohmann::ordered_json JsonOf(const latency::ErrorBand& band) {
-  return {{"mape", band.mape},
-          {"p95", band.p95},
-          {"bias", band.bias},
-          {"spearman", band.spearman},
-          {"networks", band.networks}};
-}
 
 nlohmann::ordered_json JsonOf(const latency::CalibrationReport& report,
                               const std::vector<latency::KnownNetwork>& known) {

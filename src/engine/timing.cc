@@ -44,6 +44,13 @@ std::string_view Label(std::string_view name) {
   return {};
 }
 
+// Of a label; -1: none.
+int LayerOf(std::string_view label) {
+  int layer = -1;
+  if (!label.empty()) std::from_chars(label.data() + 1, label.data() + label.size(), layer);
+  return layer;
+}
+
 // Indices below 0 take the next one, at the end the last. Throws kInternal when all are below 0.
 void FillGaps(std::vector<int>& indices) {
   int next = -1;
@@ -136,20 +143,6 @@ LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resol
   return {.layer = layer, .median_us = median, .spread = median > 0 ? range / median : 0};
 }
 
-int LayerOfNode(std::string_view name) {
-  const std::string_view label = Label(name);
-  int layer = -1;
-  if (!label.empty()) std::from_chars(label.data() + 1, label.data() + label.size(), layer);
-  return layer;
-}
-
-std::vector<int> AssignLayers(const std::vector<std::string>& names) {
-  std::vector<int> layers;
-  for (const std::string& name : names) layers.push_back(LayerOfNode(name));
-  FillGaps(layers);
-  return layers;
-}
-
 std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::Graph& graph) {
   std::unordered_map<std::string_view, int> nodes;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -166,7 +159,7 @@ std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::G
   for (const std::string& name : names) {
     int node =
         name.starts_with(kOutput) ? static_cast<int>(graph.nodes.size()) - 1 : find(Label(name));
-    if (const int layer = LayerOfNode(name); node < 0 && layer >= 0) {
+    if (const int layer = LayerOf(Label(name)); node < 0 && layer >= 0) {
       const auto first = std::ranges::find(graph.nodes, layer, &net::Node::layer);
       if (first != graph.nodes.end()) node = static_cast<int>(first - graph.nodes.begin());
     }

@@ -37,17 +37,11 @@ Timing TimeSteadily(CompiledModel& model);
 // % off.
 LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us = 0);
 
-// Index of the layer in the first "lNN." of a node's name (net/graph.h); engines add their own
-// words around it. -1: none.
-int LayerOfNode(std::string_view name);
-
-// Layer of each node, in order of execution. Nodes of no layer (the conversion of the input, say)
-// count for the next node that has one, at the end for the last that had. Throws kInternal when no
-// node has a layer.
-std::vector<int> AssignLayers(const std::vector<std::string>& names);
-
-// The same down to the nodes of `graph`, as indices into it. A name that tells the layer alone
-// counts for the layer's first node.
+// The node of `graph`, by its index, that each of an engine's nodes belongs to, in order of
+// execution: the one that its name mentions first (net/graph.h), as engines add their own words. A
+// name that tells the layer alone counts for the layer's first node; nodes of no layer (the
+// conversion of the input, say) for the next node that has one, at the end for the last that had.
+// Throws kInternal when no node has a layer.
 std::vector<int> AssignNodes(const std::vector<std::string>& names, const net::Graph& graph);
 
 // The smallest number of batches that hold `count` images; throws kInput unless `images` is `count`

@@ -12,7 +12,6 @@ constexpr size_t kFreshPerRound = 16;  // drawing is cheap beside measuring, but
 constexpr int kFirstDraws = 400;       // looked at before the first choice
 constexpr double kUnseen = 1.0;        // a key without any sample
 constexpr double kShort = 0.2;         // a key with too few
-constexpr int kLongestRun = 4;         // layers that stand for a run of equal ones
 constexpr int kOffers = 4;             // layers looked at to find one that is wanted
 
 bool KeepsShape(const net::Layer& layer) {
@@ -76,6 +75,8 @@ const net::Layer& Cover::MostWanted(const net::Layer& like, Random& random) cons
   return *best;
 }
 
+// As long as the network that was drawn: in a shorter one, weights stay in caches from one
+// inference to the next that they do not fit in otherwise.
 net::Network Cover::Vary(const net::Network& network, Random& random) const {
   net::Network varied = network;
   varied.layers.clear();
@@ -88,9 +89,7 @@ net::Network Cover::Vary(const net::Network& network, Random& random) const {
       ++i;
       continue;
     }
-    const size_t length = 1 + random.Below(std::min<size_t>(end - i, kLongestRun));
-    for (size_t j = 0; j < length; ++j) varied.layers.push_back(MostWanted(layer, random));
-    i = end;
+    for (; i < end; ++i) varied.layers.push_back(MostWanted(layer, random));
   }
   return varied;
 }

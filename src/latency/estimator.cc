@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <unordered_map>
 
@@ -85,12 +86,11 @@ struct Estimator::Impl {
 
   bool Covers(const net::Layer& layer) const;
   Estimate Compute(const net::Layer& layer, const LayerKey& key) const;
-  Estimate FromEntry(const LutEntry& entry) const;
   Opinion OfPart(const Part& part) const;
   std::optional<Opinion> FromParts(const net::Layer& layer) const;
   Opinion FromWork(const net::Layer& layer) const;
   double FirstGuess(const Work& work) const { return std::max(costs.dot(WorkTerms(work)), 1e-3); }
-  void FitLayers();
+  void FitLayers() const;
 
   std::map<LayerKey, LutEntry> entries;
   std::map<PartKey, PartEntry> parts;
@@ -98,10 +98,13 @@ struct Estimator::Impl {
   double network_deviation = 0;  // relative, that all layers of a network share
   double usual_spread = 0, usual_part_spread = 0;
 
-  std::optional<PartModel> part_model;
-  // Without parts: of whole layers, log(latency / first guess) by operation.
-  Eigen::VectorXd costs;
-  std::map<net::Op, Regression> layer_models;
+  PartModel part_model;
+  // Where the parts don't suffice: of whole layers, log(latency / first guess) by operation; fitted
+  // when first asked for.
+  std::set<net::Op> ops;  // measured
+  mutable std::once_flag layers_once;
+  mutable Eigen::VectorXd costs;
+  mutable std::map<net::Op, Regression> layer_models;
 
   Memory<Estimate> layers_known;
   Memory<Opinion> parts_known;
@@ -113,19 +116,16 @@ Estimator::Impl::Impl(const Lut& lut)
       overhead_us(lut.overhead_us),
       network_deviation(lut.band ? kAbsoluteToDeviation * lut.band->mape : 0),
       usual_spread(UsualSpread(lut.entries)),
-      usual_part_spread(UsualSpread(lut.parts)) {
+      usual_part_spread(UsualSpread(lut.parts)),
+      part_model(lut.parts) {
   if (entries.empty() && parts.empty()) {
     throw Error(ErrorKind::kInput,
                 "the LUT has no entries: measure some layers first with `lathe lut build`");
   }
-  if (parts.empty()) {
-    FitLayers();
-  } else {
-    part_model.emplace(parts);
-  }
+  for (const auto& [key, entry] : entries) ops.insert(entry.layer.op);
 }
 
-void Estimator::Impl::FitLayers() {
+void Estimator::Impl::FitLayers() const {
   Eigen::MatrixXd terms(static_cast<Eigen::Index>(entries.size()), kWorkTerms);
   Eigen::VectorXd latency(terms.rows());
   std::map<net::Op, std::vector<const LutEntry*>> by_op;
@@ -154,17 +154,16 @@ void Estimator::Impl::FitLayers() {
 }
 
 bool Estimator::Impl::Covers(const net::Layer& layer) const {
-  if (entries.contains(KeyOf(layer))) return true;
-  if (!part_model) return layer_models.contains(layer.op);
-  return std::ranges::all_of(PartsOf(layer),
-                             [&](const Part& part) { return part_model->Covers(part); });
+  return ops.contains(layer.op) || std::ranges::all_of(PartsOf(layer), [&](const Part& part) {
+           return part_model.Covers(part);
+         });
 }
 
 // What was measured of the part, and what parts like it would take.
 Opinion Estimator::Impl::OfPart(const Part& part) const {
   const PartKey key = KeyOf(part);
   return parts_known.Get(key, [&] {
-    const PartModel::Prediction prediction = part_model->Predict(part);
+    const PartModel::Prediction prediction = part_model.Predict(part);
     const Opinion modelled{prediction.latency_us, std::max(prediction.sigma, kSmallestSpread)};
     const auto found = parts.find(key);
     if (found == parts.end()) return modelled;
@@ -176,10 +175,9 @@ Opinion Estimator::Impl::OfPart(const Part& part) const {
 
 // The errors of a layer's parts have the same causes, so their deviations are added up.
 std::optional<Opinion> Estimator::Impl::FromParts(const net::Layer& layer) const {
-  if (!part_model) return {};
   Opinion sum{0, 0};
   for (const Part& part : PartsOf(layer)) {
-    if (!part_model->Covers(part)) return {};
+    if (!part_model.Covers(part)) return {};
     const Opinion one = OfPart(part);
     sum.latency_us += one.latency_us;
     sum.deviation += one.latency_us * one.deviation;
@@ -189,6 +187,7 @@ std::optional<Opinion> Estimator::Impl::FromParts(const net::Layer& layer) const
 }
 
 Opinion Estimator::Impl::FromWork(const net::Layer& layer) const {
+  std::call_once(layers_once, [this] { FitLayers(); });
   const Work work = WorkOf(layer);
   const Regression::Prediction prediction =
       layer_models.at(layer.op).Predict(Features(layer, work));

@@ -1,7 +1,7 @@
 // Latency of any layer or network. What was measured of a layer is weighed with what its parts
 // would take, each by its uncertainty; a layer that was never measured is the sum of its parts, and
-// those are measured or modelled (part_model.h). A LUT without parts falls back on a regression
-// over whole layers. Thread-safe.
+// those are measured or modelled (part_model.h). Where the LUT lacks the parts for that, a
+// regression over whole layers of the same operation steps in. Thread-safe.
 #pragma once
 
 #include <memory>

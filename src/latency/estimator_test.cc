@@ -144,6 +144,24 @@ TEST(Estimator, PartsMakeUnseenLayersMoreCertain) {
   EXPECT_LT(normalised, 2.0);
 }
 
+// As where an engine fuses the parts of some layers.
+TEST(Estimator, WholeLayersStepInWherePartsAreMissing) {
+  const auto known = RandomNetworks(60, 1);
+  Lut lut = WithParts(known, 0.01);
+  std::erase_if(lut.parts,
+                [](const auto& part) { return part.second.part.kind == net::NodeKind::kLinear; });
+  const Estimator estimator(lut);
+  int unseen = 0;
+  for (const net::Network& network : RandomNetworks(60, 2)) {
+    ASSERT_TRUE(estimator.Covers(network));
+    const net::Layer& tail = network.layers.back();
+    if (estimator.Layer(tail).measured) continue;
+    ++unseen;
+    EXPECT_NEAR(estimator.Layer(tail).latency_us / TrueLatencyUs(tail), 1, 0.3);
+  }
+  EXPECT_GT(unseen, 0);
+}
+
 TEST(Estimator, ASampleIsWeighedWithWhatItsPartsWouldTake) {
   Lut lut = WithParts(RandomNetworks(40, 1), 0.01);
   LutEntry& odd = lut.entries.begin()->second;
