@@ -3,20 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "latency/part.h"
+#include "latency/work_costs.h"
 #include "net/graph.h"
 
 namespace lathe::latency {
-namespace {
-
-double Values(const net::Shape& shape) { return double{1} * shape.c * shape.h * shape.w; }
-
-// Channels that do not fill the vector lanes cost as much as those that do.
-double Waste(int channels, int lanes) {
-  const int padded = (channels + lanes - 1) / lanes * lanes;
-  return std::log(static_cast<double>(padded) / std::max(channels, 1));
-}
-
-}  // namespace
 
 Work WorkOf(const net::Layer& layer) {
   Work work;

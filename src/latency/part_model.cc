@@ -27,12 +27,6 @@ Eigen::VectorXd Terms(const Part& part) {
   return terms;
 }
 
-// Channels or pixels that do not fill the vector lanes or tiles cost as much as those that do.
-double Waste(int count, int tile) {
-  const int padded = (count + tile - 1) / tile * tile;
-  return std::log(static_cast<double>(padded) / count);
-}
-
 // Shapes and work as logarithms, what tiles leave unused, one-hot activations. Always the same
 // length.
 Eigen::VectorXd Features(const Part& part) {

@@ -1,6 +1,7 @@
 #include "latency/work_costs.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lathe::latency {
 
@@ -21,6 +22,11 @@ Eigen::VectorXd FitWorkCosts(const Eigen::MatrixXd& terms, const Eigen::VectorXd
     }
   }
   return solution.cwiseQuotient(scale);
+}
+
+double Waste(int count, int tile) {
+  const int padded = (count + tile - 1) / tile * tile;
+  return std::log(static_cast<double>(padded) / std::max(count, 1));
 }
 
 }  // namespace lathe::latency
