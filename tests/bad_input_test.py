@@ -144,8 +144,7 @@ class BadInputTest(testing.TestCase):
             filler.write_bytes(b"x" * (64 * 1024 * 1024 - 300 * 1024))
             result = testing.run("search", study, "--dir", disk / "out", "--quiet")
             self.assertEqual(result.returncode, 2, result.stderr)
-            # Whichever file meets the end of the disk first, the system's words or the database's.
-            self.assertRegex(result.stderr, rf"{disk}/out/.*(No space left|the disk is full)")
+            self.assertIn("No space left", result.stderr)
             filler.unlink()
             testing.run("search", study, "--dir", disk / "out", "--resume", "--quiet", check=0)
             trials = testing.run_json("study", "trials", disk / "out")

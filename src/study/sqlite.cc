@@ -16,7 +16,8 @@ namespace {
       throw Error(ErrorKind::kInput, "{}: the database is damaged ({}); restore a copy of it",
                   path.string(), reason);
     case SQLITE_FULL:
-      throw Error(ErrorKind::kIo, "{}: the disk is full; nothing was lost, make room and continue",
+      throw Error(ErrorKind::kIo,
+                  "{}: No space left on device; nothing was lost, make room and continue",
                   path.string());
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
