@@ -21,8 +21,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WORK = ROOT / "build/bench/latency"
 LATHE = ROOT / "build/lathe"
 VENV = WORK / "venv"
-ZOO = ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_p0", "gpunet_p1", "gpunet_d1", "gpunet_d2", "mobilenet_v2",
-       "mobilenet_v3_large", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s"]
 
 
 def lathe(*arguments, capture=True):
@@ -142,7 +140,8 @@ def main():
         time.sleep(60 * flags.pause)
     networks = list(random_networks(small_images(flags.space), flags.count, 1000 + flags.seed))
     compare("random, 96-256 px", networks, lut, flags.precision)
-    compare("zoo", ZOO, lut, flags.precision)
+    zoo = [entry["name"] for entry in json.loads(lathe("zoo", "list", "--json"))]
+    compare("zoo", zoo, lut, flags.precision)
 
 
 if __name__ == "__main__":

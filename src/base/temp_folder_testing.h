@@ -35,16 +35,22 @@ class TempFolder {
   std::filesystem::path path_;
 };
 
+// What the Error of `kind` says that `action` is expected to throw.
+inline std::string MessageOf(ErrorKind kind, const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
 // Expects that `action` throws an Error of `kind` whose message has the part `message`.
 inline void ExpectError(ErrorKind kind, const std::string& message,
                         const std::function<void()>& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error; expected one that says: " << message;
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    EXPECT_THAT(error.what(), testing::HasSubstr(message));
-  }
+  EXPECT_THAT(MessageOf(kind, action), testing::HasSubstr(message));
 }
 
 }  // namespace lathe

@@ -73,6 +73,21 @@ std::unique_ptr<engine::Engine> MakeEngine(const std::string& name,
               fmt::join(names, ", "));
 }
 
+void AddHeadOptions(CLI::App& command, int& channels, int& classes) {
+  command.add_option("--channels", channels, "Channels of the image")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  command.add_option("--classes", classes, "Number of classes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+}
+
+std::vector<net::Network> ZooAtNativeResolution() {
+  std::vector<net::Network> networks;
+  for (const net::ZooEntry& entry : net::Zoo()) networks.push_back(net::ZooNetwork(entry.name));
+  return networks;
+}
+
 space::SearchSpace LoadSpace(const std::string& file, const std::vector<std::string>& restrict) {
   const space::SearchSpace space = space::SearchSpace::Load(file);
   std::map<std::string, std::vector<int>> choices;

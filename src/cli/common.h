@@ -56,6 +56,12 @@ struct TargetFlags {
   std::unique_ptr<engine::Engine> Make() const { return MakeEngine(engine, Options()); }
 };
 
+// --channels and --classes of networks that are made from a space.
+void AddHeadOptions(CLI::App& command, int& channels, int& classes);
+
+// All networks of the zoo as they are.
+std::vector<net::Network> ZooAtNativeResolution();
+
 // A space file with, for some genes, fewer choices: "GENE=CHOICE[,CHOICE...]" each.
 space::SearchSpace LoadSpace(const std::string& file, const std::vector<std::string>& restrict);
 inline constexpr const char* kRestrictHelp =

@@ -139,9 +139,7 @@ int Show(const Globals& globals, const LutFlags& flags) {
 std::vector<net::Network> NetworksToCheck(const Globals& globals, const LutFlags& flags) {
   std::vector<net::Network> networks;
   for (const std::string& name : flags.names) networks.push_back(LoadNetwork(name));
-  if (flags.zoo) {
-    for (const net::ZooEntry& entry : net::Zoo()) networks.push_back(net::ZooNetwork(entry.name));
-  }
+  if (flags.zoo) std::ranges::move(ZooAtNativeResolution(), std::back_inserter(networks));
   if (!flags.space.empty()) {
     const space::SearchSpace space = LoadSpace(flags.space, flags.restrict);
     const uint64_t seed = SubSeed(globals.seed, "check");
@@ -222,9 +220,7 @@ void AddLutCommand(CLI::App& app, const Globals& globals, Action& action) {
     CLI::Option* space = command->add_option("--space", flags->space, "Space file (TOML)");
     if (required) space->required();
     command->add_option("--restrict", flags->restrict, kRestrictHelp);
-    command->add_option("--channels", flags->channels, "Channels of the image")
-        ->capture_default_str();
-    command->add_option("--classes", flags->classes, "Number of classes")->capture_default_str();
+    AddHeadOptions(*command, flags->channels, flags->classes);
   };
   CLI::App* build = lut->add_subcommand(
       "build", "Measure the layers of a space on this device (continues an unfinished table)");

@@ -7,7 +7,6 @@
 #include "cli/lut_band.h"
 #include "latency/import.h"
 #include "latency/import_ofa.h"
-#include "net/zoo.h"
 
 namespace lathe::cli {
 namespace {
@@ -100,12 +99,6 @@ std::string TextOf(const latency::CalibrationReport& report,
              report.wrong_pairs == 0
                  ? std::string("right, up to equal latencies")
                  : fmt::format("{} pairs in the wrong order", report.wrong_pairs));
-}
-
-std::vector<net::Network> ZooAtNativeResolution() {
-  std::vector<net::Network> networks;
-  for (const net::ZooEntry& entry : net::Zoo()) networks.push_back(net::ZooNetwork(entry.name));
-  return networks;
 }
 
 latency::CalibrationReport Calibrated(latency::PartsAlone& alone,
@@ -224,12 +217,7 @@ void AddLutImport(CLI::App& lut, const Globals& globals, Action& action) {
                       "CSV with known latencies of networks: network,latency_ms");
   command->add_option("--space", flags->space, "Space file (TOML) whose layers are wanted");
   command->add_option("--restrict", flags->restrict, kRestrictHelp);
-  command->add_option("--channels", flags->channels, "Channels of the image")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
-  command->add_option("--classes", flags->classes, "Number of classes")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
+  AddHeadOptions(*command, flags->channels, flags->classes);
   command->add_option("--engine", flags->engine, "Engine that was timed");
   command->add_option("--engine-version", flags->engine_version, "Its version")
       ->capture_default_str();

@@ -82,12 +82,7 @@ void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action) {
     CLI::App* command = space_command->add_subcommand(name, help);
     command->add_option("--space", flags->space, "Space file (TOML)")->required();
     command->add_option("--restrict", flags->restrict, kRestrictHelp);
-    command->add_option("--channels", flags->channels, "Channels of the image")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 65536));
-    command->add_option("--classes", flags->classes, "Number of classes")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1000000));
+    AddHeadOptions(*command, flags->channels, flags->classes);
     command->callback([&action, run] { action = run; });
     return command;
   };

@@ -46,6 +46,7 @@ struct TimingOptions {
 struct Timing {
   double median_us = 0, p10_us = 0, p90_us = 0;
   int runs = 0;
+  double Spread() const { return (p90_us - p10_us) / median_us; }
 };
 
 // Time of one layer inside the running network.

@@ -102,14 +102,11 @@ Timing Summarise(std::vector<double> samples_us) {
 Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int attempts) {
   constexpr double kCalmSpread = 0.15;
   constexpr std::chrono::milliseconds kPause{300};
-  const auto spread = [](const Timing& timing) {
-    return (timing.p90_us - timing.p10_us) / timing.median_us;
-  };
   Timing best = model.Time(options);
-  for (int attempt = 1; attempt < attempts && spread(best) > kCalmSpread; ++attempt) {
+  for (int attempt = 1; attempt < attempts && best.Spread() > kCalmSpread; ++attempt) {
     std::this_thread::sleep_for(attempt * kPause);
     const Timing again = model.Time(options);
-    if (spread(again) < spread(best)) best = again;
+    if (again.Spread() < best.Spread()) best = again;
   }
   return best;
 }

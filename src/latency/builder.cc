@@ -35,9 +35,7 @@ constexpr double kSpread = 0.5;         // share of the budget after which uncer
 constexpr engine::TimingOptions kTotalTiming = {.warmup = 3, .min_runs = 9, .min_seconds = 0.02};
 constexpr engine::TimingOptions kProfileTiming = {.warmup = 1, .min_runs = 5, .min_seconds = 0.04};
 
-double SpreadOf(const engine::Timing& timing) {
-  return (timing.p90_us - timing.p10_us) / timing.median_us;
-}
+double SpreadOf(const engine::Timing& timing) { return timing.Spread(); }
 
 // Of a profile: its layers' spreads, weighted by their time.
 double SpreadOf(const std::vector<engine::LayerTime>& times) {
@@ -263,7 +261,7 @@ class Builder {
     const engine::Timing timing =
         Steadily(total_spreads_, [&] { return plain->Time(kTotalTiming); });
     measurement.total_us = UndisturbedUs(timing);
-    measurement.spread = SpreadOf(timing);
+    measurement.spread = timing.Spread();
   }
 
   bool HeldOutLeft() const { return static_cast<int>(held_out_.size()) < options_.check_networks; }

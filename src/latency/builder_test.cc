@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/temp_folder_testing.h"
 #include "engine/backends/fake/fake_engine.h"
 #include "latency/cover.h"
 #include "latency/estimator.h"
@@ -247,12 +248,7 @@ TEST_F(BuildLutTest, ALogCutShortLosesOneNetwork) {
 TEST_F(BuildLutTest, ALogThatIsNotOneIsNamed) {
   FaultyEngine engine({});
   const auto message = [&] {
-    try {
-      Journal(log_, engine.Target());
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return MessageOf(ErrorKind::kInput, [&] { Journal(log_, engine.Target()); });
   };
   WriteFileAtomically(log_, "{\"format\": \"something\"}\n");
   EXPECT_THAT(message(), testing::HasSubstr(log_.string()));

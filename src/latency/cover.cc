@@ -79,17 +79,8 @@ const net::Layer& Cover::MostWanted(const net::Layer& like, Random& random) cons
 // inference to the next that they do not fit in otherwise.
 net::Network Cover::Vary(const net::Network& network, Random& random) const {
   net::Network varied = network;
-  varied.layers.clear();
-  for (size_t i = 0; i < network.layers.size();) {
-    const net::Layer& layer = network.layers[i];
-    size_t end = i + 1;
-    while (end < network.layers.size() && network.layers[end] == layer) ++end;
-    if (!KeepsShape(layer)) {
-      varied.layers.push_back(layer);
-      ++i;
-      continue;
-    }
-    for (; i < end; ++i) varied.layers.push_back(MostWanted(layer, random));
+  for (net::Layer& layer : varied.layers) {
+    if (KeepsShape(layer)) layer = MostWanted(layer, random);
   }
   return varied;
 }

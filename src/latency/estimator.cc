@@ -21,14 +21,12 @@
 namespace lathe::latency {
 namespace {
 
-constexpr double kSpreadToDeviation = 1 / 2.563;  // p90 - p10 of a normal distribution
 constexpr double kSmallestSpread = 0.01;
-constexpr double kUnknownSpread = 0.1;           // where no key has enough samples
-constexpr double kAbsoluteToDeviation = 1.2533;  // of a normal distribution
+constexpr double kUnknownSpread = 0.1;  // where no key has enough samples
 
 double SampleDeviation(double spread, double usual, int samples) {
   // Few samples say little about their own spread, so it is at least the usual one.
-  return kSpreadToDeviation * std::max(spread, usual) / std::sqrt(std::max(samples, 1));
+  return std::max(spread, usual) / (kNormalSpread * std::sqrt(std::max(samples, 1)));
 }
 
 // The usual spread of a key's samples.
@@ -114,7 +112,7 @@ Estimator::Impl::Impl(const Lut& lut)
     : entries(lut.entries),
       parts(lut.parts),
       overhead_us(lut.overhead_us),
-      network_deviation(lut.band ? kAbsoluteToDeviation * lut.band->mape : 0),
+      network_deviation(lut.band ? kMeanAbsoluteToDeviation * lut.band->mape : 0),
       usual_spread(UsualSpread(lut.entries)),
       usual_part_spread(UsualSpread(lut.parts)),
       part_model(lut.parts) {

@@ -5,12 +5,13 @@
 #include <map>
 
 #include "base/random.h"
+#include "latency/stats.h"
 
 namespace lathe::latency {
 namespace {
 
 // (p90 - p10) / median of a normal distribution with a given median of |error|.
-constexpr double kErrorToSpread = 2.563 * 1.4826;
+constexpr double kErrorToSpread = kNormalSpread * kMedianAbsoluteToDeviation;
 
 class Composer {
  public:

@@ -1,6 +1,6 @@
 // A LUT for a device that nobody here owns, put together from convolutions that others timed on it.
-// Its parts are those of all layers given; its entries those of the zoo and of a sample of the
-// layers, from which any other layer is estimated.
+// Its parts are those of all layers given, from which any layer is estimated; its entries those of
+// the zoo and of a sample of the layers, for people to look at.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct ComposeOptions {
   engine::Fingerprint target;
   Calibration calibration;
   double part_error = 0;             // median |relative error| of a part's latency
-  int entries_per_operation = 1500;  // sampled of `layers`; the estimator uses no more
+  int entries_per_operation = 1500;  // sampled of `layers`
   uint64_t seed = 1;                 // of the sample
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe::latency {
 namespace {
@@ -19,13 +20,7 @@ class ConvFile : public testing::Test {
     return ReadConvTimings(path_, batch);
   }
   std::string ReadError(const std::string& text, int batch = 1) {
-    try {
-      Read(text, batch);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kInput);
-      return error.what();
-    }
-    return "no error";
+    return MessageOf(ErrorKind::kInput, [&] { Read(text, batch); });
   }
   void TearDown() override { std::filesystem::remove(path_); }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "latency/stats.h"
+#include "latency/work_costs.h"
 
 namespace lathe::latency {
 namespace {
@@ -23,23 +24,6 @@ constexpr double kImageScale = 2;
 Eigen::Vector4d Terms(const Part& part) {
   const double images = Values(part.in) + Values(part.out) * (part.add ? 2 : 1);
   return {1, Macs(part), Weights(part), images};
-}
-
-// Non-negative costs with the smallest relative errors, by coordinate descent. A row per
-// convolution, divided by its latency.
-Eigen::Vector4d FitCosts(const Eigen::MatrixX4d& terms) {
-  const Eigen::Vector4d scale = terms.colwise().norm().cwiseMax(1e-12);
-  const Eigen::MatrixX4d scaled = terms * scale.cwiseInverse().asDiagonal();
-  const Eigen::Matrix4d normal = scaled.transpose() * scaled;
-  const Eigen::Vector4d right = scaled.colwise().sum();
-  Eigen::Vector4d costs = Eigen::Vector4d::Zero();
-  for (int sweep = 0; sweep < 400; ++sweep) {
-    for (int i = 0; i < costs.size(); ++i) {
-      const double gradient = normal.row(i).dot(costs) - right[i];
-      costs[i] = std::max(0.0, costs[i] - gradient / std::max(normal(i, i), 1e-12));
-    }
-  }
-  return costs.cwiseQuotient(scale);
 }
 
 int SideOf(const Part& part) { return std::min(part.in.h, part.in.w); }
@@ -126,16 +110,18 @@ ConvTable::ConvTable(std::span<const ConvTiming> timings) {
     Points& points = groups_[group];
     points.x.resize(Coordinates(members.front()->part).size(), count);
     points.y.resize(count);
-    Eigen::MatrixX4d terms(count, 4);
+    Eigen::MatrixXd terms(count, 4);
+    Eigen::VectorXd latency(count);
     points.smallest_image = SideOf(members.front()->part);
     for (Eigen::Index i = 0; i < count; ++i) {
       const auto& [part, latency_us] = *members[static_cast<size_t>(i)];
       points.x.col(i) = Coordinates(part);
-      terms.row(i) = Terms(part) / latency_us;
+      terms.row(i) = Terms(part);
+      latency[i] = latency_us;
       points.smallest_image = std::min(points.smallest_image, SideOf(part));
     }
-    points.costs = FitCosts(terms);
-    points.y = -(terms * points.costs).array().log();
+    points.costs = FitWorkCosts(terms, latency);
+    points.y = latency.array().log() - (terms * points.costs).array().log();
   }
 }
 

@@ -10,14 +10,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "latency/stats.h"
 
 namespace lathe::latency {
 namespace {
 
 using net::Activation;
 
-constexpr double kDeviationToSpread = 2.563;  // p90 - p10 of a normal distribution
-constexpr int kFirstKernel = 3;               // of the networks these tables are of
+constexpr int kFirstKernel = 3;  // of the networks these tables are of
 
 struct Timing {
   double latency_us = 0;
@@ -135,7 +135,7 @@ Timing OfaReader::ReadTiming(const std::string& key, const YAML::Node& value,
     throw Error(ErrorKind::kInput, "{}: count or std of '{}' is impossible", where, key);
   }
   return {.latency_us = 1000 * mean,
-          .spread = kDeviationToSpread * deviation / mean,
+          .spread = kNormalSpread * deviation / mean,
           .samples = static_cast<int>(count),
           .where = where};
 }

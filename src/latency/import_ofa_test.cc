@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "net/zoo.h"
 
 namespace lathe::latency {
@@ -71,13 +72,7 @@ class Ofa : public testing::Test {
     return ReadOfaTable(paths);
   }
   std::string ReadError(const std::vector<std::string>& texts) {
-    try {
-      Read(texts);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kInput);
-      return error.what();
-    }
-    return "no error";
+    return MessageOf(ErrorKind::kInput, [&] { Read(texts); });
   }
   static std::vector<std::string> Keys(const OfaTable& table) {
     std::vector<std::string> keys;

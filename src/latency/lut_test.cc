@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "latency/tiny_networks_testing.h"
 
 namespace lathe::latency {
@@ -58,13 +59,7 @@ class LutFile : public testing::Test {
   }
 
   std::string ReadError() const {
-    try {
-      ReadLut(path_);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kInput);
-      return error.what();
-    }
-    return "nothing was thrown";
+    return MessageOf(ErrorKind::kInput, [&] { ReadLut(path_); });
   }
 
   // The error for the example's file with one text replaced.

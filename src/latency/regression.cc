@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "latency/stats.h"
+
 namespace lathe::latency {
 namespace {
 
@@ -12,7 +14,6 @@ constexpr Eigen::Index kTuningPoints = 300;  // enough to tell good length scale
 constexpr double kLengths[] = {0.35, 0.7, 1.4,
                                2.8};  // in units of the root of the number of features
 constexpr double kNoises[] = {0.001, 0.004, 0.015, 0.06, 0.25, 1};
-constexpr double kAbsoluteToDeviation = 1.2533;  // of a normal distribution
 
 // Every n-th row, so that at most `most` remain.
 Eigen::MatrixXd Thin(const Eigen::MatrixXd& rows, Eigen::Index most) {
@@ -106,7 +107,7 @@ void Regression::FitSigma(const Eigen::MatrixXd& points, const Eigen::VectorXd& 
     distances[i] = std::numeric_limits<double>::infinity();
     terms.row(i) << 1, 1 - std::exp(distances.minCoeff() / (-2 * kernel_.length * kernel_.length));
   }
-  const Eigen::VectorXd sizes = kAbsoluteToDeviation * errors.cwiseAbs();
+  const Eigen::VectorXd sizes = kMeanAbsoluteToDeviation * errors.cwiseAbs();
   const Eigen::Vector2d solution = terms.colPivHouseholderQr().solve(sizes);
   const bool sound = solution[0] >= 0 && solution[1] >= 0;
   sigma_near_ = sound ? solution[0] : sizes.mean();

@@ -9,6 +9,12 @@
 
 namespace lathe::latency {
 
+// Of a normal distribution: p90 - p10 in standard deviations, the standard deviation in mean
+// absolute and in median absolute deviations.
+inline constexpr double kNormalSpread = 2.563;
+inline constexpr double kMeanAbsoluteToDeviation = 1.2533;
+inline constexpr double kMedianAbsoluteToDeviation = 1.4826;
+
 // Linear interpolation between order statistics, q in [0, 1]. `values` must not be empty.
 double Quantile(std::vector<double> values, double q);
 double Median(std::vector<double> values);

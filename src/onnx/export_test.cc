@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "net/network_file.h"
 #include "net/zoo.h"
 
@@ -63,17 +64,6 @@ net::Network Small(net::Activation act) {
 
 net::Weights WeightsOf(const net::Network& network) {
   return net::RandomWeights(net::Lower(network), 1);
-}
-
-std::string Message(const std::function<void()>& body, ErrorKind kind) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind);
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 // Quick to make, which matters for large networks.
@@ -242,8 +232,8 @@ TEST(Export, Int8NeedsRangesAndTheirOpset) {
   const net::Weights weights = WeightsOf(network);
   Quantization ranges = NominalRanges(net::Lower(network));
   const auto message = [&](int opset) {
-    return Message([&] { ToOnnx(network, weights, {.opset = opset, .quantization = ranges}); },
-                   ErrorKind::kInput);
+    return MessageOf(ErrorKind::kInput,
+                     [&] { ToOnnx(network, weights, {.opset = opset, .quantization = ranges}); });
   };
   EXPECT_THAT(message(12), HasSubstr("opset 13 or later, not 12"));
   ranges["l00.conv"] = {.low = 2, .high = 1};
@@ -316,16 +306,16 @@ TEST(Export, DynamicBatchAndMetadata) {
 TEST(Export, RefusesWhatDoesNotFit) {
   const net::Network network = Small(net::Activation::kRelu);
   net::Weights weights = WeightsOf(network);
-  EXPECT_THAT(Message([&] { ToOnnx(network, weights, {.opset = 9}); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ToOnnx(network, weights, {.opset = 9}); }),
               HasSubstr("opset 9"));
-  EXPECT_THAT(Message([&] { ToOnnx(network, weights, {.batch = -1}); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ToOnnx(network, weights, {.batch = -1}); }),
               HasSubstr("batch -1"));
   weights.tensors.erase("l01.conv.weight");
-  EXPECT_THAT(Message([&] { ToOnnx(network, weights); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ToOnnx(network, weights); }),
               HasSubstr("l01.conv.weight"));
   const fs::path path = fs::path(testing::TempDir()) / "not.onnx";
   WriteFileAtomically(path, "this is no protobuf");
-  EXPECT_THAT(Message([&] { ReadMetadata(path); }, ErrorKind::kInput), HasSubstr("not.onnx"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ReadMetadata(path); }), HasSubstr("not.onnx"));
 }
 
 TEST(Export, LargeNetworksAreQuick) {

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "engine/backends/openvino/node_times.h"
 #include "engine/reference_testing.h"
 #include "net/zoo.h"
@@ -235,32 +236,21 @@ TEST(OpenVinoEngine, FingerprintNamesTheTarget) {
   EXPECT_FALSE(target == MakeOpenVinoEngine({.threads = 1})->Target());
 }
 
-std::string Message(const std::function<void()>& body, ErrorKind kind) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
-
 TEST(OpenVinoEngine, RefusesWithReasons) {
-  EXPECT_THAT(Message([] { MakeOpenVinoEngine({.device = "TPU"}); }, ErrorKind::kUnavailable),
+  EXPECT_THAT(MessageOf(ErrorKind::kUnavailable, [] { MakeOpenVinoEngine({.device = "TPU"}); }),
               HasSubstr("'TPU'"));
-  EXPECT_THAT(Message([] { MakeOpenVinoEngine({.threads = 0}); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [] { MakeOpenVinoEngine({.threads = 0}); }),
               HasSubstr("threads"));
   const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "broken.onnx";
   WriteFileAtomically(path, "no model");
-  EXPECT_THAT(Message([&] { MakeOpenVinoEngine({})->Load(path); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { MakeOpenVinoEngine({})->Load(path); }),
               HasSubstr("broken.onnx"));
-  EXPECT_THAT(Message([&] { MakeOpenVinoEngine({})->Load("/no/such.onnx"); }, ErrorKind::kInput),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { MakeOpenVinoEngine({})->Load("/no/such.onnx"); }),
               HasSubstr("such.onnx"));
   const net::Network network = EveryOpNetwork();
   onnx::ExportOnnx(path, network, BusyWeights(network, 1));
   const auto load = [&] { MakeOpenVinoEngine({.precision = Precision::kInt8})->Load(path); };
-  EXPECT_THAT(Message(load, ErrorKind::kInput), HasSubstr("not quantised"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, load), HasSubstr("not quantised"));
 }
 
 TEST(NodeTimes, UsesTheDifferencesOfStartTimes) {
