@@ -176,10 +176,11 @@ TEST_F(BuildLutTest, TakesOutDrift) {
   // its reference.
   FaultyEngine engine({.drift_per_second = 0.1, .pause_seconds = 0.004}, 0.005);
   const Lut lut = BuildLut(engine, TinyNetwork, {.seconds = 2, .samples_per_key = 1000});
+  EXPECT_GT(lut.noise_floor, 0.05);
   std::vector<double> errors = EntryErrors(lut);
   const double speed = Median(errors);
   for (double& error : errors) error = (1 + error) / (1 + speed) - 1;
-  EXPECT_LT(Quantile(Absolute(errors), 0.9), 0.03);
+  EXPECT_LT(Quantile(Absolute(errors), 0.9), 0.02);
   // Networks held back ran on the machine as it was, now fast, now slow.
   ASSERT_TRUE(lut.band);
   EXPECT_NEAR(lut.band->mape, 0.05, 0.02);

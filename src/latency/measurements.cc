@@ -211,8 +211,10 @@ Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& 
 }
 
 Measurements::Solution Measurements::SolveAll() const {
-  // A table of samples that drifted has some of the drift in it, so it takes more than one round.
-  constexpr int kRounds = 4;
+  // A table of samples that drifted has some of the drift in it, so each round finds a part of what
+  // the last one left: it takes several, and steps longer than what was found.
+  constexpr int kRounds = 6;
+  constexpr double kStep = 1.8;
   Solution solution;
   for (const double slowness : ReferenceSlowness(reference_, Times())) {
     solution.speed.push_back(std::exp(-slowness));  // until the others are heard
@@ -221,7 +223,10 @@ Measurements::Solution Measurements::SolveAll() const {
     solution.calibration = Calibrate(solution.speed);
     solution.lut = Tabulate(solution.speed, solution.calibration);
     if (round == kRounds) return solution;
-    solution.speed = Speeds(Slowness(solution.lut, solution.calibration));
+    const std::vector<double> found = Speeds(Slowness(solution.lut, solution.calibration));
+    for (size_t r = 0; r < found.size(); ++r) {
+      solution.speed[r] *= std::pow(found[r] / solution.speed[r], kStep);
+    }
   }
 }
 
