@@ -18,6 +18,7 @@ namespace lathe::data {
 struct Preprocessing {
   int resolution = 28;
   int channels = 1;
+  double crop = 1;  // evaluation keeps this share of the shorter side, in the middle
   std::array<float, 3> mean{0.5f, 0.5f, 0.5f};
   std::array<float, 3> std{0.25f, 0.25f, 0.25f};
 };
@@ -27,15 +28,27 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
 struct Augmentation {
   bool flip = false;                 // horizontal, p = 0.5
   int pad_crop = 0;                  // random shift by up to this many pixels (zero padding)
-  double random_erasing = 0;         // probability
-  bool random_resized_crop = false;  // scale 0.35-1, ratio 3/4-4/3
+  bool random_resized_crop = false;  // ratio 3/4-4/3
+  double crop_scale = 0.35;          // least share of the area that a random resized crop keeps
+  // RandAugment (Cubuk et al. 2020, as timm's rand-m9-mstd0.5): so many random operations (0: off)
+  // of this magnitude (0-10), itself drawn with this standard deviation.
+  int rand_augment = 0;
+  double rand_magnitude = 9, rand_deviation = 0.5;
+  // Colour jitter: each factor is drawn from 1 +- this; hue is turned by up to this share of the
+  // circle.
+  double brightness = 0, contrast = 0, saturation = 0, hue = 0;
+  double random_erasing = 0;  // probability
+  // alpha of the Beta distribution of a batch's mix (Zhang et al. 2018; Yun et al. 2019); 0: off.
+  // With both, each batch draws one of them.
+  double mixup = 0, cutmix = 0;
 };
 Augmentation ReadAugmentation(const Config& table);
 
 struct LoaderOptions {
   Preprocessing preprocessing;
   Augmentation augmentation;  // ignored when !training
-  int batch = 128;
+  int batch = 128;      // of all shards together
+  int shard = 0, shards = 1;  // rows [shard, shard + 1) * batch / shards of every batch
   int threads = 0;  // 0: in the caller's thread
   uint64_t seed = 0;
   bool training = false;  // shuffles, augments, drops the incomplete last batch
@@ -45,6 +58,10 @@ struct Batch {
   int count = 0;
   std::vector<float> images;  // NHWC (channels-last), count*h*w*c
   std::vector<int64_t> labels;
+  // With mixup or cutmix: image i shows labels[i] by shares[i], the rest of it partner_labels[i].
+  // Empty otherwise.
+  std::vector<int64_t> partner_labels;
+  std::vector<float> shares;
 };
 
 class Loader {
