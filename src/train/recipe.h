@@ -10,11 +10,26 @@ namespace lathe::train {
 
 enum class Optimizer { kSgd, kAdamW, kRmsPropTf };
 enum class Schedule { kCosine, kStep, kOneCycle };
+// Of convolutions and the features between them. Falls back to f32 where the device is not faster
+// with it: bf16 on processors without it, f16 on all.
+enum class Precision { kF32, kBf16, kF16 };
+enum class Keep { kLast, kBest };  // which epoch's weights are the result
+
+// Learning from another network's answers beside the labels.
+struct Distillation {
+  enum class Kind { kSoft, kHard };
+  std::string teacher;  // a network file with `weights`, or an ONNX file; empty: off
+  std::string weights;  // safetensors
+  Kind kind = Kind::kSoft;
+  double weight = 0.5;     // of the teacher's part; the labels have the rest
+  double temperature = 1;  // kSoft: logits are divided by it (Hinton et al. 2015)
+};
 
 struct Recipe {
   double epochs = 6;             // may be fractional: 0.25 epoch of a large set
   int64_t images_per_epoch = 0;  // 0: the whole set; otherwise a seeded part per epoch
-  int batch = 128;
+  int batch = 128;               // images per step, over all processes
+  int accumulate = 1;            // passes per step, each over a part of the batch
   Optimizer optimizer = Optimizer::kSgd;
   double learning_rate = 0.1;  // at its peak, for this batch size
   double momentum = 0.9;
@@ -27,7 +42,12 @@ struct Recipe {
   double drop_connect = 0.0;  // at the last block; grows linearly with depth
   double ema = 0.0;           // decay of the weights' moving average; 0: off
   double clip_norm = 0.0;     // 0: off
-  bool bf16 = false;          // convolutions and features; ignored by processors without it
+  Precision precision = Precision::kF32;
+  bool sync_norm = true;        // norms see the whole batch when several processes share it
+  int early_stop = 0;           // epochs without a better accuracy before giving up; 0: never
+  Keep keep = Keep::kLast;      // kBest by default with early_stop
+  double evaluation_crop = 1;   // data::Preprocessing::crop
+  Distillation distillation;
   data::Augmentation augmentation;
 };
 
@@ -40,6 +60,7 @@ struct Length {
 // `batches`: whole batches in the set.
 Length LengthOf(const Recipe& recipe, int64_t batches);
 
+// Files named in it are taken relative to the folder of the file that names them.
 Recipe ReadRecipe(const Config& table);
 std::string ToToml(const Recipe& recipe);
 
