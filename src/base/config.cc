@@ -274,6 +274,16 @@ std::string Config::String(std::string_view key, std::optional<std::string> fall
   return ToText({Require(key, "a string"), path_, std::string(key)});
 }
 
+std::string Config::Path(std::string_view key, std::optional<std::string> fallback) const {
+  namespace fs = std::filesystem;
+  if (fallback && !Find(key)) return *fallback;
+  const std::string name = String(key);
+  if (name.empty()) return name;
+  const Node& node = Position(key);
+  const fs::path folder = node.line > 0 ? fs::path(*node.source).parent_path() : fs::path();
+  return fs::absolute(folder / name).lexically_normal().string();
+}
+
 std::string Config::Choice(std::string_view key, std::span<const std::string_view> choices,
                            std::optional<std::string> fallback) const {
   if (fallback && !Find(key)) return *fallback;

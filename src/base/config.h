@@ -55,6 +55,9 @@ class Config {
   double Real(std::string_view key, const RealOptions& options = {}) const;
   bool Bool(std::string_view key, std::optional<bool> fallback = {}) const;
   std::string String(std::string_view key, std::optional<std::string> fallback = {}) const;
+  // A file's name: relative to the file that names it, to the working folder in --set. Returned
+  // absolute; "" stays.
+  std::string Path(std::string_view key, std::optional<std::string> fallback = {}) const;
   // One of `choices`; the error lists them and the nearest.
   std::string Choice(std::string_view key, std::span<const std::string_view> choices,
                      std::optional<std::string> fallback = {}) const;

@@ -9,22 +9,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/preprocessing_file.h"
 #include "net/network_file.h"
 
 namespace lathe::deploy {
 namespace {
-
-std::string PreprocessingJson(const data::Preprocessing& preprocessing) {
-  const auto channels = static_cast<size_t>(preprocessing.channels);
-  const nlohmann::ordered_json json = {
-      {"resolution", preprocessing.resolution},
-      {"channels", preprocessing.channels},
-      {"mean", std::vector<float>(preprocessing.mean.begin(),
-                                  preprocessing.mean.begin() + static_cast<long>(channels))},
-      {"std", std::vector<float>(preprocessing.std.begin(),
-                                 preprocessing.std.begin() + static_cast<long>(channels))}};
-  return json.dump();
-}
 
 // Names come from folders on a user's disk: nothing in them may act as Markdown or HTML.
 std::string Escape(std::string_view text) {
@@ -96,7 +85,7 @@ std::string Card(const Package& package,
       "with `{}`.\n\n"
       "`logits`: float32, 1 x {}, one per class:\n\n",
       package.network.input.c, package.network.input.h, package.network.input.w,
-      PreprocessingJson(package.preprocessing), package.network.num_classes());
+      data::ToJson(package.preprocessing), package.network.num_classes());
   for (size_t i = 0; i < package.class_names.size(); ++i) {
     card += fmt::format("{}. {}\n", i, Escape(package.class_names[i]));
   }
@@ -119,7 +108,7 @@ std::string Card(const Package& package,
 void WritePackage(const fs::path& folder, const Package& package, const std::string& onnx_bytes) {
   const std::string network = net::ToJson(package.network);
   net::Weights weights = package.weights;
-  weights.metadata["preprocessing"] = PreprocessingJson(package.preprocessing);
+  weights.metadata["preprocessing"] = data::ToJson(package.preprocessing);
   weights.metadata["classes"] = nlohmann::json(package.class_names)
                                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 

@@ -6,27 +6,11 @@
 #include <limits>
 
 #include "base/error.h"
+#include "data/layout.h"
 #include "deploy/package.h"
 
 namespace lathe::deploy {
 namespace {
-
-// The loader gives channels-last batches, engines take NCHW.
-void ToNchw(const data::Batch& batch, const data::Preprocessing& preprocessing,
-            std::vector<float>& nchw) {
-  const size_t channels = static_cast<size_t>(preprocessing.channels);
-  const size_t pixels =
-      static_cast<size_t>(preprocessing.resolution) * static_cast<size_t>(preprocessing.resolution);
-  nchw.resize(batch.images.size());
-  for (size_t image = 0; image < static_cast<size_t>(batch.count); ++image) {
-    const float* from = batch.images.data() + image * channels * pixels;
-    float* to = nchw.data() + image * channels * pixels;
-    for (size_t pixel = 0; pixel < pixels; ++pixel) {
-      for (size_t channel = 0; channel < channels; ++channel)
-        to[channel * pixels + pixel] = *from++;
-    }
-  }
-}
 
 int64_t TopOne(std::span<const float> logits) {
   return std::ranges::max_element(logits) - logits.begin();
@@ -46,7 +30,7 @@ Verification Verify(const LogitsFunction& trained, engine::CompiledModel& export
   data::Batch batch;
   std::vector<float> nchw;
   while ((limit == 0 || result.images < limit) && loader.Next(batch)) {
-    ToNchw(batch, preprocessing, nchw);
+    data::ToNchw(batch.images, batch.count, preprocessing, nchw);
     const std::vector<float> expected = trained(batch.images, batch.count);
     const std::vector<float> found = exported.Run(nchw, batch.count);
     const size_t wanted = classes * static_cast<size_t>(batch.count);

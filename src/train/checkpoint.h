@@ -18,7 +18,7 @@ struct Checkpoint {
   double seconds = 0;
   double loss_sum = 0;  // over the running epoch's steps
   std::vector<EpochMetrics> epochs;
-  std::vector<std::vector<float>> vectors;  // state, average, optimizer buffers
+  std::vector<std::vector<float>> vectors;  // Stepper::Memory(), then the best weights if kept
 };
 
 void WriteCheckpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);

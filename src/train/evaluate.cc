@@ -13,22 +13,24 @@ at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape) {
   return images.permute({0, 3, 1, 2}).to(ComputeDevice());
 }
 
-Score Evaluate(Module& module, data::Loader& loader, net::Shape shape) {
+Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, ProcessGroup* group) {
   const c10::InferenceMode inference;
   data::Batch batch;
-  double loss = 0;
-  int64_t correct = 0, images = 0;
+  at::Tensor sums = at::zeros({3}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
   loader.StartEpoch(0);
   while (loader.Next(batch)) {
+    if (batch.count == 0) continue;
     const at::Tensor logits = module.Forward(ImagesOf(batch.images.data(), batch.count, shape));
     const at::Tensor labels =
         at::from_blob(batch.labels.data(), {batch.count}, at::kLong).to(logits.device());
-    loss += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
-    correct += logits.argmax(1).eq(labels).sum().item<int64_t>();
-    images += batch.count;
+    sums[0] += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
+    sums[1] += logits.argmax(1).eq(labels).sum();
+    sums[2] += batch.count;
   }
-  return {loss / static_cast<double>(images),
-          static_cast<double>(correct) / static_cast<double>(images)};
+  if (group != nullptr) group->Sum(sums);
+  const at::Tensor total = sums.cpu();
+  const auto images = total[2].item<double>();
+  return {total[0].item<double>() / images, total[1].item<double>() / images};
 }
 
 struct TrainedModel::Impl {

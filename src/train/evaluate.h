@@ -3,6 +3,7 @@
 
 #include "data/loader.h"
 #include "train/module.h"
+#include "train/process_group.h"
 
 namespace lathe::train {
 
@@ -15,6 +16,7 @@ struct Score {
 // borrows the batch's memory.
 at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape);
 
-Score Evaluate(Module& module, data::Loader& loader, net::Shape shape);
+// Over what all processes of `group` (null: this one alone) load.
+Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, ProcessGroup* group);
 
 }  // namespace lathe::train

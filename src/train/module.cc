@@ -15,12 +15,15 @@ int64_t Size(const net::TensorSpec& spec) {
   return size;
 }
 
-// A random choice of which of `shape` to keep, scaled so that the expectation stays.
-at::Tensor KeepMask(at::IntArrayRef shape, double drop, const at::Tensor& like,
-                    const at::Generator& generator) {
+// A random choice of which rows (images) or values to keep, scaled so that the expectation stays.
+// Drawn for the whole batch, of which this process may have a part.
+at::Tensor KeepMask(std::vector<int64_t> shape, double drop, const at::Tensor& like,
+                    const TrainingPass& pass) {
+  const int64_t images = shape[0];
+  shape[0] = std::max(images, pass.of_images);
   const at::Tensor mask =
-      at::empty(shape, at::kFloat).bernoulli_(1 - drop, generator).div_(1 - drop);
-  return mask.to(like.options());
+      at::empty(shape, at::kFloat).bernoulli_(1 - drop, pass.generator).div_(1 - drop);
+  return mask.narrow(0, pass.first_image, images).to(like.options());
 }
 
 }  // namespace
@@ -105,8 +108,9 @@ at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::T
 
 at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training) {
   std::vector<at::Tensor> outputs(graph_.nodes.size());
-  const at::Tensor input =
-      training != nullptr && training->bf16 ? images.to(at::kBFloat16) : images;
+  const at::Tensor input = training != nullptr ? images.to(training->type) : images;
+  const NormMode norm_mode{.training = training != nullptr,
+                           .group = training != nullptr ? training->group : nullptr};
   const auto get = [&](int index) {
     return index == net::Node::kImage ? input : outputs[static_cast<size_t>(index)];
   };
@@ -118,7 +122,7 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
     switch (node.kind) {
       case net::NodeKind::kConv:
         out = Convolve(node, state, x);
-        out = node.batch_norm ? NormActivate(out, state.norm, node, training != nullptr)
+        out = node.batch_norm ? NormActivate(out, state.norm, node, norm_mode)
                               : Activate(node.act, out);
         break;
       case net::NodeKind::kPool:
@@ -132,7 +136,7 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
         const double drop =
             training != nullptr ? training->drop_connect * std::min(1.0, depth_[i]) : 0;
         if (drop > 0)
-          path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, training->generator);
+          path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, *training);
         out = path + get(node.inputs[1]);
         break;
       }
@@ -140,8 +144,8 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
         at::Tensor features = x.flatten(1).to(at::kFloat);
         const bool classifier = i + 1 == graph_.nodes.size();
         if (classifier && training != nullptr && training->dropout > 0) {
-          features = features *
-                     KeepMask(features.sizes(), training->dropout, features, training->generator);
+          features =
+              features * KeepMask(features.sizes().vec(), training->dropout, features, *training);
         }
         out = Activate(node.act, at::linear(features, state.weight, state.bias));
         break;

@@ -21,10 +21,12 @@ namespace lathe::train {
 at::Device ComputeDevice();
 
 struct TrainingPass {
-  double dropout = 0;       // before the classifier
-  double drop_connect = 0;  // at the last block
-  bool bf16 = false;        // convolutions and what lies between them
-  at::Generator generator;  // of the CPU: the same numbers on every device
+  double dropout = 0;                      // before the classifier
+  double drop_connect = 0;                 // at the last block
+  at::ScalarType type = at::kFloat;        // of convolutions and what lies between them
+  at::Generator generator;                 // of the CPU: the same numbers on every device
+  int64_t first_image = 0, of_images = 0;  // of a larger batch (0: none), for dropout
+  ProcessGroup* group = nullptr;           // norms see the images of all its processes
 };
 
 class Module {

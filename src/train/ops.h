@@ -16,10 +16,17 @@ struct NormTensors {
   at::Tensor mean, var;    // running statistics
 };
 
-// act(norm(x)). With `training`, by the statistics of the batch, which are averaged into the
-// running ones with weight 0.1. Without, `x` may be overwritten if no gradient is recorded.
+class ProcessGroup;
+
+struct NormMode {
+  bool training = false;
+  ProcessGroup* group = nullptr;  // the batch is what all its processes have; equal parts
+};
+
+// act(norm(x)). In training by the statistics of the batch, which are averaged into the running
+// ones with weight 0.1. Otherwise `x` may be overwritten if no gradient is recorded.
 at::Tensor NormActivate(const at::Tensor& x, const NormTensors& norm, const net::Node& node,
-                        bool training);
+                        const NormMode& mode);
 
 // The depthwise convolution of `node`, without bias; weight {channels, 1, k, k} in float, x float
 // or bfloat16.

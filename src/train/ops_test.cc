@@ -67,7 +67,7 @@ TEST_P(OpsTest, NormActivateEqualsBatchNormThenActivation) {
             at::full({channels}, 2.5, parameters), at::full({channels}, 2.0, parameters)};
         at::Tensor y;
         if (ours) {
-          y = NormActivate(x, norm, node, true);
+          y = NormActivate(x, norm, node, {.training = true});
         } else {
           y = Activate(act, at::batch_norm(x, norm.gamma, norm.beta, norm.mean, norm.var, true, 0.1,
                                            static_cast<double>(node.bn_eps), false));
@@ -95,7 +95,7 @@ TEST_P(OpsTest, NormActivateForEvaluation) {
   const at::Tensor exact =
       at::silu(at::batch_norm(image.to(at::kFloat), norm.gamma, norm.beta, norm.mean, norm.var,
                               false, 0.1, static_cast<double>(node.bn_eps), false));
-  EXPECT_LT(Distance(NormActivate(image.clone(), norm, node, false), exact), GetParam().tolerance);
+  EXPECT_LT(Distance(NormActivate(image.clone(), norm, node, {}), exact), GetParam().tolerance);
 }
 
 TEST_P(OpsTest, DepthwiseEqualsConvolution) {

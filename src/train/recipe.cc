@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 
@@ -11,6 +12,9 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kOptimizers{"sgd", "adamw", "rmsprop-tf"};
 constexpr std::array<std::string_view, 3> kSchedules{"cosine", "step", "one-cycle"};
+constexpr std::array<std::string_view, 3> kPrecisions{"f32", "bf16", "f16"};
+constexpr std::array<std::string_view, 2> kKeeps{"last", "best"};
+constexpr std::array<std::string_view, 2> kDistillations{"soft", "hard"};
 
 // Names are in the order of the enumerators.
 template <typename Enum, size_t kCount>
@@ -19,6 +23,27 @@ Enum ReadEnum(const Config& table, std::string_view key,
   const std::string name =
       table.Choice(key, names, std::string(names[static_cast<size_t>(fallback)]));
   return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
+}
+
+Distillation ReadDistillation(const Config& table) {
+  Distillation distillation;
+  distillation.teacher = table.Path("teacher", "");
+  distillation.weights = table.Path("weights", "");
+  distillation.kind = ReadEnum(table, "kind", kDistillations, distillation.kind);
+  distillation.weight =
+      table.Real("weight", {.fallback = distillation.weight, .min = 0, .max = 1});
+  distillation.temperature =
+      table.Real("temperature", {.fallback = distillation.temperature, .min = 0.01, .max = 1000});
+  table.Finish();
+  return distillation;
+}
+
+// Quoted and escaped as TOML's basic strings are, which JSON's strings are, too.
+std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+
+template <size_t kCount, typename Enum>
+std::string_view NameOf(const std::array<std::string_view, kCount>& names, Enum value) {
+  return names[static_cast<size_t>(value)];
 }
 
 }  // namespace
@@ -62,14 +87,23 @@ Recipe ReadRecipe(const Config& table) {
   recipe.drop_connect = share("drop_connect", recipe.drop_connect, 0.9);
   recipe.ema = share("ema", recipe.ema, 0.999999);
   recipe.clip_norm = share("clip_norm", recipe.clip_norm, 1e6);
-  recipe.bf16 = table.Bool("bf16", recipe.bf16);
+  recipe.accumulate = static_cast<int>(
+      table.Int("accumulate", {.fallback = recipe.accumulate, .min = 1, .max = recipe.batch}));
+  recipe.precision = ReadEnum(table, "precision", kPrecisions, recipe.precision);
+  recipe.sync_norm = table.Bool("sync_norm", recipe.sync_norm);
+  recipe.early_stop = static_cast<int>(
+      table.Int("early_stop", {.fallback = recipe.early_stop, .min = 0, .max = 1'000'000}));
+  recipe.keep =
+      ReadEnum(table, "keep", kKeeps, recipe.early_stop > 0 ? Keep::kBest : recipe.keep);
+  recipe.evaluation_crop = table.Real("evaluation_crop",
+                                      {.fallback = recipe.evaluation_crop, .min = 0.01, .max = 1});
+  recipe.distillation = ReadDistillation(table.Table("distillation"));
   recipe.augmentation = data::ReadAugmentation(table.Table("augmentation"));
   table.Finish();
   return recipe;
 }
 
 std::string ToToml(const Recipe& recipe) {
-  const data::Augmentation& augmentation = recipe.augmentation;
   std::string text;
   const auto add = [&](std::string_view key, const auto& value) {
     text += fmt::format("{} = {}\n", key, value);
@@ -80,11 +114,12 @@ std::string ToToml(const Recipe& recipe) {
   add("epochs", recipe.epochs);
   add("images_per_epoch", recipe.images_per_epoch);
   add("batch", recipe.batch);
-  add_name("optimizer", kOptimizers[static_cast<size_t>(recipe.optimizer)]);
+  add("accumulate", recipe.accumulate);
+  add_name("optimizer", NameOf(kOptimizers, recipe.optimizer));
   add("learning_rate", recipe.learning_rate);
   add("momentum", recipe.momentum);
   add("weight_decay", recipe.weight_decay);
-  add_name("schedule", kSchedules[static_cast<size_t>(recipe.schedule)]);
+  add_name("schedule", NameOf(kSchedules, recipe.schedule));
   add("warmup", recipe.warmup);
   add("step_epochs", recipe.step_epochs);
   add("step_factor", recipe.step_factor);
@@ -93,8 +128,21 @@ std::string ToToml(const Recipe& recipe) {
   add("drop_connect", recipe.drop_connect);
   add("ema", recipe.ema);
   add("clip_norm", recipe.clip_norm);
-  add("bf16", recipe.bf16);
-  // Inline, so that the text can stand in any table.
+  add_name("precision", NameOf(kPrecisions, recipe.precision));
+  add("sync_norm", recipe.sync_norm);
+  add("early_stop", recipe.early_stop);
+  add_name("keep", NameOf(kKeeps, recipe.keep));
+  add("evaluation_crop", recipe.evaluation_crop);
+  // Tables are inline, so that the text can stand in any table.
+  const Distillation& distillation = recipe.distillation;
+  if (!distillation.teacher.empty()) {
+    text += fmt::format(
+        "distillation = {{ teacher = {}, weights = {}, kind = \"{}\", weight = {}, temperature = {} "
+        "}}\n",
+        Quoted(distillation.teacher), Quoted(distillation.weights),
+        NameOf(kDistillations, distillation.kind), distillation.weight, distillation.temperature);
+  }
+  const data::Augmentation& augmentation = recipe.augmentation;
   text += fmt::format(
       "augmentation = {{ flip = {}, pad_crop = {}, random_erasing = {}, random_resized_crop = {} "
       "}}\n",

@@ -27,7 +27,17 @@ TEST(RecipeTest, ReadsBackWhatItWrites) {
   recipe.weight_decay = 1e-5;
   recipe.drop_connect = 0.2;
   recipe.ema = 0.9999;
-  recipe.bf16 = true;
+  recipe.precision = Precision::kF16;
+  recipe.accumulate = 3;
+  recipe.sync_norm = false;
+  recipe.early_stop = 4;
+  recipe.keep = Keep::kBest;
+  recipe.evaluation_crop = 0.875;
+  recipe.distillation = {.teacher = "/a \"b\"/net.json",
+                         .weights = "/w",
+                         .kind = Distillation::Kind::kHard,
+                         .weight = 0.25,
+                         .temperature = 4};
   recipe.augmentation = {
       .flip = true, .pad_crop = 2, .random_erasing = 0.2, .random_resized_crop = true};
   EXPECT_EQ(ToToml(Read(ToToml(recipe))), ToToml(recipe));

@@ -6,11 +6,23 @@
 #include <torch/utils.h>
 
 #include <mutex>
+#include <new>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
 
 namespace lathe::train {
+
+// Torch's allocators say so in words alone.
+inline bool IsOutOfMemory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  if (torch_error == nullptr) return false;
+  const std::string text = torch_error->what_without_backtrace();
+  return text.find("allocate") != std::string::npos ||
+         text.find("out of memory") != std::string::npos;
+}
 
 // Runs `action`; what torch throws becomes an Error of one line.
 template <typename Action>

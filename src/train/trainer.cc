@@ -1,20 +1,16 @@
 #include "train/trainer.h"
 
-#include <torch/autograd.h>
-
 #include <chrono>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "data/preprocessing_file.h"
 #include "net/network_file.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
-#include "train/kernels.h"
-#include "train/module.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
+#include "train/stepper.h"
 #include "train/torch_guard.h"
 
 namespace lathe::train {
@@ -31,7 +27,8 @@ double SecondsSince(Clock::time_point start) {
 }
 
 void CheckInput(const net::Network& network, const data::Dataset& train,
-                const data::Dataset& evaluation, const data::Preprocessing& preprocessing) {
+                const data::Dataset& evaluation, const TrainOptions& options) {
+  const data::Preprocessing& preprocessing = options.preprocessing;
   const net::Shape wanted{preprocessing.channels, preprocessing.resolution,
                           preprocessing.resolution};
   if (network.input != wanted) {
@@ -45,6 +42,15 @@ void CheckInput(const net::Network& network, const data::Dataset& train,
     throw Error(ErrorKind::kInput, "the network has {} classes, the data set {}",
                 network.num_classes(), classes);
   }
+  const int processes = options.parallel.processes;
+  if (options.recipe.batch % processes != 0) {
+    throw Error(ErrorKind::kInput,
+                "a batch of {} cannot be shared equally by {} processes; choose a multiple",
+                options.recipe.batch, processes);
+  }
+  if (!options.recipe.distillation.teacher.empty() && !options.teacher) {
+    throw Error(ErrorKind::kInternal, "the recipe names a teacher, none was given");
+  }
 }
 
 // Data is made by the caller's thread if that is all there is; a GPU, or several threads, can be
@@ -54,7 +60,29 @@ int LoaderThreads(int threads) {
   return threads > 1 ? 1 : 0;
 }
 
-bool HasFastBFloat16() { return ComputeDevice() != at::kCPU || kernels::HasBFloat16(); }
+std::unique_ptr<ProcessGroup> Join(const Parallel& parallel) {
+  return parallel.processes > 1 ? std::make_unique<ProcessGroup>(parallel) : nullptr;
+}
+
+data::LoaderOptions TrainingLoader(const TrainOptions& options) {
+  return {.preprocessing = options.preprocessing,
+          .augmentation = options.recipe.augmentation,
+          .batch = options.recipe.batch,
+          .shard = options.parallel.rank,
+          .shards = options.parallel.processes,
+          .threads = LoaderThreads(options.threads),
+          .seed = SubSeed(options.seed, "loader"),
+          .training = true};
+}
+
+data::LoaderOptions EvaluationLoader(const TrainOptions& options) {
+  return {.preprocessing = options.preprocessing,
+          .augmentation = {},
+          .batch = kEvaluationBatch,
+          .shard = options.parallel.rank,
+          .shards = options.parallel.processes,
+          .threads = LoaderThreads(options.threads)};
+}
 
 class Training {
  public:
@@ -62,43 +90,31 @@ class Training {
            std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options)
       : options_(options),
         recipe_(options.recipe),
+        first_(options.parallel.rank == 0),
         input_(network.input),
         fingerprint_(Fingerprint(network, *train, options)),
-        train_loader_(std::move(train), {.preprocessing = options.preprocessing,
-                                         .augmentation = recipe_.augmentation,
-                                         .batch = recipe_.batch,
-                                         .threads = LoaderThreads(options.threads),
-                                         .seed = SubSeed(options.seed, "loader"),
-                                         .training = true}),
-        evaluation_loader_(std::move(evaluation), {.preprocessing = options.preprocessing,
-                                                   .augmentation = {},
-                                                   .batch = kEvaluationBatch,
-                                                   .threads = LoaderThreads(options.threads)}),
-        module_(net::Lower(network)),
-        optimizer_(recipe_, module_.state().narrow(0, 0, module_.trainable()), module_.decayed()) {
-    module_.Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));
-    average_ = recipe_.ema > 0 ? module_.state().clone() : at::Tensor();
-    pass_ = {.dropout = recipe_.dropout,
-             .drop_connect = recipe_.drop_connect,
-             .bf16 = recipe_.bf16 && HasFastBFloat16(),
-             .generator = at::detail::createCPUGenerator()};
-    const Length length = LengthOf(recipe_, train_loader_.batches_per_epoch());
-    steps_per_epoch_ = length.steps_per_epoch;
-    steps_ = length.steps;
+        group_(Join(options.parallel)),
+        train_loader_(std::move(train), TrainingLoader(options)),
+        evaluation_loader_(std::move(evaluation), EvaluationLoader(options)),
+        stepper_(network, options, group_.get()),
+        length_(LengthOf(recipe_, train_loader_.batches_per_epoch())) {
+    if (recipe_.keep == Keep::kBest) best_ = stepper_.result().clone();
   }
 
   TrainResult Run() {
     Resume();
     started_ = saved_ = reported_ = Clock::now();
-    while (step_ < steps_) {
+    while (step_ < length_.steps && !GaveUp()) {
       if (!RunEpoch()) return {.interrupted = true, .epochs = epochs_, .images_seen = ImagesSeen()};
     }
-    const EpochMetrics& last = epochs_.back();
-    return {.epochs = epochs_,
-            .loss = last.loss,
-            .accuracy = last.accuracy,
+    const EpochMetrics& result = best_.defined() ? Best() : epochs_.back();
+    return {.early = step_ < length_.steps,
+            .epochs = epochs_,
+            .epoch = result.epoch,
+            .loss = result.loss,
+            .accuracy = result.accuracy,
             .images_seen = ImagesSeen(),
-            .weights = module_.Export(average_.defined() ? average_ : module_.state())};
+            .weights = Export(best_.defined() ? best_ : stepper_.result())};
   }
 
  private:
@@ -111,11 +127,25 @@ class Training {
                                              fmt::join(pre.mean, ","), fmt::join(pre.std, ","))));
   }
 
+  // Of two equally accurate epochs the one with less loss, then the earlier one.
+  const EpochMetrics& Best() const {
+    return *std::max_element(epochs_.begin(), epochs_.end(),
+                             [](const EpochMetrics& a, const EpochMetrics& b) {
+                               return std::pair(a.accuracy, -a.loss) <
+                                      std::pair(b.accuracy, -b.loss);
+                             });
+  }
+
+  bool GaveUp() const {
+    if (recipe_.early_stop == 0 || epochs_.empty()) return false;
+    return epochs_.back().epoch - Best().epoch >= recipe_.early_stop;
+  }
+
   // False: stopped on request.
   bool RunEpoch() {
-    const int64_t epoch = step_ / steps_per_epoch_;
-    const int64_t first = epoch * steps_per_epoch_;
-    const int64_t end = std::min(steps_, first + steps_per_epoch_);
+    const int64_t epoch = step_ / length_.steps_per_epoch;
+    const int64_t first = epoch * length_.steps_per_epoch;
+    const int64_t end = std::min(length_.steps, first + length_.steps_per_epoch);
     const auto epoch_started = Clock::now();
     const int64_t resumed_at = step_;
     const auto rate = [&] {
@@ -124,79 +154,82 @@ class Training {
     };
     train_loader_.StartEpoch(static_cast<int>(epoch), step_ - first);
     while (step_ < end) {
-      if (options_.stop && options_.stop()) {
+      if (StopNow()) {
+        stepper_.ShareStatistics();
         Save();
         return false;
       }
       train_loader_.Next(batch_);
-      loss_sum_ += Step();
+      const Stepper::Outcome outcome = Step();
+      loss_sum_ += outcome.loss;
+      any_stop_ = outcome.any_stop;
       ++step_;
-      if (SecondsSince(saved_) > std::chrono::duration<double>(kSaveInterval).count()) Save();
-      if (options_.on_progress && Clock::now() - reported_ > kProgressInterval) {
+      if (Clock::now() - saved_ > kSaveInterval) Save();
+      if (first_ && options_.on_progress && Clock::now() - reported_ > kProgressInterval) {
         reported_ = Clock::now();
-        options_.on_progress(
-            {.epoch = static_cast<int>(epoch) + 1,
-             .step = step_,
-             .steps = steps_,
-             .train_loss = loss_sum_ / static_cast<double>(step_ - first),
-             .images_per_second = rate(),
-             .seconds_left = static_cast<double>((steps_ - step_) * recipe_.batch) / rate()});
+        options_.on_progress({.epoch = static_cast<int>(epoch) + 1,
+                              .step = step_,
+                              .steps = length_.steps,
+                              .train_loss = loss_sum_ / static_cast<double>(step_ - first),
+                              .images_per_second = rate(),
+                              .seconds_left =
+                                  static_cast<double>((length_.steps - step_) * recipe_.batch) /
+                                  rate()});
       }
     }
     const double images_per_second = rate();
     const double train_loss = loss_sum_ / static_cast<double>(end - first);
     loss_sum_ = 0;
-    if (options_.evaluate_every_epoch || step_ == steps_) {
+    stepper_.ShareStatistics();
+    if (options_.evaluate_every_epoch || step_ == length_.steps) {
       const Score score = Evaluate();
-      epochs_.push_back({.epoch = static_cast<int>(epoch) + 1,
-                         .train_loss = train_loss,
-                         .loss = score.loss,
-                         .accuracy = score.accuracy,
-                         .images_per_second = images_per_second,
-                         .seconds = Seconds()});
-      if (options_.on_epoch) options_.on_epoch(epochs_.back());
+      Record({.epoch = static_cast<int>(epoch) + 1,
+              .train_loss = train_loss,
+              .loss = score.loss,
+              .accuracy = score.accuracy,
+              .images_per_second = images_per_second,
+              .seconds = Seconds()});
     }
     Save();
     return true;
   }
 
-  // One batch; returns its loss.
-  double Step() {
-    pass_.generator.set_current_seed(
-        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step_)));
-    module_.gradient().zero_();
-    const at::Tensor logits =
-        module_.Forward(ImagesOf(batch_.images.data(), batch_.count, input_), &pass_);
-    const at::Tensor labels =
-        at::from_blob(batch_.labels.data(), {batch_.count}, at::kLong).to(logits.device());
-    const at::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100,
-                                                   recipe_.label_smoothing);
-    const auto value = loss.item<double>();
-    if (!std::isfinite(value)) {
-      throw Error(ErrorKind::kInput,
-                  "training diverged: the loss is {} at step {} of {}; lower learning_rate (it is "
-                  "{}) or set clip_norm",
-                  value, step_ + 1, steps_, recipe_.learning_rate);
+  Stepper::Outcome Step() {
+    try {
+      return stepper_.Step(batch_, step_, length_, stop_wanted_);
+    } catch (const std::exception& error) {
+      if (!IsOutOfMemory(error)) throw;
+      throw Error(ErrorKind::kIo,
+                  "out of memory at step {} of {}, with batches of {} images in {} passes; lower "
+                  "batch or raise accumulate",
+                  step_ + 1, length_.steps, recipe_.batch, recipe_.accumulate);
     }
-    loss.backward();
-    const at::NoGradGuard no_grad;
-    at::Tensor& gradient = module_.gradient();
-    if (recipe_.clip_norm > 0) {
-      const auto norm = gradient.norm().item<double>();
-      if (norm > recipe_.clip_norm) gradient.mul_(recipe_.clip_norm / norm);
+  }
+
+  // Several processes stop after the same step: the one after which all know that one wants to.
+  bool StopNow() {
+    stop_wanted_ = options_.stop && options_.stop();
+    return group_ ? any_stop_ : stop_wanted_;
+  }
+
+  void Record(const EpochMetrics& metrics) {
+    epochs_.push_back(metrics);
+    if (Best().epoch == metrics.epoch) {
+      if (best_.defined()) best_.copy_(stepper_.result());
+      if (first_ && !options_.best.empty()) {
+        net::Weights weights = Export(stepper_.result());
+        weights.metadata["epoch"] = std::to_string(metrics.epoch);
+        weights.metadata["accuracy"] = fmt::format("{}", metrics.accuracy);
+        net::WriteSafetensors(options_.best, weights);
+      }
     }
-    optimizer_.Step(gradient, LearningRate(recipe_, step_, steps_, steps_per_epoch_), step_);
-    if (average_.defined()) average_.lerp_(module_.state(), 1 - EmaDecay(recipe_, step_));
-    return value;
+    if (first_ && options_.on_epoch) options_.on_epoch(metrics);
   }
 
   Score Evaluate() {
-    at::Tensor state = module_.state();
-    const at::Tensor trained = average_.defined() ? state.clone() : at::Tensor();
-    const at::NoGradGuard no_grad;
-    if (average_.defined()) state.copy_(average_);
-    const Score score = train::Evaluate(module_, evaluation_loader_, input_);
-    if (average_.defined()) state.copy_(trained);
+    const Score score = stepper_.WithResult([&] {
+      return train::Evaluate(stepper_.module(), evaluation_loader_, input_, group_.get());
+    });
     if (!std::isfinite(score.loss)) {
       throw Error(ErrorKind::kInput,
                   "training diverged: the evaluation loss is {}; lower learning_rate (it is {})",
@@ -205,16 +238,21 @@ class Training {
     return score;
   }
 
+  net::Weights Export(const at::Tensor& state) {
+    net::Weights weights = stepper_.module().Export(state);
+    weights.metadata["preprocessing"] = data::ToJson(options_.preprocessing);
+    return weights;
+  }
+
   std::vector<at::Tensor> Vectors() const {
-    std::vector<at::Tensor> vectors{module_.state()};
-    if (average_.defined()) vectors.push_back(average_);
-    vectors.insert(vectors.end(), optimizer_.buffers().begin(), optimizer_.buffers().end());
+    std::vector<at::Tensor> vectors = stepper_.Memory();
+    if (best_.defined()) vectors.push_back(best_);
     return vectors;
   }
 
   void Save() {
     saved_ = Clock::now();
-    if (options_.checkpoint.empty()) return;
+    if (!first_ || options_.checkpoint.empty()) return;
     Checkpoint checkpoint{.fingerprint = fingerprint_,
                           .step = step_,
                           .seconds = Seconds(),
@@ -256,16 +294,18 @@ class Training {
 
   const TrainOptions& options_;
   const Recipe& recipe_;
+  const bool first_;  // of the processes: it writes and reports
   const net::Shape input_;
   const std::string fingerprint_;
+  const std::unique_ptr<ProcessGroup> group_;  // null: this process alone
   data::Loader train_loader_, evaluation_loader_;
   data::Batch batch_;
-  Module module_;
-  FlatOptimizer optimizer_;
-  at::Tensor average_;  // of the state; undefined without EMA
-  TrainingPass pass_;
-  int64_t steps_per_epoch_ = 0, steps_ = 0, step_ = 0;
-  double loss_sum_ = 0;  // over the running epoch
+  Stepper stepper_;
+  at::Tensor best_;  // weights of Best(); undefined unless they are the result
+  const Length length_;
+  int64_t step_ = 0;
+  bool stop_wanted_ = false, any_stop_ = false;  // by this process, by any
+  double loss_sum_ = 0;                          // over the running epoch
   double seconds_before_ = 0;
   std::vector<EpochMetrics> epochs_;
   Clock::time_point started_, saved_, reported_;
@@ -275,7 +315,7 @@ class Training {
 
 TrainResult Train(const net::Network& network, std::shared_ptr<const data::Dataset> train,
                   std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options) {
-  CheckInput(network, *train, *evaluation, options.preprocessing);
+  CheckInput(network, *train, *evaluation, options);
   return GuardTorch([&] {
     SetTorchThreads(options.threads);
     return Training(network, train, evaluation, options).Run();

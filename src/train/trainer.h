@@ -12,6 +12,7 @@
 #include "net/network.h"
 #include "net/weights.h"
 #include "train/recipe.h"
+#include "train/teacher.h"
 
 namespace lathe::train {
 
@@ -30,29 +31,46 @@ struct TrainProgress {
   double train_loss = 0, images_per_second = 0, seconds_left = 0;
 };
 
+// One network trained by several processes, each on its part of every batch.
+struct Parallel {
+  int rank = 0, processes = 1;
+  // A file that does not exist yet, the same for all: where they find each other.
+  std::filesystem::path rendezvous;
+  bool one_machine = true;
+};
+
 struct TrainOptions {
   Recipe recipe;
   data::Preprocessing preprocessing;
   int threads = 1;
   uint64_t seed = 1;
+  Parallel parallel;
+  std::shared_ptr<Teacher> teacher;  // for recipe.distillation
   bool evaluate_every_epoch = true;  // otherwise only at the end
-  std::filesystem::path
-      checkpoint;  // written atomically after every epoch and on stop, resumed from when it exists
+  // Written atomically after every epoch, every two minutes and on stop; resumed from when it
+  // exists.
+  std::filesystem::path checkpoint;
+  std::filesystem::path best;  // weights of the best epoch so far; empty: not written
+  // The following are called in the first process alone.
   std::function<void(const EpochMetrics&)> on_epoch;
   std::function<void(const TrainProgress&)> on_progress;  // a few times per second
-  std::function<bool()> stop;  // polled every step; true: save and return interrupted
+  // Polled every step, in every process; true in any: all save and return interrupted.
+  std::function<bool()> stop;
 };
 
 struct TrainResult {
   bool interrupted = false;
+  bool early = false;  // recipe.early_stop ended it
   std::vector<EpochMetrics> epochs;
+  int epoch = 0;                  // whose weights these are
   double loss = 0, accuracy = 0;  // of the returned weights, on the evaluation set
   int64_t images_seen = 0;
-  net::Weights weights;
+  net::Weights weights;  // metadata: preprocessing
 };
 
-// Throws kInput for a NaN loss (at which step, and to lower the learning rate) or a checkpoint of
-// another network.
+// Throws kInput for a loss that is no number (at which step, and to lower the learning rate) or a
+// checkpoint of another network; kIo for a full disk or too little memory. The last good checkpoint
+// stays.
 TrainResult Train(const net::Network& network, std::shared_ptr<const data::Dataset> train,
                   std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options);
 

@@ -83,7 +83,7 @@ void ExpectSameWeights(const net::Weights& a, const net::Weights& b) {
 TEST_F(TrainTest, LearnsSeparablePatterns) {
   options_.recipe.epochs = 8;
   for (const bool bf16 : {false, true}) {
-    options_.recipe.bf16 = bf16;
+    options_.recipe.precision = bf16 ? Precision::kBf16 : Precision::kF32;
     std::vector<EpochMetrics> seen;
     options_.on_epoch = [&](const EpochMetrics& metrics) { seen.push_back(metrics); };
     const TrainResult result = Run();

@@ -1,0 +1,35 @@
+// The processes that train one network together, each on its part of every batch: libtorch's
+// process groups, gloo between processors and NCCL between GPUs. Every process must make the same
+// calls in the same order. Private to this module. One thread at a time.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+
+#include "train/trainer.h"
+
+namespace lathe::train {
+
+class ProcessGroup {
+ public:
+  // Blocks until all have come, up to five minutes. Throws kUnavailable if they do not.
+  explicit ProcessGroup(const Parallel& parallel);
+  ~ProcessGroup();
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  // `tensor` becomes the sum over all processes. Blocking; no gradient. Throws kUnavailable when
+  // another process has died or does not answer within ten minutes.
+  void Sum(at::Tensor tensor);
+
+ private:
+  struct Impl;
+  int rank_, size_;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The sum over all processes with a gradient: that of the sum of all their losses.
+at::Tensor SumOver(ProcessGroup& group, const at::Tensor& x);
+
+}  // namespace lathe::train

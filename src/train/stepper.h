@@ -1,0 +1,71 @@
+// One step of a training after the other: forwards, loss, backwards, update, average. Knows nothing
+// of epochs, data sets and files. Private to this module. One thread at a time.
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "data/loader.h"
+#include "train/losses.h"
+#include "train/module.h"
+#include "train/optimizer.h"
+#include "train/process_group.h"
+#include "train/trainer.h"
+
+namespace lathe::train {
+
+class Stepper {
+ public:
+  // `options` and `group` (null: alone) must outlive it.
+  Stepper(const net::Network& network, const TrainOptions& options, ProcessGroup* group);
+
+  struct Outcome {
+    double loss = 0;      // mean over the whole batch
+    bool any_stop = false;  // some process wants to stop
+  };
+  // Of all processes' parts of a batch. Throws kInput when the loss is no number.
+  Outcome Step(const data::Batch& batch, int64_t step, const Length& length, bool stop);
+
+  // The weights that are judged and returned: the moving average, or the trained ones without one.
+  const at::Tensor& result() const { return average_.defined() ? average_ : module_.state(); }
+  // The module's own state is replaced by result() while `action` runs.
+  template <typename Action>
+  auto WithResult(const Action& action);
+  Module& module() { return module_; }
+
+  // Everything remembered from step to step, in fixed order: views to save or to copy into.
+  std::vector<at::Tensor> Memory() const;
+  // The first process's running statistics become everybody's, where each had its own.
+  void ShareStatistics();
+
+ private:
+  at::Tensor Loss(const at::Tensor& logits, const data::Batch& batch, int64_t begin, int64_t count);
+  at::Tensor AskTeacher(const data::Batch& batch, int64_t begin, int64_t count);
+  void Update(int64_t step, const Length& length);
+  bool Unscale(at::Tensor& gradient);
+
+  const TrainOptions& options_;
+  const Recipe& recipe_;
+  ProcessGroup* const group_;
+  const net::Shape input_;
+  const bool scaled_;  // f16: the loss is multiplied so that its gradients do not vanish
+  Module module_;
+  FlatOptimizer optimizer_;
+  at::Tensor average_;  // of the state; undefined without EMA
+  at::Tensor scale_;    // {factor, steps since it last changed}; undefined unless scaled_
+};
+
+template <typename Action>
+auto Stepper::WithResult(const Action& action) {
+  at::Tensor state = module_.state();
+  const at::Tensor trained = average_.defined() ? state.clone() : at::Tensor();
+  const at::NoGradGuard no_grad;
+  if (average_.defined()) state.copy_(average_);
+  const auto found = action();
+  if (average_.defined()) state.copy_(trained);
+  return found;
+}
+
+}  // namespace lathe::train
