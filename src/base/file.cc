@@ -125,14 +125,18 @@ void WriteFileAtomically(const fs::path& path, std::string_view content) {
 }
 
 void AppendLine(const fs::path& path, std::string_view line) {
+  AppendBytes(path, std::string(line) + '\n');
+}
+
+void AppendBytes(const fs::path& path, std::string_view bytes) {
   const Descriptor out = OpenToWrite(path, O_CREAT | O_APPEND);
   struct stat before {};
   if (!out.ok() || fstat(out.get(), &before) != 0) FailIo("append to", path, errno);
-  const int error = WriteAll(out.get(), std::string(line) + '\n');
+  const int error = WriteAll(out.get(), bytes);
   if (error != 0) {
     // Half a line (the disk filled up within it) would spoil the next one, too.
     if (S_ISREG(before.st_mode) && ftruncate(out.get(), before.st_size) != 0) {
-      FailIo("take back half a line of", path, errno);
+      FailIo("take back what was half appended to", path, errno);
     }
     FailIo("append to", path, error);
   }

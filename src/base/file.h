@@ -43,6 +43,7 @@ class AtomicFile {
 // Appends one line and flushes it to the kernel (a crash of the process loses nothing). Creates
 // missing parent folders. Throws kIo; then no part of the line is left.
 void AppendLine(const fs::path& path, std::string_view line);
+void AppendBytes(const fs::path& path, std::string_view bytes);  // the same as they are
 
 // mkdir -p; throws kIo with the reason.
 void MakeFolder(const fs::path& path);

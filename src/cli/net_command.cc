@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/common.h"
+#include "cli/net_train.h"
 #include "data/dataset.h"
 #include "deploy/package.h"
 #include "engine/timing.h"
@@ -23,29 +24,11 @@ namespace lathe::cli {
 namespace {
 
 struct NetFlags {
-  std::string network, lut, weights, onnx, out, data = "fashion-mnist", recipe;
+  std::string network, lut, weights, onnx, out, data = "fashion-mnist";
   TargetFlags target;
-  double epochs = 0;
   int64_t images = 0;
   bool random = false;
 };
-
-data::Splits OpenData(const std::string& name, uint64_t seed) {
-  const bool folder = std::filesystem::is_directory(name);
-  const nlohmann::json quoted = name;
-  const ConfigFile table = ConfigFile::ParseToml(
-      folder ? fmt::format("kind = \"image-folder\"\npath = {}", quoted.dump())
-             : fmt::format("kind = {}", quoted.dump()),
-      "--data");
-  return data::OpenSplits(data::ReadDataConfig(table.root()), seed);
-}
-
-// The network made to fit the data: its classes, and its image channels.
-net::Network FitTo(const net::Network& network, const data::Dataset& dataset) {
-  const net::Network fitted =
-      net::WithClasses(network, static_cast<int>(dataset.class_names().size()));
-  return net::WithInput(fitted, {dataset.channels(), network.input.h, network.input.w});
-}
 
 // What a table says of a network beside what was measured of it.
 struct TimedNetwork {
@@ -153,49 +136,6 @@ int Time(const Globals& globals, const NetFlags& flags) {
   return 0;
 }
 
-int Train(const Globals& globals, const NetFlags& flags) {
-  const data::Splits splits = OpenData(flags.data, globals.seed);
-  const net::Network network = FitTo(LoadNetwork(flags.network), *splits.train);
-  train::TrainOptions options;
-  if (!flags.recipe.empty())
-    options.recipe = train::ReadRecipe(ConfigFile::LoadToml(flags.recipe).root());
-  if (flags.epochs > 0) options.recipe.epochs = flags.epochs;
-  options.preprocessing = data::MeasurePreprocessing(*splits.train, network.input.h);
-  options.threads = flags.target.threads;
-  options.seed = globals.seed;
-  options.checkpoint = fs::path(flags.out) / "checkpoint";
-  MakeFolder(flags.out);
-  Progress progress({.stage = "training", .total = 0, .quiet = globals.quiet});
-  options.on_progress = [&](const train::TrainProgress& at) {
-    progress.SetTotal(at.steps);
-    progress.Update(at.step,
-                    fmt::format("epoch {}, loss {:.3f}, {:.0f} images/s", at.epoch, at.train_loss,
-                                at.images_per_second),
-                    at.seconds_left);
-  };
-  options.on_epoch = [&](const train::EpochMetrics& epoch) {
-    progress.PrintLine(fmt::format(
-        "epoch {:>3}  train loss {:.4f}  loss {:.4f}  accuracy {}  {:.0f} images/s", epoch.epoch,
-        epoch.train_loss, epoch.loss, FormatPercent(epoch.accuracy), epoch.images_per_second));
-  };
-  options.stop = &StopRequested;
-  const train::TrainResult result = train::Train(network, splits.train, splits.test, options);
-  if (result.interrupted) {
-    throw Error(ErrorKind::kInterrupted, "stopped; run the same command again to continue from {}",
-                options.checkpoint.string());
-  }
-  net::WriteSafetensors(fs::path(flags.out) / "weights.safetensors", result.weights);
-  WriteFileAtomically(fs::path(flags.out) / "network.json", net::ToJson(network));
-  const nlohmann::ordered_json json = {{"loss", result.loss},
-                                       {"accuracy", result.accuracy},
-                                       {"images", result.images_seen},
-                                       {"folder", flags.out}};
-  globals.json ? PrintJson(json)
-               : PrintText(fmt::format("test accuracy {}, loss {:.4f}; {}\n",
-                                       FormatPercent(result.accuracy), result.loss, flags.out));
-  return 0;
-}
-
 int Export(const Globals& globals, const NetFlags& flags) {
   const net::Network network = LoadNetwork(flags.network);
   if (flags.weights.empty() && !flags.random) {
@@ -276,19 +216,7 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
   time->add_option("--lut", flags->lut, "LUT file, to see the prediction beside it");
   flags->target.AddTo(*time);
 
-  CLI::App* train =
-      add("train", "Train a network", [=, &globals] { return Train(globals, *flags); });
-  train
-      ->add_option("--data", flags->data,
-                   "fashion-mnist, or a folder with train/CLASS/ and val/CLASS/")
-      ->capture_default_str();
-  train->add_option("--recipe", flags->recipe, "Recipe file (TOML)");
-  train->add_option("--epochs", flags->epochs, "Epochs (default: the recipe's)");
-  train->add_option("--threads", flags->target.threads, "Threads")->capture_default_str();
-  train
-      ->add_option("--out,-o", flags->out,
-                   "Folder for weights and checkpoint; an unfinished one is continued")
-      ->required();
+  AddNetTrainCommand(*net_command, globals, action);
 
   CLI::App* export_command =
       add("export", "Write an ONNX file", [=, &globals] { return Export(globals, *flags); });

@@ -347,7 +347,8 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
                .study = config.name,
                .kind = kind,
                .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
-               .threads = config.threads_per_slot,
+               .processes = config.processes_per_trial,
+               .threads = config.threads_per_slot / config.processes_per_trial,
                .config_toml = fmt::format("split_seed = {}\n{}\n[recipe]\n{}", SplitSeed(config),
                                           ToToml(config.data), train::ToToml(recipe))});
 }

@@ -5,6 +5,8 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/teacher_file.h"
+#include "cli/training_log.h"
 #include "data/dataset.h"
 #include "net/network_file.h"
 #include "study/batch.h"
@@ -39,21 +41,19 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
   train::TrainOptions options;
   options.recipe = train::ReadRecipe(config.root().Table("recipe"));
   options.preprocessing = data::MeasurePreprocessing(*roles.train, network.input.h);
+  options.preprocessing.crop = options.recipe.evaluation_crop;
   options.threads = spec.threads;
+  options.parallel = parallel_;
+  options.teacher = LoadTeacher(
+      options.recipe.distillation,
+      {.preprocessing = options.preprocessing, .classes = network.num_classes()}, options.threads);
+  std::optional<TrainingLog> log;
+  if (parallel_.rank == 0) log.emplace(folder);
   options.seed = spec.seed;
   options.checkpoint = folder / "checkpoint";
   options.stop = stop;
   options.on_epoch = [&](const train::EpochMetrics& epoch) {
-    // A restart repeats at most the epoch it died in; its line may be there already.
-    for (const study::MetricLine& line : study::ReadMetrics(folder)) {
-      if (line.step == epoch.epoch) return;
-    }
-    study::AppendMetrics(folder, {.step = epoch.epoch,
-                                  .values = {{"train_loss", epoch.train_loss},
-                                             {"loss", epoch.loss},
-                                             {"accuracy", epoch.accuracy},
-                                             {"images_per_second", epoch.images_per_second},
-                                             {"seconds", epoch.seconds}}});
+    log->Add(epoch);
     spdlog::info("epoch {}: train loss {:.4f}, loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s",
                  epoch.epoch, epoch.train_loss, epoch.loss, 100 * epoch.accuracy,
                  epoch.images_per_second);
@@ -69,7 +69,7 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
     const train::TrainResult trained =
         train::Train(network, roles.train, roles.evaluation, options);
     if (trained.interrupted) return std::nullopt;
-    if (spec.kind != "search")
+    if (spec.kind != "search" && parallel_.rank == 0)
       net::WriteSafetensors(folder / "weights.safetensors", trained.weights);
     result.ok = true;
     result.metrics = {{"loss", trained.loss}, {"accuracy", trained.accuracy}};

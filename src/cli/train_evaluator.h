@@ -2,14 +2,20 @@
 #pragma once
 
 #include "study/trial.h"
+#include "train/trainer.h"
 
 namespace lathe::cli {
 
 class TrainEvaluator : public study::Evaluator {
  public:
+  // `parallel`: this process's place among those that train the network together.
+  explicit TrainEvaluator(const train::Parallel& parallel) : parallel_(parallel) {}
   std::optional<study::TrialResult> Evaluate(const std::filesystem::path& folder,
                                              const study::TrialSpec& spec,
                                              const std::function<bool()>& stop) override;
+
+ private:
+  const train::Parallel parallel_;
 };
 
 }  // namespace lathe::cli

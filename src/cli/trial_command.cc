@@ -2,10 +2,13 @@
 // checkpoint if there is one.
 #include <spdlog/spdlog.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "cli/common.h"
+#include "cli/crew.h"
 #include "cli/train_evaluator.h"
 
 namespace lathe::cli {
@@ -16,19 +19,23 @@ int RunTrial(const fs::path& folder) {
     throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study",
                 folder.string());
   }
-  const FileLock lock(folder / "lock",
-                      fmt::format("{}: another process is running this trial", folder.string()));
+  std::optional<FileLock> lock;  // of all the processes that may train it together
+  if (!IsFurtherMember()) {
+    lock.emplace(folder / "lock",
+                 fmt::format("{}: another process is running this trial", folder.string()));
+  }
   const study::TrialSpec spec = study::ReadSpec(folder);
   if (study::ReadResult(folder, spec.number)) {
     spdlog::info("trial {} has its result already", spec.number);
     return study::kTrialDone;
   }
   try {
-    TrainEvaluator evaluator;
+    const Crew crew(spec.processes, folder);
+    TrainEvaluator evaluator(crew.parallel());
     const std::optional<study::TrialResult> result =
         evaluator.Evaluate(folder, spec, &StopRequested);
     if (!result) return study::kTrialContinueMe;
-    study::WriteResult(folder, *result);
+    if (crew.first()) study::WriteResult(folder, *result);
     return study::kTrialDone;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kIo) throw;

@@ -359,13 +359,15 @@ std::map<std::string, std::string> ReadMetadata(const std::filesystem::path& pat
   return metadata;
 }
 
-int ReadBatch(const std::filesystem::path& path) {
+std::vector<int> ReadInputShape(const std::filesystem::path& path) {
   const pb::ModelProto model = Parse(path);
   if (model.graph().input_size() == 0) {
     throw Error(ErrorKind::kInput, "{}: this ONNX model has no input", path.string());
   }
   const auto& shape = model.graph().input(0).type().tensor_type().shape();
-  return shape.dim_size() > 0 ? static_cast<int>(shape.dim(0).dim_value()) : 0;
+  std::vector<int> lengths;
+  for (const auto& dim : shape.dim()) lengths.push_back(static_cast<int>(dim.dim_value()));
+  return lengths;
 }
 
 }  // namespace lathe::onnx

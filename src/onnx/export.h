@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "net/graph.h"
 #include "net/weights.h"
@@ -37,7 +38,7 @@ void ExportOnnx(const std::filesystem::path& path, const net::Network& network,
 // The metadata_props of any ONNX file. Like the next one, throws kInput when it is missing or not
 // ONNX.
 std::map<std::string, std::string> ReadMetadata(const std::filesystem::path& path);
-// The batch that its first input is made for; 0: dynamic.
-int ReadBatch(const std::filesystem::path& path);
+// The lengths that its first input is made for, batch first; 0: dynamic.
+std::vector<int> ReadInputShape(const std::filesystem::path& path);
 
 }  // namespace lathe::onnx

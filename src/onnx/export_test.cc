@@ -295,12 +295,13 @@ TEST(Export, DynamicBatchAndMetadata) {
   const pb::ModelProto model = Parse(ReadFile(path));
   EXPECT_EQ(model.graph().input(0).type().tensor_type().shape().dim(0).dim_param(), "N");
   EXPECT_EQ(model.graph().output(0).type().tensor_type().shape().dim(0).dim_param(), "N");
-  EXPECT_EQ(ReadBatch(path), 0);
+  const net::Shape& input = network.input;
+  EXPECT_EQ(ReadInputShape(path), (std::vector<int>{0, input.c, input.h, input.w}));
   const std::map<std::string, std::string> metadata = ReadMetadata(path);
   EXPECT_EQ(metadata.at("lathe.latency_us"), "312");
   EXPECT_EQ(net::ParseNetwork(metadata.at("lathe.network"), "metadata"), network);
   ExportOnnx(path, network, WeightsOf(network), {.batch = 3});
-  EXPECT_EQ(ReadBatch(path), 3);
+  EXPECT_EQ(ReadInputShape(path)[0], 3);
 }
 
 TEST(Export, RefusesWhatDoesNotFit) {

@@ -167,6 +167,18 @@ void ReadExecutor(const Config& table, StudyConfig& config) {
   config.executor = table.Choice("kind", kKinds, config.executor);
   config.slots = ToInt(table, "slots", config.slots, 0, 100'000);
   config.threads_per_slot = ToInt(table, "threads_per_slot", config.threads_per_slot, 1, 4096);
+  config.processes_per_trial =
+      ToInt(table, "processes_per_trial", config.processes_per_trial, 1, 4096);
+  if (config.threads_per_slot % config.processes_per_trial != 0) {
+    table.Fail("processes_per_trial",
+               fmt::format("{} processes cannot share the {} threads of a slot equally",
+                           config.processes_per_trial, config.threads_per_slot));
+  }
+  for (const train::Recipe* recipe : {&config.trial_recipe, &config.finalist_recipe}) {
+    if (recipe->batch % config.processes_per_trial == 0) continue;
+    table.Fail("processes_per_trial", fmt::format("a batch of {} cannot be shared equally by {}",
+                                                  recipe->batch, config.processes_per_trial));
+  }
   table.Finish();
 }
 

@@ -57,6 +57,7 @@ struct StudyConfig {
   std::string executor = "local";
   int slots = 0;  // 0: one per core
   int threads_per_slot = 1;
+  int processes_per_trial = 1;  // that share the threads of a slot
 
   std::filesystem::path source;  // the file it came from
   std::string resolved_toml;     // what is written to NAME/study.toml

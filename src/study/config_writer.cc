@@ -98,6 +98,7 @@ std::string ToToml(const StudyConfig& config) {
   writer.Text("kind", config.executor);
   writer.Key("slots", config.slots);
   writer.Key("threads_per_slot", config.threads_per_slot);
+  writer.Key("processes_per_trial", config.processes_per_trial);
   return writer.Take();
 }
 

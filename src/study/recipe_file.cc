@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
@@ -71,6 +72,12 @@ Config WithRecipe(const Config& table, const fs::path& study_file) {
   merged.String("recipe");
   CheckFormat(merged, "lathe-recipe");
   return merged;
+}
+
+Config LoadRecipe(const std::string& name, std::span<const std::string> overrides) {
+  const ConfigFile given = ConfigFile::ParseToml(
+      fmt::format("recipe = {}", nlohmann::json(name).dump()), "--recipe", overrides);
+  return WithRecipe(given.root(), fs::current_path() / "study.toml");
 }
 
 }  // namespace lathe::study

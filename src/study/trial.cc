@@ -97,7 +97,8 @@ void WriteSpec(const fs::path& folder, const TrialSpec& spec) {
   const Json json = {{"format", kSpecFormat},   {"version", kVersion},
                      {"number", spec.number},   {"study", spec.study},
                      {"kind", spec.kind},       {"seed", spec.seed},
-                     {"threads", spec.threads}, {"config", spec.config_toml}};
+                     {"processes", spec.processes}, {"threads", spec.threads},
+                     {"config", spec.config_toml}};
   WriteFileAtomically(folder / "trial.json", Dump(json, 2) + "\n");
 }
 
@@ -108,9 +109,12 @@ TrialSpec ReadSpec(const fs::path& folder) {
                  .study = Field<std::string>(path, json, "study"),
                  .kind = Field<std::string>(path, json, "kind"),
                  .seed = Field<uint64_t>(path, json, "seed"),
+                 .processes = json.contains("processes") ? Field<int>(path, json, "processes") : 1,
                  .threads = Field<int>(path, json, "threads"),
                  .config_toml = Field<std::string>(path, json, "config")};
   if (spec.threads < 1) FailFile(path, fmt::format("threads: {} is less than one", spec.threads));
+  if (spec.processes < 1)
+    FailFile(path, fmt::format("processes: {} is less than one", spec.processes));
   return spec;
 }
 

@@ -9,15 +9,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kFormat = "lathe-checkpoint-1";
+constexpr std::string_view kFormat = "lathe-checkpoint-2";
 
 Json ToJson(const EpochMetrics& metrics) {
-  return {metrics.epoch,    metrics.train_loss,        metrics.loss,
-          metrics.accuracy, metrics.images_per_second, metrics.seconds};
+  return {metrics.epoch,         metrics.train_loss,        metrics.loss,   metrics.accuracy,
+          metrics.learning_rate, metrics.images_per_second, metrics.seconds};
 }
 
 EpochMetrics EpochFromJson(const Json& json) {
-  return {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4), json.at(5)};
+  return {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4), json.at(5), json.at(6)};
 }
 
 std::string VectorName(size_t index) { return fmt::format("vector{}", index); }

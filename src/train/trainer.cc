@@ -10,6 +10,7 @@
 #include "net/network_file.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/schedule.h"
 #include "train/stepper.h"
 #include "train/torch_guard.h"
 
@@ -187,6 +188,8 @@ class Training {
               .train_loss = train_loss,
               .loss = score.loss,
               .accuracy = score.accuracy,
+              .learning_rate = LearningRate(recipe_, step_ - 1, length_.steps,
+                                            length_.steps_per_epoch),
               .images_per_second = images_per_second,
               .seconds = Seconds()});
     }

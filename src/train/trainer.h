@@ -21,6 +21,7 @@ struct EpochMetrics {
   double train_loss = 0;
   double loss = 0;      // evaluation cross-entropy
   double accuracy = 0;  // evaluation top-1, 0..1
+  double learning_rate = 0;  // of the epoch's last step
   double images_per_second = 0;
   double seconds = 0;  // since the start of the whole training, over restarts
 };

@@ -275,7 +275,8 @@ class TensorRtEngine : public Engine {
                   "the shapes)",
                   onnx_path);
     }
-    const int batch = onnx::ReadBatch(onnx_path);
+    const std::vector<int> shape = onnx::ReadInputShape(onnx_path);
+    const int batch = shape.empty() ? 0 : shape[0];
     if (batch != 0 && batch != options_.batch) {
       throw Error(ErrorKind::kInput, "{}: made for batch {}, the target's batch is {}", onnx_path,
                   batch, options_.batch);

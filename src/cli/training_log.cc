@@ -1,0 +1,57 @@
+#include "cli/training_log.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "study/trial.h"
+
+namespace lathe::cli {
+namespace {
+
+std::map<std::string, double> ValuesOf(const train::EpochMetrics& epoch) {
+  return {{"train_loss", epoch.train_loss},
+          {"loss", epoch.loss},
+          {"accuracy", epoch.accuracy},
+          {"learning_rate", epoch.learning_rate},
+          {"images_per_second", epoch.images_per_second},
+          {"seconds", epoch.seconds}};
+}
+
+// Written whole, since it is small and then never half.
+void WriteCsv(const fs::path& folder, const std::vector<study::MetricLine>& lines) {
+  if (lines.empty()) return;
+  std::string text = "epoch";
+  for (const auto& [name, value] : lines[0].values) text += "," + name;
+  text += '\n';
+  for (const study::MetricLine& line : lines) {
+    text += std::to_string(line.step);
+    for (const auto& [name, ignored] : lines[0].values) {
+      const auto found = line.values.find(name);
+      text += found != line.values.end() ? fmt::format(",{}", found->second) : ",";
+    }
+    text += '\n';
+  }
+  WriteFileAtomically(folder / "metrics.csv", text);
+}
+
+}  // namespace
+
+TrainingLog::TrainingLog(const fs::path& folder) : folder_(folder), events_(folder, "lathe") {}
+
+void TrainingLog::Add(const train::EpochMetrics& epoch) {
+  const std::vector<study::MetricLine> lines = study::ReadMetrics(folder_);
+  const bool known = std::ranges::any_of(
+      lines, [&](const study::MetricLine& line) { return line.step == epoch.epoch; });
+  if (known) return;
+  const std::map<std::string, double> values = ValuesOf(epoch);
+  study::AppendMetrics(folder_, {.step = epoch.epoch, .values = values});
+  WriteCsv(folder_, study::ReadMetrics(folder_));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  events_.Add(epoch.epoch, std::chrono::duration<double>(now).count(), values);
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,25 @@
+// What a training leaves behind, epoch by epoch, in its folder: metrics.jsonl, metrics.csv and a
+// TensorBoard event file. One thread at a time.
+#pragma once
+
+#include <filesystem>
+
+#include "report/event_file.h"
+#include "train/trainer.h"
+
+namespace lathe::cli {
+
+class TrainingLog {
+ public:
+  // Continues what a stopped training has left in `folder`.
+  explicit TrainingLog(const std::filesystem::path& folder);
+  // An epoch that is there already (a restart repeats at most the one it
+  // died in) is not added again.
+  void Add(const train::EpochMetrics& epoch);
+
+ private:
+  const std::filesystem::path folder_;
+  report::EventFile events_;
+};
+
+}  // namespace lathe::cli
