@@ -28,6 +28,7 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
 struct Augmentation {
   bool flip = false;                 // horizontal, p = 0.5
   int pad_crop = 0;                  // random shift by up to this many pixels (zero padding)
+  double random_erasing = 0;         // probability
   bool random_resized_crop = false;  // ratio 3/4-4/3
   double crop_scale = 0.35;          // least share of the area that a random resized crop keeps
   // RandAugment (Cubuk et al. 2020, as timm's rand-m9-mstd0.5): so many random operations (0: off)
@@ -37,7 +38,6 @@ struct Augmentation {
   // Colour jitter: each factor is drawn from 1 +- this; hue is turned by up to this share of the
   // circle.
   double brightness = 0, contrast = 0, saturation = 0, hue = 0;
-  double random_erasing = 0;  // probability
   // alpha of the Beta distribution of a batch's mix (Zhang et al. 2018; Yun et al. 2019); 0: off.
   // With both, each batch draws one of them.
   double mixup = 0, cutmix = 0;
