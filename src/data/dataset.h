@@ -18,6 +18,17 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
+// The same, but the pixels belong to somebody else.
+struct ImageView {
+  int h = 0, w = 0, c = 0;
+  const uint8_t* pixels = nullptr;
+  ImageView() = default;
+  ImageView(int height, int width, int channels, const uint8_t* first)
+      : h(height), w(width), c(channels), pixels(first) {}
+  ImageView(const Image& image)  // NOLINT(google-explicit-constructor): as std::string_view
+      : ImageView(image.h, image.w, image.c, image.pixels.data()) {}
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -28,8 +39,14 @@ class Dataset {
   // Decodes one image, at least `min_side` px on its shorter side where the format allows a cheaper
   // scaled decode (0: full size). Throws kInput naming the file.
   virtual Image Load(int64_t index, int min_side = 0) const = 0;
+  // The same into a buffer that is used again and again.
+  virtual void LoadInto(int64_t index, int min_side, Image& image) const {
+    image = Load(index, min_side);
+  }
   // True if Load() is a copy from memory, so that nothing is gained by caching its result.
   virtual bool InMemory() const { return false; }
+  // That memory, as long as the data set lives; without pixels where there is none.
+  virtual ImageView View(int64_t /*index*/) const { return {}; }
 };
 
 // IDX files, gzipped or not, as Debian's dataset-fashion-mnist ships them. Throws kInput for a
