@@ -33,7 +33,20 @@ Preparation PreparationFor(const Preprocessing& preprocessing, const Augmentatio
   return {.side = std::max(side, resolution), .square = true, .crop = resolution};
 }
 
+// Of a strip only the middle can be seen in the end; resized as a whole it might fill the memory.
+cv::Rect MiddleOfStrip(int h, int w) {
+  constexpr int kMostRatio = 8;
+  const int longest = kMostRatio * std::min(h, w);
+  const cv::Size size(std::min(w, longest), std::min(h, longest));
+  return {{(w - size.width) / 2, (h - size.height) / 2}, size};
+}
+
 ImageView Prepare(const ImageView& picture, const Preparation& preparation, cv::Mat& buffer) {
+  if (const cv::Rect middle = MiddleOfStrip(picture.h, picture.w);
+      preparation.square && middle.size() != cv::Size(picture.w, picture.h)) {
+    const cv::Mat part = AsMat(picture)(middle).clone();
+    return Prepare(AsView(part), preparation, buffer);
+  }
   const int shorter = std::min(picture.h, picture.w), side = preparation.side;
   const bool fits = shorter == side || (shorter < side && !preparation.square);
   const auto scaled = [&](int length) {

@@ -53,6 +53,8 @@ class SubsetDataset final : public Dataset {
     all_->LoadInto(Row(index), min_side, image);
   }
   ImageView View(int64_t index) const override { return all_->View(Row(index)); }
+  uint64_t Fingerprint(int64_t index) const override { return all_->Fingerprint(Row(index)); }
+  CacheOptions cache() const override { return all_->cache(); }
 
  private:
   int64_t Row(int64_t index) const { return indices_[static_cast<size_t>(index)]; }
