@@ -37,10 +37,11 @@ std::shared_ptr<const Dataset> OpenCifar(const std::vector<fs::path>& files,
     for (size_t at = 0; at < bytes.size(); at += label_bytes + kPixels) {
       images.labels.push_back(static_cast<uint8_t>(bytes[at + label_bytes - 1]));
       const char* planes = bytes.data() + at + label_bytes;
+      const size_t begin = images.pixels.size();
+      images.pixels.resize(begin + kPixels);
+      uint8_t* out = images.pixels.data() + begin;
       for (size_t i = 0; i < kPlane; ++i) {
-        for (size_t c = 0; c < 3; ++c) {
-          images.pixels.push_back(static_cast<uint8_t>(planes[c * kPlane + i]));
-        }
+        for (size_t c = 0; c < 3; ++c) *out++ = static_cast<uint8_t>(planes[c * kPlane + i]);
       }
     }
   }

@@ -3,16 +3,12 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-#include <cstdio>
 #include <map>
 #include <set>
 
-// After <cstdio>, which jpeglib.h needs and does not include.
-#include <jpeglib.h>
-#include <spng.h>
-
 #include "base/file.h"
 #include "base/temp_folder_testing.h"
+#include "data/pictures_testing.h"
 
 namespace lathe::data {
 namespace {
@@ -131,145 +127,6 @@ TEST(CifarTest, ReadsTenAndHundredClassRecords) {
               [&] { OpenCifar({folder / "batch"}, {}); });
 }
 
-// A picture of one colour, grey if `channels` is 1.
-std::string EncodeJpeg(int h, int w, int channels, uint8_t value) {
-  jpeg_compress_struct info{};
-  jpeg_error_mgr errors{};
-  info.err = jpeg_std_error(&errors);
-  jpeg_create_compress(&info);
-  unsigned char* out = nullptr;
-  unsigned long size = 0;
-  jpeg_mem_dest(&info, &out, &size);
-  info.image_width = static_cast<JDIMENSION>(w);
-  info.image_height = static_cast<JDIMENSION>(h);
-  info.input_components = channels;
-  info.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-  jpeg_set_defaults(&info);
-  jpeg_start_compress(&info, TRUE);
-  std::vector<uint8_t> row(static_cast<size_t>(w) * static_cast<size_t>(channels), value);
-  if (channels == 3) {
-    for (size_t i = 0; i < row.size(); i += 3) row[i] = 200;  // red is the largest
-  }
-  for (int y = 0; y < h; ++y) {
-    JSAMPROW line = row.data();
-    jpeg_write_scanlines(&info, &line, 1);
-  }
-  jpeg_finish_compress(&info);
-  std::string text(reinterpret_cast<char*>(out), size);
-  jpeg_destroy_compress(&info);
-  std::free(out);
-  return text;
-}
-
-std::string EncodePng(int h, int w, spng_color_type type, size_t channels) {
-  spng_ctx* context = spng_ctx_new(SPNG_CTX_ENCODER);
-  spng_set_option(context, SPNG_ENCODE_TO_BUFFER, 1);
-  spng_ihdr header{};
-  header.width = static_cast<uint32_t>(w);
-  header.height = static_cast<uint32_t>(h);
-  header.bit_depth = 8;
-  header.color_type = static_cast<uint8_t>(type);
-  spng_set_ihdr(context, &header);
-  std::vector<uint8_t> pixels(static_cast<size_t>(h) * static_cast<size_t>(w) * channels);
-  for (size_t i = 0; i < pixels.size(); ++i)
-    pixels[i] = static_cast<uint8_t>(40 * (i % channels + 1));
-  EXPECT_EQ(
-      spng_encode_image(context, pixels.data(), pixels.size(), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE),
-      0);
-  size_t size = 0;
-  int error = 0;
-  void* out = spng_get_png_buffer(context, &size, &error);
-  std::string text(static_cast<char*>(out), size);
-  std::free(out);
-  spng_ctx_free(context);
-  return text;
-}
-
-std::vector<uint8_t> FirstPixel(const Image& image) {
-  return {image.pixels.begin(), image.pixels.begin() + 3};
-}
-
-TEST(ImageFolderTest, DecodesEveryKindToRgbInSortedClasses) {
-  const TempFolder folder;
-  WriteFileAtomically(folder / "b/grey.jpg", EncodeJpeg(40, 64, 1, 90));
-  WriteFileAtomically(folder / "b/rgb.JPEG", EncodeJpeg(64, 48, 3, 60));
-  WriteFileAtomically(folder / "a/grey.png", EncodePng(5, 4, SPNG_COLOR_TYPE_GRAYSCALE, 1));
-  WriteFileAtomically(folder / "a/rgba.png", EncodePng(6, 4, SPNG_COLOR_TYPE_TRUECOLOR_ALPHA, 4));
-  WriteFileAtomically(folder / "a/notes.txt", "not a picture");
-  WriteFileAtomically(folder / "a/.hidden.png", "not one either");
-  const auto data = OpenImageFolder(folder.path());
-  ASSERT_EQ(data->size(), 4);
-  EXPECT_EQ(data->class_names(), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(data->Label(1), 0);
-  EXPECT_EQ(data->Label(2), 1);
-  EXPECT_EQ(FirstPixel(data->Load(0)), (std::vector<uint8_t>{40, 40, 40}));
-  EXPECT_EQ(FirstPixel(data->Load(1)), (std::vector<uint8_t>{40, 80, 120}));
-  const Image grey = data->Load(2);
-  EXPECT_EQ(grey.h, 40);
-  EXPECT_EQ(grey.w, 64);
-  EXPECT_NEAR(grey.pixels[0], 90, 2);
-  EXPECT_EQ(grey.c, 3);
-  const Image rgb = data->Load(3);
-  EXPECT_NEAR(rgb.pixels[0], 200, 4);
-  EXPECT_NEAR(rgb.pixels[1], 60, 4);
-}
-
-TEST(ImageFolderTest, DecodesJpegsNoLargerThanNeeded) {
-  const TempFolder folder;
-  WriteFileAtomically(folder / "a/x.jpg", EncodeJpeg(160, 240, 3, 60));
-  WriteFileAtomically(folder / "b/x.jpg", EncodeJpeg(161, 240, 3, 60));
-  const auto data = OpenImageFolder(folder.path());
-  EXPECT_EQ(data->Load(0, 0).h, 160);
-  EXPECT_EQ(data->Load(0, 81).h, 160);
-  EXPECT_EQ(data->Load(0, 80).h, 80);
-  EXPECT_EQ(data->Load(0, 20).w, 30);
-  EXPECT_EQ(data->Load(0, 1000).h, 160);
-}
-
-TEST(ImageFolderTest, ExplainsBadPictures) {
-  const TempFolder folder;
-  const std::string jpeg = EncodeJpeg(64, 64, 3, 60),
-                    png = EncodePng(16, 16, SPNG_COLOR_TYPE_TRUECOLOR, 3);
-  WriteFileAtomically(folder / "a/1.jpg", jpeg.substr(0, jpeg.size() - 30));
-  WriteFileAtomically(folder / "a/2.jpg", jpeg.substr(0, 40));
-  WriteFileAtomically(folder / "a/3.jpg", "GIF89a...");
-  WriteFileAtomically(folder / "a/4.png", png.substr(0, png.size() - 30));
-  WriteFileAtomically(folder / "b/5.png", "");
-  const auto data = OpenImageFolder(folder.path());
-  const auto expect = [&](int64_t index, const std::string& message) {
-    ExpectError(ErrorKind::kInput, message, [&] { data->Load(index); });
-  };
-  expect(0, "1.jpg: truncated JPEG");
-  expect(1, "2.jpg: ");
-  expect(2, "3.jpg: neither a JPEG nor a PNG");
-  expect(3, "4.png: not a readable PNG");
-  expect(4, "5.png: neither a JPEG nor a PNG (0 bytes)");
-}
-
-TEST(ImageFolderTest, ExplainsBadFolders) {
-  const TempFolder folder;
-  ExpectError(ErrorKind::kInput, "nowhere: no such folder",
-              [&] { OpenImageFolder(folder / "nowhere"); });
-  WriteFileAtomically(folder / "a/x.png", "x");
-  ExpectError(ErrorKind::kInput, "has 1 class folders", [&] { OpenImageFolder(folder.path()); });
-  MakeFolder(folder / "b");
-  ExpectError(ErrorKind::kInput, "b: the class has no pictures",
-              [&] { OpenImageFolder(folder.path()); });
-}
-
-TEST(ImageFolderTest, ReadsRealPhotographs) {
-  const fs::path flowers = fs::path(LATHE_SOURCE_DIR) / "../shared/data/flowers";
-  if (!fs::exists(flowers)) GTEST_SKIP() << "no photographs in " << flowers;
-  const auto data = OpenImageFolder(flowers / "val");
-  ASSERT_EQ(data->size(), 250);
-  EXPECT_EQ(data->class_names().front(), "daisy");
-  for (int64_t i = 0; i < data->size(); i += 10) {
-    const Image image = data->Load(i, 64);
-    EXPECT_GE(std::min(image.h, image.w), 64);
-    EXPECT_EQ(image.pixels.size(), static_cast<size_t>(image.h * image.w * 3));
-  }
-}
-
 class SplitTest : public testing::Test {
  protected:
   SplitTest() {
@@ -327,7 +184,8 @@ TEST(SplitFolderTest, UsesTrainAndValOrSplitsOneFolder) {
     for (int i = 0; i < 10; ++i)
       WriteFileAtomically(folder / fmt::format("{}/{}.png", part, i), png);
   }
-  const DataConfig config{.kind = "image-folder", .path = folder.path(), .validation = 0.2};
+  const DataConfig config{
+      .kind = "image-folder", .path = folder.path(), .validation = 0.2, .cache = folder / "cache"};
   const Splits both = OpenSplits(config, 1);
   EXPECT_EQ(both.train->size(), 20);
   EXPECT_EQ(both.test->size(), 20);
@@ -350,11 +208,25 @@ TEST(DataConfigTest, ReadsBackWhatItWrites) {
     const ConfigFile file = ConfigFile::ParseToml(text, "s.toml");
     return ReadDataConfig(file.root().Table("data"));
   };
-  const DataConfig config{.kind = "cifar", .path = "/a \"b\"\\c", .validation = 5000};
+  const DataConfig config{.kind = "cifar",
+                          .path = "/a \"b\"\\c",
+                          .validation = 5000,
+                          .unreadable = "skip",
+                          .cache = "/c",
+                          .cache_gb = 1.5};
   const DataConfig again = read(ToToml(config));
   EXPECT_EQ(again.kind, config.kind);
   EXPECT_EQ(again.path, config.path);
   EXPECT_EQ(again.validation, config.validation);
+  EXPECT_EQ(again.unreadable, "skip");
+  EXPECT_EQ(again.cache, "/c");
+  EXPECT_EQ(again.cache_gb, 1.5);
+  EXPECT_EQ(ToToml(DataConfig{.kind = "idx", .path = "x"}),
+            "[data]\nkind = \"idx\"\npath = \"x\"\nvalidation = 0.1\nunreadable = \"fail\"\n");
+  ExpectError(ErrorKind::kInput, "unreadable",
+              [&] { read("[data]\nkind = \"idx\"\npath = \"x\"\nunreadable = \"keep\"\n"); });
+  ExpectError(ErrorKind::kInput, "cache_gb",
+              [&] { read("[data]\nkind = \"idx\"\npath = \"x\"\ncache_gb = -1\n"); });
   EXPECT_EQ(read("[data]\nkind = \"fashion-mnist\"\n").path, "/usr/share/datasets/fashion-mnist");
   ExpectError(ErrorKind::kInput, "s.toml:3",
               [&] { read("[data]\nkind = \"idx\"\npaht = \"x\"\npath = \"y\"\n"); });

@@ -1,149 +1,101 @@
 #include "data/decode.h"
 
-#include <spng.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <csetjmp>
-#include <cstdio>
-#include <memory>
-
-// After <cstdio>, which jpeglib.h needs and does not include.
-#include <jerror.h>
-#include <jpeglib.h>
+#include <cerrno>
+#include <system_error>
 
 #include "base/error.h"
+#include "data/exif.h"
 
 namespace lathe::data {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr int64_t kMostPixels = int64_t{1} << 28;  // a header alone must not fill the memory
-
-// libjpeg reports through these callbacks and may not be left by an exception, hence longjmp.
-struct JpegErrors {
-  jpeg_error_mgr manager;  // first: libjpeg hands its address back
-  std::jmp_buf jump;
-  bool truncated = false;
-  std::array<char, JMSG_LENGTH_MAX> message{};
-};
-
-JpegErrors& Errors(j_common_ptr info) { return *reinterpret_cast<JpegErrors*>(info->err); }
-
-[[noreturn]] void OnJpegError(j_common_ptr info) {
-  JpegErrors& errors = Errors(info);
-  info->err->format_message(info, errors.message.data());
-  std::longjmp(errors.jump, 1);
-}
-
-// Warnings are common in good photographs (stray bytes, odd markers); a missing end is not.
-void OnJpegMessage(j_common_ptr info, int level) {
-  if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) Errors(info).truncated = true;
-}
-
-struct JpegDecoder {
-  jpeg_decompress_struct info{};
-  JpegErrors errors{};
-  JpegDecoder() = default;
-  JpegDecoder(const JpegDecoder&) = delete;
-  JpegDecoder& operator=(const JpegDecoder&) = delete;
-  ~JpegDecoder() { jpeg_destroy_decompress(&info); }
-};
-
-// Everything that may longjmp: no object with a destructor lives in this frame.
-bool RunJpeg(JpegDecoder& decoder, std::string_view bytes, int min_side, Image& image) {
-  jpeg_decompress_struct& info = decoder.info;
-  if (setjmp(decoder.errors.jump) != 0) return false;
-  jpeg_create_decompress(&info);
-  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  jpeg_read_header(&info, TRUE);
-  if (int64_t{info.image_width} * int64_t{info.image_height} > kMostPixels) {
-    ERREXIT1(&info, JERR_IMAGE_TOO_BIG, static_cast<unsigned>(JPEG_MAX_DIMENSION));
+// The length of the printable character at the front of `text`: 0 for a control character or what
+// is no UTF-8 (RFC 3629).
+size_t PrintableLength(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t first = byte(0);
+  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
   }
-  info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
-  info.scale_denom = 8;
-  for (info.scale_num = min_side > 0 ? 1 : 8; info.scale_num < 8; info.scale_num *= 2) {
-    jpeg_calc_output_dimensions(&info);
-    const JDIMENSION side = std::min(info.output_width, info.output_height);
-    if (static_cast<int>(side) >= min_side) break;
-  }
-  jpeg_start_decompress(&info);
-  image.h = static_cast<int>(info.output_height);
-  image.w = static_cast<int>(info.output_width);
-  image.c = info.output_components;
-  const size_t stride = static_cast<size_t>(image.w) * static_cast<size_t>(image.c);
-  image.pixels.resize(static_cast<size_t>(image.h) * stride);
-  while (info.output_scanline < info.output_height) {
-    JSAMPROW row = image.pixels.data() + info.output_scanline * stride;
-    jpeg_read_scanlines(&info, &row, 1);
-  }
-  jpeg_finish_decompress(&info);
-  return true;
-}
-
-// `inverted`: as Adobe's programs write it.
-void CmykToRgb(Image& image, bool inverted) {
-  const size_t count = image.pixels.size() / 4;
-  for (size_t i = 0; i < count; ++i) {
-    const uint8_t* in = &image.pixels[4 * i];
-    const int k = inverted ? in[3] : 255 - in[3];
-    for (size_t c = 0; c < 3; ++c) {
-      const int ink = inverted ? in[c] : 255 - in[c];
-      image.pixels[3 * i + c] = static_cast<uint8_t>((ink * k + 127) / 255);
-    }
-  }
-  image.pixels.resize(3 * count);
-  image.c = 3;
-}
-
-Image DecodeJpeg(std::string_view bytes, int min_side, const fs::path& path) {
-  JpegDecoder decoder;
-  decoder.info.err = jpeg_std_error(&decoder.errors.manager);
-  decoder.errors.manager.error_exit = OnJpegError;
-  decoder.errors.manager.emit_message = OnJpegMessage;
-  Image image;
-  if (!RunJpeg(decoder, bytes, min_side, image)) {
-    throw Error(ErrorKind::kInput, "{}: not a readable JPEG: {}", path.string(),
-                decoder.errors.message.data());
-  }
-  if (decoder.errors.truncated) {
-    throw Error(ErrorKind::kInput, "{}: truncated JPEG: the file ends inside the picture",
-                path.string());
-  }
-  if (image.c == 4) CmykToRgb(image, decoder.info.saw_Adobe_marker != 0);
-  return image;
-}
-
-Image DecodePng(std::string_view bytes, const fs::path& path) {
-  const std::unique_ptr<spng_ctx, void (*)(spng_ctx*)> context(spng_ctx_new(0), spng_ctx_free);
-  const auto check = [&](int code) {
-    if (code == 0) return;
-    throw Error(ErrorKind::kInput, "{}: not a readable PNG: {}", path.string(),
-                spng_strerror(code));
-  };
-  spng_ihdr header{};
-  size_t size = 0;
-  check(spng_set_png_buffer(context.get(), bytes.data(), bytes.size()));
-  check(spng_get_ihdr(context.get(), &header));
-  if (int64_t{header.width} * int64_t{header.height} > kMostPixels) {
-    throw Error(ErrorKind::kInput, "{}: {} x {} px are too many", path.string(), header.width,
-                header.height);
-  }
-  check(spng_decoded_image_size(context.get(), SPNG_FMT_RGB8, &size));
-  Image image{static_cast<int>(header.height), static_cast<int>(header.width), 3, {}};
-  image.pixels.resize(size);
-  check(spng_decode_image(context.get(), image.pixels.data(), size, SPNG_FMT_RGB8, 0));
-  return image;
+  const uint8_t second = byte(1);
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool outside = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90);
+  const bool control = first == 0xc2 && second < 0xa0;
+  return overlong || outside || control ? 0 : length;
 }
 
 }  // namespace
 
-Image DecodeImage(std::string_view bytes, int min_side, const fs::path& path) {
-  if (bytes.starts_with("\xff\xd8\xff")) return DecodeJpeg(bytes, min_side, path);
-  if (bytes.starts_with("\x89PNG")) return DecodePng(bytes, path);
-  throw Error(ErrorKind::kInput, "{}: neither a JPEG nor a PNG ({} bytes)", path.string(),
-              bytes.size());
+std::string Shown(const std::filesystem::path& path) {
+  const std::string& text = path.native();
+  std::string shown;
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = PrintableLength(std::string_view(text).substr(i));
+    if (length == 0) {
+      shown += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[i++]));
+    } else {
+      shown += text.substr(i, length);
+      i += length;
+    }
+  }
+  return shown;
+}
+
+bool IsPrintable(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = PrintableLength(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string ReadPicture(const std::filesystem::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  std::string bytes;
+  struct stat info {};
+  bool read_all = fd >= 0 && fstat(fd, &info) == 0;
+  if (read_all) bytes.resize(static_cast<size_t>(info.st_size));
+  for (size_t used = 0; read_all && used < bytes.size();) {
+    const ssize_t got = read(fd, bytes.data() + used, bytes.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    read_all = got >= 0;
+    if (got == 0) bytes.resize(used);  // somebody cut it just now
+    if (got > 0) used += static_cast<size_t>(got);
+  }
+  const int reason = errno;
+  if (fd >= 0) close(fd);
+  if (!read_all) {
+    throw Error(ErrorKind::kInput, "{}: cannot be read: {}", Shown(path),
+                std::generic_category().message(reason));
+  }
+  return bytes;
+}
+
+void DecodeImage(std::string_view bytes, int min_side, const std::filesystem::path& path,
+                 Image& image) {
+  int orientation = 1;
+  if (bytes.empty()) {
+    throw Error(ErrorKind::kInput, "{}: is empty (0 bytes); fetch or copy it again", Shown(path));
+  }
+  if (bytes.starts_with("\xff\xd8\xff")) {
+    DecodeJpeg(bytes, min_side, path, image, orientation);
+  } else if (bytes.starts_with("\x89PNG")) {
+    DecodePng(bytes, path, image, orientation);
+  } else {
+    throw Error(ErrorKind::kInput,
+                "{}: neither a JPEG nor a PNG, whatever its name says ({} bytes)", Shown(path),
+                bytes.size());
+  }
+  MakeUpright(orientation, image);
 }
 
 }  // namespace lathe::data

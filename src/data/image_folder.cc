@@ -1,90 +1,125 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "data/check.h"
 #include "data/dataset.h"
 #include "data/decode.h"
+#include "data/scan.h"
 
 namespace lathe::data {
 namespace {
 
-bool IsPicture(const fs::path& path) {
-  constexpr std::array<std::string_view, 3> kExtensions{".jpg", ".jpeg", ".png"};
-  std::string extension = path.extension().string();
-  for (char& c : extension) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
-
-// Sorted, so that neither labels nor order depend on the file system. Hidden entries are skipped.
-std::vector<fs::path> SortedEntries(const fs::path& folder, bool folders) {
-  std::vector<fs::path> entries;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename().string().starts_with(".")) continue;
-    if (folders ? entry.is_directory() : entry.is_regular_file() && IsPicture(entry.path())) {
-      entries.push_back(entry.path());
-    }
-  }
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
-
 class ImageFolder final : public Dataset {
  public:
-  explicit ImageFolder(const fs::path& folder) {
-    for (const fs::path& path : SortedEntries(folder, true)) {
-      const std::vector<fs::path> pictures = SortedEntries(path, false);
-      if (pictures.empty()) {
-        throw Error(ErrorKind::kInput,
-                    "{}: the class has no pictures (.jpg, .jpeg, .png); add some or remove the "
-                    "folder",
-                    path.string());
-      }
-      for (const fs::path& picture : pictures) {
-        files_.push_back({picture, static_cast<int>(class_names_.size())});
-      }
-      class_names_.push_back(path.filename().string());
-    }
-    if (class_names_.size() < 2) {
-      throw Error(ErrorKind::kInput,
-                  "{}: has {} class folders, at least two are needed; pictures belong in "
-                  "{}/<class>/",
-                  folder.string(), class_names_.size(), folder.string());
-    }
-  }
+  // `checked`: every picture could be read a moment ago.
+  ImageFolder(PictureFolder folder, bool checked, CacheOptions cache)
+      : folder_(std::move(folder)), checked_(checked), cache_(std::move(cache)) {}
 
-  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
+  int64_t size() const override { return std::ssize(folder_.files); }
   int channels() const override { return 3; }
-  const std::vector<std::string>& class_names() const override { return class_names_; }
-  int Label(int64_t index) const override { return files_[static_cast<size_t>(index)].label; }
+  const std::vector<std::string>& class_names() const override { return folder_.class_names; }
+  int Label(int64_t index) const override { return File(index).label; }
+  uint64_t Fingerprint(int64_t index) const override { return File(index).fingerprint; }
+  CacheOptions cache() const override { return cache_; }
 
   Image Load(int64_t index, int min_side) const override {
-    const fs::path& path = files_[static_cast<size_t>(index)].path;
-    return DecodeImage(ReadFile(path), min_side, path);
+    Image image;
+    LoadInto(index, min_side, image);
+    return image;
+  }
+
+  void LoadInto(int64_t index, int min_side, Image& image) const override {
+    const PictureFile& file = File(index);
+    const fs::path path = folder_.PathOf(file);
+    if (!file.problem.empty()) {
+      throw Error(ErrorKind::kInput, "{}: {}", Shown(path), file.problem);
+    }
+    try {
+      DecodeImage(ReadPicture(path), min_side, path, image);
+    } catch (const Error& error) {
+      if (!checked_) throw;
+      throw Error(error.kind(),
+                  "{}; it could be read when the data was opened: put it back, and leave the "
+                  "pictures alone while Lathe works",
+                  error.what());
+    }
   }
 
  private:
-  struct File {
-    fs::path path;
-    int label;
-  };
-  std::vector<File> files_;
-  std::vector<std::string> class_names_;
+  const PictureFile& File(int64_t index) const { return folder_.files[static_cast<size_t>(index)]; }
+
+  const PictureFolder folder_;
+  const bool checked_;
+  const CacheOptions cache_;
 };
+
+std::string List(const std::vector<Unreadable>& unreadable, int64_t total) {
+  constexpr size_t kListed = 20;
+  std::string text = fmt::format(
+      "{} of {} pictures cannot be read:", FormatCount(std::ssize(unreadable)), FormatCount(total));
+  for (size_t i = 0; i < std::min(kListed, unreadable.size()); ++i) {
+    text += "\n  " + unreadable[i].message;
+  }
+  if (unreadable.size() > kListed) {
+    text += fmt::format("\n  ... and {} more", FormatCount(std::ssize(unreadable) - kListed));
+  }
+  return text;
+}
+
+void Remove(const std::vector<Unreadable>& unreadable, size_t index, PictureFolder& folder) {
+  std::vector<bool> bad(folder.files.size());
+  for (const Unreadable& file : unreadable) {
+    if (file.folder == index) bad[file.file] = true;
+  }
+  std::vector<PictureFile> kept;
+  std::vector<int64_t> counts(folder.class_names.size());
+  for (size_t i = 0; i < folder.files.size(); ++i) {
+    if (bad[i]) continue;
+    ++counts[static_cast<size_t>(folder.files[i].label)];
+    kept.push_back(std::move(folder.files[i]));
+  }
+  for (size_t label = 0; label < counts.size(); ++label) {
+    if (counts[label] > 0) continue;
+    throw Error(ErrorKind::kInput, "{}: none of the class's pictures can be read",
+                Shown(folder.path / folder.class_names[label]));
+  }
+  folder.files = std::move(kept);
+}
 
 }  // namespace
 
 std::shared_ptr<const Dataset> OpenImageFolder(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    throw Error(ErrorKind::kInput, "{}: no such folder of pictures", folder.string());
+  return std::make_shared<ImageFolder>(ScanPictures(folder), false, CacheOptions());
+}
+
+std::vector<std::shared_ptr<const Dataset>> OpenImageFolders(const std::vector<fs::path>& folders,
+                                                             const ImageFolderOptions& options) {
+  std::vector<PictureFolder> scans;
+  int64_t total = 0;
+  for (const fs::path& folder : folders) {
+    scans.push_back(ScanPictures(folder));
+    total += std::ssize(scans.back().files);
   }
-  try {
-    return std::make_shared<ImageFolder>(folder);
-  } catch (const fs::filesystem_error& error) {
-    throw Error(ErrorKind::kIo, "{}: {}", error.path1().string(), error.code().message());
+  const std::vector<Unreadable> unreadable = FindUnreadable(scans, options.cache);
+  if (!unreadable.empty()) {
+    const std::string list = List(unreadable, total);
+    if (!options.skip_unreadable) {
+      throw Error(ErrorKind::kInput,
+                  "{}\nrepair or remove them, or go on without them: [data] unreadable = \"skip\"",
+                  list);
+    }
+    spdlog::warn("{}\nthey are skipped, as [data] unreadable asks", list);
   }
+  std::vector<std::shared_ptr<const Dataset>> result;
+  for (size_t i = 0; i < scans.size(); ++i) {
+    Remove(unreadable, i, scans[i]);
+    result.push_back(std::make_shared<ImageFolder>(std::move(scans[i]), true, options.cache));
+  }
+  return result;
 }
 
 }  // namespace lathe::data

@@ -18,13 +18,21 @@ class InMemoryDataset final : public Dataset {
   bool InMemory() const override { return true; }
 
   Image Load(int64_t index, int /*min_side*/) const override {
-    const size_t size = static_cast<size_t>(images_.h) * static_cast<size_t>(images_.w) *
-                        static_cast<size_t>(images_.c);
-    const uint8_t* begin = images_.pixels.data() + static_cast<size_t>(index) * size;
-    return {images_.h, images_.w, images_.c, std::vector<uint8_t>(begin, begin + size)};
+    const ImageView view = View(index);
+    return {view.h, view.w, view.c, std::vector<uint8_t>(view.pixels, view.pixels + ImageSize())};
+  }
+
+  ImageView View(int64_t index) const override {
+    return {images_.h, images_.w, images_.c,
+            images_.pixels.data() + static_cast<size_t>(index) * ImageSize()};
   }
 
  private:
+  size_t ImageSize() const {
+    return static_cast<size_t>(images_.h) * static_cast<size_t>(images_.w) *
+           static_cast<size_t>(images_.c);
+  }
+
   const InMemoryImages images_;
 };
 
@@ -41,6 +49,12 @@ class SubsetDataset final : public Dataset {
   Image Load(int64_t index, int min_side) const override {
     return all_->Load(Row(index), min_side);
   }
+  void LoadInto(int64_t index, int min_side, Image& image) const override {
+    all_->LoadInto(Row(index), min_side, image);
+  }
+  ImageView View(int64_t index) const override { return all_->View(Row(index)); }
+  uint64_t Fingerprint(int64_t index) const override { return all_->Fingerprint(Row(index)); }
+  CacheOptions cache() const override { return all_->cache(); }
 
  private:
   int64_t Row(int64_t index) const { return indices_[static_cast<size_t>(index)]; }

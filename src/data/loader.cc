@@ -1,146 +1,101 @@
 #include "data/loader.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <mutex>
 #include <numeric>
 #include <optional>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/augmenter.h"
+#include "data/mix.h"
 #include "data/prefetch.h"
-#include "data/transform.h"
+#include "data/source.h"
 
 namespace lathe::data {
 namespace {
 
-constexpr int64_t kCacheBytes = int64_t{1} << 30;
+// Small, so that the threads finish together; even, so that partners of a mix share a part.
+constexpr int kPartRows = 8;
 
-// Images decoded and resized as far as no random choice is involved. Each is kept in memory after
-// its first use while the cache has room: decoding a photograph takes longer than training on it.
-class Source {
- public:
-  Source(std::shared_ptr<const Dataset> dataset, int resolution, bool random_crop)
-      : dataset_(std::move(dataset)), resolution_(resolution), random_crop_(random_crop) {
-    const bool ready = dataset_->size() > 0 && dataset_->InMemory() && IsReady(dataset_->Load(0));
-    if (!ready) slots_ = std::vector<Slot>(static_cast<size_t>(dataset_->size()));
+// Every batch needs as many rows for each shard.
+int TrainingBatch(const LoaderOptions& options, int64_t images) {
+  if (options.batch % options.shards != 0) {
+    throw Error(ErrorKind::kInput,
+                "a batch of {} cannot be divided among {} processes; take a multiple of {}",
+                options.batch, options.shards, options.shards);
   }
-
-  // Square and of the resolution; with random crops of any shape.
-  Image Get(int64_t index) {
-    if (slots_.empty()) return dataset_->Load(index);
-    Slot& slot = slots_[static_cast<size_t>(index)];
-    if (slot.filled.load(std::memory_order_acquire)) return slot.image;
-    Image image = Prepare(dataset_->Load(index, SourceSide()));
-    const auto size = static_cast<int64_t>(image.pixels.size());
-    const std::scoped_lock lock(mutex_);
-    if (!slot.filled && bytes_ + size <= kCacheBytes) {
-      bytes_ += size;
-      slot.image = image;
-      slot.filled.store(true, std::memory_order_release);
-    }
-    return image;
+  // A set smaller than a batch is one batch: dropping it would leave nothing to train on.
+  const auto batch = static_cast<int>(std::min<int64_t>(options.batch, images));
+  if (batch < options.shards) {
+    throw Error(ErrorKind::kInput, "{} images are too few for {} processes", images,
+                options.shards);
   }
-
- private:
-  struct Slot {
-    std::atomic<bool> filled = false;
-    Image image;
-  };
-
-  bool IsReady(const Image& image) const {
-    return image.h == resolution_ && image.w == resolution_;
-  }
-
-  // Twice the resolution leaves enough pixels in the smallest random crop.
-  int SourceSide() const { return random_crop_ ? 2 * resolution_ : resolution_; }
-
-  Image Prepare(Image image) const {
-    if (!random_crop_)
-      return CentreCrop(ResizeShorterSide(std::move(image), resolution_), resolution_);
-    if (std::min(image.h, image.w) <= SourceSide()) return image;
-    return ResizeShorterSide(std::move(image), SourceSide());
-  }
-
-  const std::shared_ptr<const Dataset> dataset_;
-  const int resolution_;
-  const bool random_crop_;
-  std::vector<Slot> slots_;  // empty: no cache
-  std::mutex mutex_;
-  int64_t bytes_ = 0;
-};
+  return batch / options.shards * options.shards;
+}
 
 }  // namespace
 
-Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int samples) {
-  const int64_t count = std::min<int64_t>(samples, train.size());
-  if (count <= 0) throw Error(ErrorKind::kInput, "the training set is empty");
-  std::array<double, 3> sum{}, squares{};
-  double pixels = 0;
-  Preprocessing result{.resolution = resolution, .channels = train.channels()};
-  const auto channels = static_cast<size_t>(result.channels);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t index =
-        i * train.size() / count;  // spread evenly: data sets are often sorted by class
-    const Image image =
-        CentreCrop(ResizeShorterSide(train.Load(index, resolution), resolution), resolution);
-    for (size_t at = 0; at < image.pixels.size(); at += channels) {
-      for (size_t c = 0; c < channels; ++c) {
-        const double value = image.pixels[at + c] / 255.0;
-        sum[c] += value;
-        squares[c] += value * value;
-      }
-    }
-    pixels += static_cast<double>(image.pixels.size() / channels);
-  }
-  for (size_t c = 0; c < channels; ++c) {
-    const double mean = sum[c] / pixels;
-    const double deviation = std::sqrt(std::max(0.0, squares[c] / pixels - mean * mean));
-    result.mean[c] = static_cast<float>(mean);
-    result.std[c] =
-        static_cast<float>(std::max(deviation, 1e-3));  // a constant channel divides by something
-  }
-  return result;
-}
-
-Augmentation ReadAugmentation(const Config& table) {
-  Augmentation augmentation;
-  augmentation.flip = table.Bool("flip", false);
-  augmentation.pad_crop =
-      static_cast<int>(table.Int("pad_crop", {.fallback = 0, .min = 0, .max = 256}));
-  augmentation.random_erasing = table.Real("random_erasing", {.fallback = 0, .min = 0, .max = 1});
-  augmentation.random_resized_crop = table.Bool("random_resized_crop", false);
-  table.Finish();
-  return augmentation;
-}
-
 struct Loader::Impl {
+  // Rows of a batch that this shard gives, and where its first lies in the epoch's order.
+  struct Rows {
+    int64_t first = 0;
+    int begin = 0, end = 0;
+  };
+
   Impl(std::shared_ptr<const Dataset> data, const LoaderOptions& loader_options)
       : dataset(std::move(data)),
-        options(loader_options),
-        writer(options.preprocessing),
-        source(dataset, options.preprocessing.resolution, RandomCrop()) {
-    if (dataset->size() == 0) throw Error(ErrorKind::kInput, "the data set is empty");
-    if (dataset->channels() != 1 && dataset->channels() != options.preprocessing.channels) {
-      throw Error(ErrorKind::kInput, "the data set has {} channels, the network takes {}",
-                  dataset->channels(), options.preprocessing.channels);
-    }
-    // A set smaller than a batch is one batch: dropping it would leave nothing to train on.
-    options.batch =
-        static_cast<int>(std::min<int64_t>(std::max(1, options.batch), dataset->size()));
+        options(Checked(loader_options, *dataset)),
+        augmenter(options.preprocessing, options.training ? &options.augmentation : nullptr),
+        source(dataset,
+               PreparationFor(options.preprocessing, options.augmentation, options.training)),
+        workspaces(static_cast<size_t>(std::max(1, options.threads))) {
     order.resize(static_cast<size_t>(dataset->size()));
     if (options.threads > 0) {
-      prefetcher.emplace(options.threads,
-                         [this](int64_t number, Batch& batch) { Fill(number, batch); });
+      prefetcher.emplace(
+          options.threads,
+          Prefetcher::Work{
+              .begin = [this](int64_t number, Batch& batch) { return Begin(number, batch); },
+              .fill = [this](int64_t number, int part, int thread,
+                             Batch& batch) { Fill(number, part, thread, batch); }});
     }
   }
 
-  bool RandomCrop() const { return options.training && options.augmentation.random_resized_crop; }
+  static LoaderOptions Checked(LoaderOptions options, const Dataset& dataset) {
+    if (dataset.size() == 0) throw Error(ErrorKind::kInput, "the data set is empty");
+    if (dataset.channels() != 1 && dataset.channels() != options.preprocessing.channels) {
+      throw Error(ErrorKind::kInput, "the data set has {} channels, the network takes {}",
+                  dataset.channels(), options.preprocessing.channels);
+    }
+    if (options.shard < 0 || options.shard >= options.shards) {
+      throw Error(ErrorKind::kInternal, "shard {} of {}", options.shard, options.shards);
+    }
+    options.batch = std::max(1, options.batch);
+    if (options.training) options.batch = TrainingBatch(options, dataset.size());
+    return options;
+  }
+
+  bool Mixes() const {
+    return options.training && (options.augmentation.mixup > 0 || options.augmentation.cutmix > 0);
+  }
 
   int64_t Batches() const {
     const int64_t size = dataset->size();
     return options.training ? size / options.batch : (size + options.batch - 1) / options.batch;
+  }
+
+  Rows RowsOf(int64_t number) const {
+    const int64_t first = number * options.batch;
+    const int64_t count = std::min<int64_t>(options.batch, dataset->size() - first);
+    const auto cut = [&](int64_t shard) {
+      return static_cast<int>(count * shard / options.shards);
+    };
+    return {first, cut(options.shard), cut(options.shard + 1)};
+  }
+
+  size_t ImageSize() const {
+    const Preprocessing& pre = options.preprocessing;
+    return static_cast<size_t>(pre.resolution) * static_cast<size_t>(pre.resolution) *
+           static_cast<size_t>(pre.channels);
   }
 
   void Start(int new_epoch, int64_t first_batch) {
@@ -152,39 +107,67 @@ struct Loader::Impl {
     if (options.training)
       Random(SubSeed(options.seed, "order", stream)).Shuffle(std::span<int64_t>(order));
     epoch_seed = SubSeed(options.seed, "augmentation", stream);
+    mix_seed = SubSeed(options.seed, "mix", stream);
     if (prefetcher) prefetcher->SetRange(next, Batches());
   }
 
-  void Fill(int64_t number, Batch& batch) {
-    const Preprocessing& pre = options.preprocessing;
-    const int64_t begin = number * options.batch;
-    batch.count = static_cast<int>(std::min<int64_t>(options.batch, dataset->size() - begin));
-    const size_t size = static_cast<size_t>(pre.resolution) * static_cast<size_t>(pre.resolution) *
-                        static_cast<size_t>(pre.channels);
-    batch.images.resize(static_cast<size_t>(batch.count) * size);
-    batch.labels.resize(static_cast<size_t>(batch.count));
-    for (size_t i = 0; i < static_cast<size_t>(batch.count); ++i) {
-      const int64_t index = order[static_cast<size_t>(begin) + i];
-      batch.labels[i] = dataset->Label(index);
-      Image image = source.Get(index);
-      float* out = batch.images.data() + i * size;
-      if (!options.training) {
-        writer.Write(image, {}, nullptr, out);
-        continue;
+  BatchMix MixOf(int64_t number) const {
+    Random random(Mix(mix_seed ^ Mix(static_cast<uint64_t>(number))));
+    return DrawMix(options.augmentation, options.preprocessing.resolution, random);
+  }
+
+  // Labels and space; returns the number of parts.
+  int Begin(int64_t number, Batch& batch) const {
+    const Rows rows = RowsOf(number);
+    batch.count = rows.end - rows.begin;
+    const auto count = static_cast<size_t>(batch.count);
+    batch.images.resize(count * ImageSize());
+    batch.labels.resize(count);
+    const auto label = [&](int row) {
+      return dataset->Label(order[static_cast<size_t>(rows.first + row)]);
+    };
+    for (size_t i = 0; i < count; ++i) batch.labels[i] = label(rows.begin + static_cast<int>(i));
+    batch.partner_labels.clear();
+    batch.shares.clear();
+    if (Mixes()) {
+      const float share = MixOf(number).share;
+      for (int row = rows.begin; row < rows.end; ++row) {
+        const int partner = row ^ 1;
+        const bool alone = partner < rows.begin || partner >= rows.end;
+        batch.partner_labels.push_back(label(alone ? row : partner));
+        batch.shares.push_back(alone ? 1 : share);
       }
+    }
+    return rows.end / kPartRows - rows.begin / kPartRows + 1;
+  }
+
+  // Parts are cut at multiples of kPartRows of the whole batch.
+  void Fill(int64_t number, int part, int thread, Batch& batch) {
+    const Rows rows = RowsOf(number);
+    const int cut = (rows.begin / kPartRows + part) * kPartRows;
+    const int begin = std::max(rows.begin, cut), end = std::min(rows.end, cut + kPartRows);
+    Workspace& workspace = workspaces[static_cast<size_t>(thread)];
+    const BatchMix mix = Mixes() ? MixOf(number) : BatchMix();
+    for (int row = begin; row < end; ++row) {
+      const int64_t index = order[static_cast<size_t>(rows.first + row)];
+      float* out = batch.images.data() + static_cast<size_t>(row - rows.begin) * ImageSize();
       Random random(Mix(epoch_seed ^ Mix(static_cast<uint64_t>(index))));
-      if (RandomCrop()) image = RandomResizedCrop(image, pre.resolution, random);
-      writer.Write(image, options.augmentation, &random, out);
+      augmenter.Write(source.Get(index, workspace), random, workspace, out);
+      if (Mixes() && row % 2 == 1 && row > rows.begin) {
+        const Preprocessing& pre = options.preprocessing;
+        MixPair(mix, pre.resolution, pre.channels, out - ImageSize(), out);
+      }
     }
   }
 
   const std::shared_ptr<const Dataset> dataset;
-  LoaderOptions options;
-  const PixelWriter writer;
-  Source source;
+  const LoaderOptions options;
+  const Augmenter augmenter;
+  const Source source;
+  std::vector<Workspace> workspaces;  // one for each thread
   std::vector<int64_t> order;
   int epoch = -1;  // none started
-  uint64_t epoch_seed = 0;
+  uint64_t epoch_seed = 0, mix_seed = 0;
   int64_t next = 0;
   std::optional<Prefetcher> prefetcher;  // last: its threads use all of the above
 };
@@ -205,7 +188,8 @@ bool Loader::Next(Batch& batch) {
   if (impl_->prefetcher) {
     impl_->prefetcher->Take(batch);
   } else {
-    impl_->Fill(number, batch);
+    const int parts = impl_->Begin(number, batch);
+    for (int part = 0; part < parts; ++part) impl_->Fill(number, part, 0, batch);
   }
   return true;
 }

@@ -1,5 +1,6 @@
 // Batches for training and evaluation: resize, augmentation, normalisation, on worker threads ahead
-// of the consumer. The same (seed, epoch, index) gives the same pixels, whatever the thread count.
+// of the consumer. The same (seed, epoch, index) gives the same pixels, whatever the number of
+// threads or shards, cached or not. A loader belongs to one thread.
 #pragma once
 
 #include <array>
@@ -43,13 +44,14 @@ struct Augmentation {
   double mixup = 0, cutmix = 0;
 };
 Augmentation ReadAugmentation(const Config& table);
+std::string ToToml(const Augmentation& augmentation);  // "{ flip = true, ... }", all keys
 
 struct LoaderOptions {
   Preprocessing preprocessing;
   Augmentation augmentation;  // ignored when !training
-  int batch = 128;      // of all shards together
+  int batch = 128;            // of all shards together
   int shard = 0, shards = 1;  // rows [shard, shard + 1) * batch / shards of every batch
-  int threads = 0;  // 0: in the caller's thread
+  int threads = 0;            // 0: in the caller's thread
   uint64_t seed = 0;
   bool training = false;  // shuffles, augments, drops the incomplete last batch
 };
@@ -59,14 +61,17 @@ struct Batch {
   std::vector<float> images;  // NHWC (channels-last), count*h*w*c
   std::vector<int64_t> labels;
   // With mixup or cutmix: image i shows labels[i] by shares[i], the rest of it partner_labels[i].
-  // Empty otherwise.
+  // Empty otherwise. Partners are neighbours; one without (the last of an odd number, of the batch
+  // or the shard) stays as it is, with share 1.
   std::vector<int64_t> partner_labels;
   std::vector<float> shares;
 };
 
 class Loader {
  public:
-  // Throws kInput for an empty set, or one whose channels do not fit (grey images may fill three).
+  // Throws kInput for an empty set, one whose channels do not fit (grey images may fill three), or
+  // a training batch that the shards cannot divide. Of an evaluation's last batch a shard may get
+  // nothing: count 0.
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
   ~Loader();
   int64_t batches_per_epoch() const;

@@ -7,7 +7,6 @@
 
 #include "base/temp_folder_testing.h"
 #include "data/in_memory.h"
-#include "data/transform.h"
 
 namespace lathe::data {
 namespace {
@@ -45,7 +44,8 @@ std::vector<Batch> Epoch(const LoaderOptions& options, const std::shared_ptr<con
 
 bool Same(const std::vector<Batch>& a, const std::vector<Batch>& b) {
   return std::ranges::equal(a, b, [](const Batch& x, const Batch& y) {
-    return x.images == y.images && x.labels == y.labels;
+    return x.count == y.count && x.images == y.images && x.labels == y.labels &&
+           x.partner_labels == y.partner_labels && x.shares == y.shares;
   });
 }
 
@@ -84,13 +84,18 @@ TEST(LoaderTest, SamePixelsWhateverTheThreadsAndTheStart) {
                         .augmentation = {.flip = true,
                                          .pad_crop = 2,
                                          .random_erasing = 0.5,
-                                         .random_resized_crop = true},
+                                         .random_resized_crop = true,
+                                         .rand_augment = 2,
+                                         .brightness = 0.4,
+                                         .hue = 0.1,
+                                         .mixup = 0.2,
+                                         .cutmix = 1},
                         .batch = 16,
                         .seed = 5,
                         .training = true};
   const auto expected = Epoch(options, data, 2);
   ASSERT_EQ(expected.size(), 12u);
-  for (const int threads : {1, 3}) {
+  for (const int threads : {0, 1, 3}) {
     options.threads = threads;
     Loader loader(data, options);
     Batch skipped;
@@ -100,6 +105,139 @@ TEST(LoaderTest, SamePixelsWhateverTheThreadsAndTheStart) {
   }
   options.seed = 6;
   EXPECT_FALSE(Same(Epoch(options, data, 2), expected));
+}
+
+// Rows of all shards in the order of the whole batch.
+std::vector<Batch> Joined(LoaderOptions options, const std::shared_ptr<const Dataset>& data) {
+  std::vector<Batch> joined;
+  for (options.shard = 0; options.shard < options.shards; ++options.shard) {
+    const std::vector<Batch> part = Epoch(options, data, 1);
+    joined.resize(part.size());
+    for (size_t i = 0; i < part.size(); ++i) {
+      const auto append = [](auto& to, const auto& from) {
+        to.insert(to.end(), from.begin(), from.end());
+      };
+      joined[i].count += part[i].count;
+      append(joined[i].images, part[i].images);
+      append(joined[i].labels, part[i].labels);
+      append(joined[i].partner_labels, part[i].partner_labels);
+      append(joined[i].shares, part[i].shares);
+    }
+  }
+  return joined;
+}
+
+TEST(LoaderTest, ShardsTogetherGiveTheWholeBatch) {
+  const auto data = Numbered(100, 6, 3);
+  LoaderOptions options{.preprocessing = Raw(6, 3),
+                        .augmentation = {.flip = true,
+                                         .pad_crop = 1,
+                                         .random_erasing = 0.5,
+                                         .rand_augment = 2,
+                                         .mixup = 1,
+                                         .cutmix = 1},
+                        .batch = 24,
+                        .seed = 5,
+                        .training = true};
+  const std::vector<Batch> whole = Epoch(options, data, 1);
+  ASSERT_EQ(whole.size(), 4u);
+  for (const int shards : {2, 3, 4}) {
+    for (const int threads : {0, 2}) {
+      options.shards = shards;
+      options.threads = threads;
+      EXPECT_TRUE(Same(Joined(options, data), whole)) << shards;
+    }
+  }
+  options.shards = 5;
+  ExpectError(ErrorKind::kInput, "a batch of 24 cannot be divided among 5 processes",
+              [&] { Loader(data, options); });
+  options.batch = 252;  // more than there are: one batch, as far as it can be divided
+  options.shards = 3;
+  EXPECT_EQ(Joined(options, data)[0].count, 99);
+}
+
+TEST(LoaderTest, ShardsShareTheLastBatchOfAnEvaluation) {
+  const auto data = Numbered(17, 2, 1);
+  LoaderOptions options{.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 5};
+  const std::vector<Batch> whole = Epoch(options, data, 1);
+  for (const int shards : {2, 3}) {
+    options.shards = shards;
+    EXPECT_TRUE(Same(Joined(options, data), whole)) << shards;
+  }
+  options.shards = 3;
+  options.shard = 0;
+  EXPECT_EQ(Epoch(options, data, 0).back().count, 0);  // 2 images for three shards
+}
+
+TEST(LoaderTest, MixesNeighboursWithTheirLabels) {
+  const auto data = Numbered(45, 4, 1);
+  LoaderOptions options{
+      .preprocessing = Raw(4, 1), .augmentation = {}, .batch = 9, .seed = 2, .training = true};
+  const std::vector<Batch> plain = Epoch(options, data, 0);
+  EXPECT_TRUE(plain[0].shares.empty());
+  options.augmentation.mixup = 0.8;
+  const std::vector<Batch> mixed = Epoch(options, data, 0);
+  ASSERT_EQ(mixed.size(), 5u);
+  std::vector<float> shares;
+  for (size_t b = 0; b < mixed.size(); ++b) {
+    const float share = mixed[b].shares[0];
+    shares.push_back(share);
+    for (size_t i = 0; i < 9; ++i) {
+      const size_t partner = i == 8 ? 8 : i ^ 1;
+      EXPECT_EQ(mixed[b].labels[i], plain[b].labels[i]);
+      EXPECT_EQ(mixed[b].partner_labels[i], plain[b].labels[partner]);
+      EXPECT_EQ(mixed[b].shares[i], i == 8 ? 1 : share);
+      for (size_t p = 0; p < 16; ++p) {
+        const float own = plain[b].images[16 * i + p], other = plain[b].images[16 * partner + p];
+        EXPECT_NEAR(mixed[b].images[16 * i + p], share * own + (1 - share) * other, 1e-3f);
+      }
+    }
+  }
+  EXPECT_NE(shares[0], shares[1]);
+}
+
+TEST(LoaderTest, EvaluationKeepsTheCropOfTheMiddle) {
+  // 20 px, crop 0.8 for 8 px: resized to 10, one pixel is cut off all round.
+  InMemoryImages images{.h = 20, .w = 20, .c = 1, .pixels = {}, .labels = {0}, .class_names = {}};
+  for (int i = 0; i < 400; ++i) images.pixels.push_back(static_cast<uint8_t>(i % 20 / 2 * 10));
+  Preprocessing pre = Raw(8, 1);
+  pre.crop = 0.8;
+  const auto batches = Epoch({.preprocessing = pre, .augmentation = {}, .batch = 1},
+                             MakeInMemory(std::move(images), "labels"), 0);
+  for (size_t x = 0; x < 8; ++x) {
+    EXPECT_NEAR(batches[0].images[x], 10 * (static_cast<float>(x) + 1), 1e-3f);
+  }
+}
+
+TEST(AugmentationTest, ReadsBackWhatItWrites) {
+  const auto read = [](const std::string& text) {
+    return ReadAugmentation(
+        ConfigFile::ParseToml("augmentation = " + text, "r.toml").root().Table("augmentation"));
+  };
+  const std::string text = ToToml({.flip = true,
+                                   .pad_crop = 3,
+                                   .random_erasing = 0.5,
+                                   .random_resized_crop = true,
+                                   .crop_scale = 0.08,
+                                   .rand_augment = 2,
+                                   .rand_magnitude = 7,
+                                   .rand_deviation = 0.25,
+                                   .brightness = 0.1,
+                                   .contrast = 0.2,
+                                   .saturation = 0.3,
+                                   .hue = 0.4,
+                                   .mixup = 0.6,
+                                   .cutmix = 0.7});
+  EXPECT_EQ(ToToml(read(text)), text);
+  EXPECT_THAT(text, testing::HasSubstr("crop_scale = 0.08"));
+  EXPECT_THAT(text, testing::HasSubstr("cutmix = 0.7 }"));
+  EXPECT_EQ(ToToml(read("{}")), ToToml(Augmentation()));
+  for (const char* bad : {"crop_scale = 0", "hue = 0.6", "rand_magnitude = 11", "mixup = -1",
+                          "rand_augment = -1", "random_erasing = 1.5", "brightness = 2"}) {
+    ExpectError(ErrorKind::kInput, std::string(bad).substr(0, std::string(bad).find(' ')),
+                [&] { read(fmt::format("{{ {} }}", bad)); });
+  }
+  ExpectError(ErrorKind::kInput, "mixup", [&] { read("{ mixpu = 1 }"); });
 }
 
 TEST(LoaderTest, ASmallSetIsOneBatch) {
@@ -165,47 +303,6 @@ TEST(PreprocessingTest, MeasuresMeanAndDeviation) {
   EXPECT_NEAR(result.mean[1], 0.4, 1e-6);
   EXPECT_NEAR(result.std[1], 0.2, 1e-6);
   EXPECT_NEAR(result.std[2], 1e-3, 1e-6);  // constant: not zero
-}
-
-TEST(TransformTest, FlipsAndShiftsWithZeroPadding) {
-  const Image image{2, 2, 1, {1, 2, 3, 4}};
-  const PixelWriter writer(Raw(2, 1));
-  bool flipped = false, straight = false, padded = false;
-  for (uint64_t seed = 0; seed < 200; ++seed) {
-    Random random(seed);
-    std::vector<float> out(4);
-    writer.Write(image, {.flip = true, .pad_crop = 1}, &random, out.data());
-    std::vector<int> rounded;
-    for (const float value : out) rounded.push_back(static_cast<int>(std::lround(value)));
-    flipped |= rounded == std::vector<int>{2, 1, 4, 3};
-    straight |= rounded == std::vector<int>{1, 2, 3, 4};
-    padded |= rounded == std::vector<int>{4, 0, 0, 0};
-  }
-  EXPECT_TRUE(flipped && straight && padded);
-}
-
-TEST(TransformTest, ErasesToTheMean) {
-  Preprocessing pre{.resolution = 16, .channels = 1, .mean = {0.5f, 0, 0}, .std = {0.5f, 1, 1}};
-  const Image image{16, 16, 1, std::vector<uint8_t>(256, 255)};
-  Random random(1);
-  std::vector<float> out(256);
-  PixelWriter(pre).Write(image, {.random_erasing = 1}, &random, out.data());
-  const auto erased = std::ranges::count(out, 0.0f);
-  EXPECT_GE(erased, 2);
-  EXPECT_LE(erased, 100);
-  EXPECT_EQ(std::ranges::count(out, 1.0f), 256 - erased);
-}
-
-TEST(TransformTest, ResizesTheShorterSideAndCropsTheMiddle) {
-  Image image{4, 8, 1, {}};
-  for (int i = 0; i < 32; ++i) image.pixels.push_back(static_cast<uint8_t>(10 * (i % 8)));
-  const Image half = ResizeShorterSide(image, 2);
-  EXPECT_EQ(half.h, 2);
-  EXPECT_EQ(half.w, 4);
-  EXPECT_EQ(half.pixels, (std::vector<uint8_t>{5, 25, 45, 65, 5, 25, 45, 65}));  // area averages
-  EXPECT_EQ(CentreCrop(half, 2).pixels, (std::vector<uint8_t>{25, 45, 25, 45}));
-  const Image doubled = ResizeShorterSide(image, 8);
-  EXPECT_EQ(doubled.w, 16);
 }
 
 }  // namespace

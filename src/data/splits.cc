@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "data/cache_folder.h"
 #include "data/dataset.h"
 
 namespace lathe::data {
@@ -14,6 +15,8 @@ namespace {
 
 constexpr std::string_view kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
 const std::array<std::string_view, 4> kKinds{"fashion-mnist", "idx", "image-folder", "cifar"};
+
+const std::array<std::string_view, 2> kUnreadable{"fail", "skip"};
 
 std::vector<std::string> FashionMnistClasses() {
   return {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -132,12 +135,17 @@ TrainTest OpenCifarFolder(const fs::path& folder) {
 
 // Folders train/ and val/ (or test/), or one folder of classes that is split by the seed.
 TrainTest OpenPictures(const DataConfig& config, uint64_t seed) {
+  const ImageFolderOptions options{
+      .skip_unreadable = config.unreadable == "skip",
+      .cache = {config.cache.empty() ? DefaultCacheFolder() : config.cache, config.cache_gb}};
   if (!fs::is_directory(config.path / "train")) {
-    return Split(OpenImageFolder(config.path), config.validation, SubSeed(seed, "test"));
+    return Split(OpenImageFolders({config.path}, options)[0], config.validation,
+                 SubSeed(seed, "test"));
   }
   const bool val = fs::is_directory(config.path / "val");
-  TrainTest result{OpenImageFolder(config.path / "train"),
-                   OpenImageFolder(config.path / (val ? "val" : "test"))};
+  const auto both =
+      OpenImageFolders({config.path / "train", config.path / (val ? "val" : "test")}, options);
+  TrainTest result{both[0], both[1]};
   if (result.train->class_names() != result.test->class_names()) {
     throw Error(ErrorKind::kInput, "{}: train/ has the classes {}; {}/ has {}",
                 config.path.string(), fmt::join(result.train->class_names(), ", "),
@@ -168,18 +176,30 @@ DataConfig ReadDataConfig(const Config& table) {
       (config.validation > 1 && std::trunc(config.validation) != config.validation)) {
     table.Fail("validation", "should be a number of images, or a share between 0 and 1");
   }
+  config.unreadable = table.Choice("unreadable", kUnreadable, config.unreadable);
+  config.cache = table.String("cache", "");
+  config.cache_gb = table.Real("cache_gb", {.fallback = config.cache_gb, .min = 0});
   table.Finish();
   return config;
 }
 
 std::string ToToml(const DataConfig& config) {
-  std::string path;
-  for (const char c : config.path.string()) {
-    if (c == '"' || c == '\\') path += '\\';
-    path += c;
-  }
-  return fmt::format("[data]\nkind = \"{}\"\npath = \"{}\"\nvalidation = {}\n", config.kind, path,
-                     config.validation);
+  const auto quoted = [](const fs::path& path) {
+    std::string text = "\"";
+    for (const char c : path.string()) {
+      if (c == '"' || c == '\\') text += '\\';
+      text += c;
+    }
+    return text + "\"";
+  };
+  std::string text =
+      fmt::format("[data]\nkind = \"{}\"\npath = {}\nvalidation = {}\nunreadable = \"{}\"\n",
+                  config.kind, quoted(config.path), config.validation, config.unreadable);
+  // Where pixels are kept changes no result; only what differs from the default is named.
+  const DataConfig defaults;
+  if (config.cache != defaults.cache) text += fmt::format("cache = {}\n", quoted(config.cache));
+  if (config.cache_gb != defaults.cache_gb) text += fmt::format("cache_gb = {}\n", config.cache_gb);
+  return text;
 }
 
 Splits OpenSplits(const DataConfig& config, uint64_t seed) {
