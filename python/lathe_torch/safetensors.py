@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -70,7 +71,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], met
     parts, end = [], 0
     for name, tensor in tensors.items():
         values = tensor.detach().to("cpu", torch.float32).contiguous()
-        parts.append(bytes(values.flatten().untyped_storage())[: 4 * values.numel()])
+        parts.append(ctypes.string_at(values.data_ptr(), 4 * values.numel()))  # numpy may not be there
         header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [end, end + len(parts[-1])]}
         end += len(parts[-1])
     text = json.dumps(header, separators=(",", ":")).encode()

@@ -79,6 +79,7 @@ Recipe ReadRecipe(const Config& table) {
   recipe.weight_decay = share("weight_decay", recipe.weight_decay, 10);
   recipe.schedule = ReadEnum(table, "schedule", kSchedules, recipe.schedule);
   recipe.warmup = share("warmup", recipe.warmup, 0.99);
+  recipe.warmup_start = share("warmup_start", recipe.warmup_start, 1e3);
   recipe.step_epochs = table.Real("step_epochs", {.fallback = recipe.step_epochs, .min = 1e-3});
   recipe.step_factor =
       table.Real("step_factor", {.fallback = recipe.step_factor, .min = 1e-3, .max = 1});
@@ -121,6 +122,7 @@ std::string ToToml(const Recipe& recipe) {
   add("weight_decay", recipe.weight_decay);
   add_name("schedule", NameOf(kSchedules, recipe.schedule));
   add("warmup", recipe.warmup);
+  add("warmup_start", recipe.warmup_start);
   add("step_epochs", recipe.step_epochs);
   add("step_factor", recipe.step_factor);
   add("label_smoothing", recipe.label_smoothing);
@@ -142,12 +144,7 @@ std::string ToToml(const Recipe& recipe) {
         Quoted(distillation.teacher), Quoted(distillation.weights),
         NameOf(kDistillations, distillation.kind), distillation.weight, distillation.temperature);
   }
-  const data::Augmentation& augmentation = recipe.augmentation;
-  text += fmt::format(
-      "augmentation = {{ flip = {}, pad_crop = {}, random_erasing = {}, random_resized_crop = {} "
-      "}}\n",
-      augmentation.flip, augmentation.pad_crop, augmentation.random_erasing,
-      augmentation.random_resized_crop);
+  text += fmt::format("augmentation = {}\n", data::ToToml(recipe.augmentation));
   return text;
 }
 

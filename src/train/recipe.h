@@ -36,6 +36,7 @@ struct Recipe {
   double weight_decay = 5e-4;  // not on norms and biases
   Schedule schedule = Schedule::kOneCycle;
   double warmup = 0.2;                           // share of all steps
+  double warmup_start = 0;  // rate at the first of them; 0: a small share of the peak
   double step_epochs = 2.4, step_factor = 0.97;  // kStep
   double label_smoothing = 0.0;
   double dropout = 0.0;       // before the classifier

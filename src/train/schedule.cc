@@ -11,11 +11,10 @@ double LearningRate(const Recipe& recipe, int64_t step, int64_t steps, int64_t s
   const double warmup = recipe.warmup * static_cast<double>(steps);
   const auto at = static_cast<double>(step);
   if (at < warmup) {
-    const double start = recipe.schedule == Schedule::kOneCycle ? 1.0 / 25 : 0.0;
-    // The first of the steps is not wasted on a rate of zero.
-    const double share =
-        recipe.schedule == Schedule::kOneCycle ? at / warmup : (at + 1) / (warmup + 1);
-    return peak * (start + (1 - start) * share);
+    double start = recipe.warmup_start;
+    // A rate of zero would waste the first step.
+    if (start == 0) start = recipe.schedule == Schedule::kOneCycle ? peak / 25 : peak / (warmup + 1);
+    return start + (peak - start) * at / warmup;
   }
   const double rest = static_cast<double>(steps) - warmup;
   const double done = (at - warmup) / rest;

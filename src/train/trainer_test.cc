@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -167,6 +168,139 @@ TEST_F(TrainTest, StoppedAndResumedEqualsUninterrupted) {
     const TrainResult again = Run();  // nothing left to do
     ExpectSameWeights(again.weights, whole.weights);
   }
+}
+
+TEST_F(TrainTest, GivesUpAndKeepsTheBest) {
+  options_.recipe.epochs = 20;
+  options_.recipe.learning_rate = 0;  // so that nothing but the norms' averages changes
+  options_.recipe.early_stop = 3;
+  options_.recipe.keep = Keep::kBest;
+  options_.best = folder_ / "best.safetensors";
+  const TrainResult result = Run();
+  EXPECT_TRUE(result.early);
+  EXPECT_EQ(result.epochs.back().epoch, result.epoch + 3);
+  const auto best = std::ranges::max_element(result.epochs, {}, &EpochMetrics::accuracy);
+  EXPECT_EQ(result.accuracy, best->accuracy);
+  const net::Weights file = net::ReadSafetensors(options_.best);
+  ExpectSameWeights(file, result.weights);
+  EXPECT_EQ(file.metadata.at("epoch"), std::to_string(result.epoch));
+  EXPECT_EQ(file.metadata.at("preprocessing"), result.weights.metadata.at("preprocessing"));
+}
+
+TEST_F(TrainTest, TheBestSurvivesInterruption) {
+  options_.recipe.epochs = 6;
+  options_.recipe.learning_rate = 0.3;  // unsteady: the last epoch need not be the best
+  options_.recipe.keep = Keep::kBest;
+  const TrainResult whole = Run();
+  options_.checkpoint = folder_ / "checkpoint";
+  TrainResult part;
+  do {
+    int steps = 0;
+    options_.stop = [&] { return ++steps > 17; };
+    part = Run();
+  } while (part.interrupted);
+  EXPECT_EQ(part.epoch, whole.epoch);
+  ExpectSameWeights(part.weights, whole.weights);
+}
+
+TEST_F(TrainTest, HalfPrecisionNeedsAGpu) {
+  options_.recipe.epochs = 1;
+  const TrainResult exact = Run();
+  options_.recipe.precision = Precision::kF16;
+  ExpectSameWeights(Run().weights, exact.weights);
+}
+
+// A student that never sees a label learns what its teacher knows.
+TEST_F(TrainTest, LearnsFromATeacher) {
+  options_.recipe.epochs = 8;
+  const TrainResult taught = Run();
+  options_.teacher =
+      MakeTeacher(network_, taught.weights, options_.preprocessing, options_.threads);
+  options_.seed = 2;
+  options_.recipe.distillation = {.weight = 1, .temperature = 2};
+  EXPECT_GT(Run().accuracy, 0.95);
+  options_.recipe.distillation.kind = Distillation::Kind::kHard;
+  EXPECT_GT(Run().accuracy, 0.95);
+}
+
+// Two processes stand in as threads: each has its own torch state, gloo lies between them.
+std::vector<TrainResult> RunTogether(const std::function<TrainResult(const Parallel&)>& run,
+                                     const fs::path& rendezvous) {
+  std::vector<TrainResult> results(2);
+  std::vector<std::jthread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([&, rank] {
+      results[static_cast<size_t>(rank)] =
+          run({.rank = rank, .processes = 2, .rendezvous = rendezvous});
+    });
+  }
+  threads.clear();
+  return results;
+}
+
+TEST_F(TrainTest, TwoProcessesTrainAsOne) {
+  options_.recipe.dropout = 0.2;
+  options_.recipe.drop_connect = 0.2;
+  options_.recipe.ema = 0.9;
+  options_.recipe.augmentation = {.flip = true, .pad_crop = 1, .mixup = 0.2};
+  const TrainResult alone = Run();
+  const std::vector<TrainResult> together = RunTogether(
+      [&](const Parallel& parallel) {
+        TrainOptions options = options_;
+        options.parallel = parallel;
+        return Train(network_, train_, evaluation_, options);
+      },
+      folder_ / "meeting");
+  ExpectSameWeights(together[0].weights, together[1].weights);
+  ASSERT_EQ(together[0].epochs.size(), alone.epochs.size());
+  for (size_t i = 0; i < alone.epochs.size(); ++i) {
+    EXPECT_NEAR(together[0].epochs[i].train_loss, alone.epochs[i].train_loss,
+                1e-4 * alone.epochs[i].train_loss);
+    EXPECT_NEAR(together[0].epochs[i].loss, alone.epochs[i].loss, 1e-3 * alone.epochs[i].loss);
+  }
+}
+
+TEST_F(TrainTest, ProcessesWithNormsOfTheirOwnAgreeOnTheResult) {
+  options_.recipe.sync_norm = false;
+  options_.recipe.epochs = 6;
+  const std::vector<TrainResult> together = RunTogether(
+      [&](const Parallel& parallel) {
+        TrainOptions options = options_;
+        options.parallel = parallel;
+        return Train(network_, train_, evaluation_, options);
+      },
+      folder_ / "meeting");
+  ExpectSameWeights(together[0].weights, together[1].weights);
+  EXPECT_GT(together[0].accuracy, 0.9);
+}
+
+TEST_F(TrainTest, ProcessesStopAndContinueTogether) {
+  const TrainResult whole = Run();
+  options_.checkpoint = folder_ / "checkpoint";
+  std::vector<TrainResult> results;
+  int runs = 0;
+  do {
+    results = RunTogether(
+        [&](const Parallel& parallel) {
+          TrainOptions options = options_;
+          options.parallel = parallel;
+          int steps = 0;  // the second one is asked to stop
+          options.stop = [&] { return parallel.rank == 1 && ++steps > 8; };
+          return Train(network_, train_, evaluation_, options);
+        },
+        folder_ / fmt::format("meeting{}", runs));
+    EXPECT_EQ(results[0].interrupted, results[1].interrupted);
+    ASSERT_LT(++runs, 10);
+  } while (results[0].interrupted);
+  EXPECT_GT(runs, 2);
+  EXPECT_NEAR(results[0].loss, whole.loss, 1e-3 * whole.loss);
+}
+
+TEST_F(TrainTest, SaysWhenProcessesCannotShareABatch) {
+  options_.recipe.batch = 15;
+  options_.parallel = {.rank = 0, .processes = 2, .rendezvous = folder_ / "meeting"};
+  ExpectError(ErrorKind::kInput, "a batch of 15 cannot be shared equally by 2 processes",
+              [&] { Run(); });
 }
 
 TEST_F(TrainTest, SameSeedSameResult) {
