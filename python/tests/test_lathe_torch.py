@@ -60,6 +60,18 @@ def busy(network, seed=1):
     return network.eval()
 
 
+@torch.no_grad()
+def settle(network):
+    """Norms take the statistics of some images, as after a training: at random, rounding errors grow to the size of the logits."""
+    norms = [part for part in network.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    network.train()(images_of(network, 2, seed=3))
+    for norm in norms:
+        norm.momentum = 0.1
+    return network.eval()
+
+
 def images_of(network, count=1, seed=2):
     return torch.randn(count, *network.description.input, generator=torch.Generator().manual_seed(seed))
 
@@ -125,7 +137,7 @@ class LatheTest(unittest.TestCase):
         self.folder = pathlib.Path(scratch.name)
 
     def check(self, path):
-        network = busy(lathe_torch.load(path))
+        network = settle(busy(lathe_torch.load(path)))
         weights, model = self.folder / "weights.safetensors", self.folder / "model.onnx"
         network.save_weights(weights)
         lathe("net", "export", path, "--weights", weights, "-o", model)
@@ -169,7 +181,7 @@ class LatheTest(unittest.TestCase):
             with self.subTest(name):
                 path = self.folder / f"{name}.json"
                 lathe("zoo", "export", f"{name}@96", "-o", path)
-                network = busy(lathe_torch.load(path))
+                network = settle(busy(lathe_torch.load(path)))
                 peer = getattr(torchvision.models, name)().eval()
                 ours = [t for t in network.state_dict().values()]
                 theirs = [t for t in peer.state_dict().values()]
@@ -183,8 +195,8 @@ class LatheTest(unittest.TestCase):
     @unittest.skipUnless(FASHION_MNIST.exists(), f"no {FASHION_MNIST}")
     def test_weights_that_lathe_trained(self):
         """The accuracy and loss that Lathe reports are found again."""
-        lathe("space", "decode", "--space", ROOT / "configs/spaces/small-images.toml", "--channels", 1, "--classes", 10, "-o",
-              self.folder / "start.json", lathe("space", "sample", "--space", ROOT / "configs/spaces/small-images.toml").split()[0])
+        document = small(input=[1, 28, 28], l0_in=[1, 28, 28], l1_in=[8, 14, 14], l2_in=[8, 14, 14], l3_in=[8, 14, 14], l3_out_channels=10)
+        (self.folder / "start.json").write_text(json.dumps(document))
         folder = self.folder / "trained"
         reported = json.loads(lathe("--json", "net", "train", self.folder / "start.json", "--epochs", 0.02, "-o", folder))
         network = lathe_torch.load(folder / "network.json", folder / "weights.safetensors").eval()
@@ -194,8 +206,6 @@ class LatheTest(unittest.TestCase):
             content = bytearray(gzip.open(FASHION_MNIST / f"{part}-images-idx3-ubyte.gz").read())
             return torch.frombuffer(content, dtype=torch.uint8, offset=16).reshape(-1, 1, 28, 28)
 
-        if size != 28:
-            self.skipTest(f"the network takes {size} px, and what is compared is not the resize")
         train, test = pixels("train"), pixels("t10k")
         sample = train[torch.arange(5000) * len(train) // 5000].double() / 255
         preprocessing = lathe_torch.Preprocessing(size, 1, (float(sample.mean()),), (float(sample.std(correction=0)),))
@@ -272,13 +282,10 @@ class FileTest(unittest.TestCase):
         self.assertIn("l01.se.reduce.bias", network.tensors())
         self.assertIn("l00.conv.bn.mean", network.tensors())
         try:
-            import safetensors as official
-            import safetensors.torch  # noqa: F401
+            from safetensors.torch import load_file
         except ImportError:
             return
-        if not hasattr(official, "safe_open"):
-            return
-        for name, tensor in official.torch.load_file(self.path).items():
+        for name, tensor in load_file(self.path).items():
             self.assertTrue(torch.equal(tensor, network.tensors()[name]), name)
 
     def test_weights_that_do_not_fit(self):
@@ -326,8 +333,8 @@ class TrainingTest(unittest.TestCase):
     def test_random_weights_keep_values_of_order_one(self):
         torch.manual_seed(1)
         network = lathe_torch.build(small())
-        self.assertAlmostEqual(float(network.l02.project.weight.std()), math.sqrt(2 / 16), delta=0.05)
-        self.assertAlmostEqual(float(network.l00.conv.weight.std()), math.sqrt(1 / 27), delta=0.03)
+        self.assertAlmostEqual(float(network.l02.project.weight.detach().std()), math.sqrt(2 / 16), delta=0.05)
+        self.assertAlmostEqual(float(network.l00.conv.weight.detach().std()), math.sqrt(1 / 27), delta=0.03)
         a = copy.deepcopy(network)
         network.initialise(torch.Generator().manual_seed(4))
         self.assertFalse(torch.equal(a.l00.conv.weight, network.l00.conv.weight))
