@@ -12,21 +12,9 @@ import torch.nn.functional as F
 from lathe_torch.description import LatheError
 
 
-def _area_weights(size: int, out: int) -> torch.Tensor:
-    """{out, size}: the share that each pixel has in each of fewer pixels."""
-    edges = torch.arange(out + 1, dtype=torch.float64) * size / out
-    pixels = torch.arange(size, dtype=torch.float64)
-    shared = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
-    return (shared.clamp(min=0) * out / size).float()
-
-
 def _resize(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Averages when it shrinks, interpolates when it grows; rounds to whole pixel values."""
-    _, h, w = image.shape
-    if height < h or width < w:
-        result = _area_weights(h, height) @ image @ _area_weights(w, width).T
-    else:
-        result = F.interpolate(image[None], (height, width), mode="bilinear", align_corners=False)[0]
+    """As Pillow's BILINEAR, which averages where it shrinks; rounded to whole pixel values."""
+    result = F.interpolate(image[None], (height, width), mode="bilinear", align_corners=False, antialias=True)[0]
     return result.round().clamp(0, 255)
 
 
@@ -79,7 +67,7 @@ class Preprocessing:
         """{1, channels, resolution, resolution}."""
         image = self.pixels(picture)
         _, h, w = image.shape
-        side = round(self.resolution / self.crop)
+        side = max(self.resolution, int(self.resolution / self.crop + 0.5))
         if min(h, w) != side:
             image = _resize(image, *(max(side, int(length * side / min(h, w) + 0.5)) for length in (h, w)))
         top, left = ((length - self.resolution) // 2 for length in image.shape[1:])
