@@ -4,7 +4,7 @@
     pytorch_train.py NETWORK.json --recipe RECIPE.toml [--data fashion-mnist|FOLDER] [--model lathe|torchvision:NAME|timm:NAME] ...
 
 The model is Lathe's network through lathe_torch, or one of torchvision's or timm's with the same parameters in the same order (this is
-checked), from the same distribution of random weights. Data is held in memory as uint8 tensors (IDX), or comes through a DataLoader
+checked), from the same distribution of random weights. Data is held in memory as uint8 tensors (IDX, CIFAR-10), or comes through a DataLoader
 (FOLDER/train and val, as JPEG). Rates, averages and decay are Lathe's; see recipe.py.
 """
 
@@ -110,18 +110,28 @@ class InMemory:
         return images
 
 
+def read_idx_part(folder, part):
+    paths = [folder / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
+    images, labels = (read_idx(path if path.exists() else path.with_name(path.name + ".gz")) for path in paths)
+    return images[:, None], labels
+
+
+def read_cifar(paths):
+    records = torch.frombuffer(bytearray(b"".join(path.read_bytes() for path in paths)), dtype=torch.uint8).reshape(-1, 3073)
+    return records[:, 1:].reshape(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last), records[:, 0].clone()
+
+
 def in_memory(folder, resolution, recipe, seed):
-    parts = []
-    for part in ("train", "t10k"):
-        paths = [folder / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
-        images, labels = (read_idx(path if path.exists() else path.with_name(path.name + ".gz")) for path in paths)
-        images = images[:, None]
+    if (folder / "data_batch_1.bin").exists():
+        parts = [read_cifar(sorted(folder.glob(pattern))) for pattern in ("data_batch_*.bin", "test_batch.bin")]
+    else:
+        parts = [read_idx_part(folder, part) for part in ("train", "t10k")]
+    for i, (images, labels) in enumerate(parts):
         if images.shape[2] != resolution:
-            resized = [F.interpolate(some.float(), (resolution, resolution), mode="bilinear") for some in images.split(1000)]
-            images = torch.cat([some.round().to(torch.uint8) for some in resized])
-        parts.append((images, labels))
-    sample = parts[0][0][:: max(1, len(parts[0][0]) // 5000)].float() / 255
-    measured = float(sample.mean()), float(sample.std())
+            resized = [F.interpolate(some.float(), (resolution, resolution), mode="bilinear", antialias=True) for some in images.split(1000)]
+            parts[i] = torch.cat([some.round().to(torch.uint8) for some in resized]), labels
+    sample = parts[0][0][:: max(1, len(parts[0][0]) // 5000)].double() / 255
+    measured = [value.float()[:, None, None] for value in (sample.mean((0, 2, 3)), sample.std((0, 2, 3)))]
     return (InMemory(*parts[0], recipe.batch, recipe.augmentation, measured, seed),
             InMemory(*parts[1], EVALUATION_BATCH, None, measured, seed))
 
@@ -197,11 +207,11 @@ def evaluate(model, loader):
 def train(flags, recipe):
     model = model_of(flags, recipe).to(memory_format=torch.channels_last).train()
     channels, resolution, _ = json.loads(pathlib.Path(flags.network).read_text())["input"]
-    if flags.data == "fashion-mnist" or list(pathlib.Path(flags.data).glob("t10k-*")):
-        folder = FASHION_MNIST if flags.data == "fashion-mnist" else pathlib.Path(flags.data)
+    folder = FASHION_MNIST if flags.data == "fashion-mnist" else pathlib.Path(flags.data)
+    if any(folder.glob("t10k-*")) or any(folder.glob("data_batch_1.bin")):
         loader, evaluation = in_memory(folder, resolution, recipe, flags.seed)
     else:
-        loader, evaluation = from_folder(pathlib.Path(flags.data), resolution, recipe, flags)
+        loader, evaluation = from_folder(folder, resolution, recipe, flags)
     run = torch.compile(model) if flags.compile else model
     optimizer = optimizer_of(recipe, model)
     average = Average(model) if recipe.ema else None
@@ -253,7 +263,7 @@ def main():
     parser.add_argument("network")
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe, in TOML")
-    parser.add_argument("--data", default="fashion-mnist", help="fashion-mnist, a folder of IDX files, or one with train/CLASS/ and val/CLASS/")
+    parser.add_argument("--data", default="fashion-mnist", help="fashion-mnist, a folder of IDX or CIFAR-10 files, or one with train/CLASS/ and val/CLASS/")
     parser.add_argument("--model", default="lathe", help="lathe, torchvision:NAME or timm:NAME")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="of the DataLoader")
