@@ -144,16 +144,15 @@ def data_file(kind, folder):
 
 
 def network_file(name, channels, classes, flags):
-    """As Lathe itself would fit it to the data."""
-    path = WORK / f"{name}-{channels}-{classes}.json"
-    if name.startswith("space:"):
-        space, encoding = name.split(":")[1:]
-        path = WORK / f"{space}-{channels}-{classes}.json"
-        command = ["space", "decode", "--space", ROOT / f"configs/spaces/{space}.toml", "--channels", channels, "--classes", classes, encoding]
+    """Of the zoo, or SPACE:ENCODING; as Lathe itself would fit it to the data."""
+    path = WORK / f"{name.split(':')[0]}-{channels}-{classes}.json"
+    if ":" in name:
+        space, encoding = name.split(":")
+        command = ["space", "decode", "--space", ROOT / f"configs/spaces/{space}.toml", "-o", path, encoding]
     else:
-        command = ["net", "show", "--json", name]
-    shown = subprocess.run([str(part) for part in [flags.lathe, "--quiet", *command]], capture_output=True, text=True, check=True).stdout
-    network = json.loads(shown)
+        command = ["zoo", "export", "-o", path, name]
+    subprocess.run([str(part) for part in [flags.lathe, "--quiet", *command]], stdout=subprocess.DEVNULL, check=True)
+    network = json.loads(path.read_text())
     network["input"][0] = network["layers"][0]["in"][0] = channels
     network["layers"][-1]["out_channels"] = classes
     path.write_text(json.dumps(network))
@@ -183,9 +182,9 @@ JPEG = """
 epochs = 5
 batch = 64
 optimizer = "sgd"
-learning_rate = 0.05
+learning_rate = 0.02
 schedule = "cosine"
-warmup = 0.1
+warmup = 0.2
 label_smoothing = 0.1
 augmentation = { flip = true, random_resized_crop = true, rand_augment = 2, random_erasing = 0.2 }
 """
@@ -203,13 +202,12 @@ augmentation = { flip = true }
 # Name to Lathe's network and the peer's model.
 NETWORKS = {"mobilenet_v2": ("mobilenet_v2", "torchvision:mobilenet_v2"), "efficientnet_b0": ("efficientnet_b0", "torchvision:efficientnet_b0"),
             "gpunet_0": ("gpunet_0", "lathe")}
-SMALL_SPACE = "space:small-images:"  # and an encoding, found below
-
 
 def small_network(flags):
+    """One of the small-images space for 28 px."""
     lines = subprocess.run([flags.lathe, "--quiet", "--seed", "7", "space", "sample", "--space", ROOT / "configs/spaces/small-images.toml",
                             "--channels", "1", "--classes", "10", "--count", "20"], capture_output=True, text=True, check=True).stdout.split()
-    return SMALL_SPACE + next(line for line in lines if line.startswith("28,"))
+    return "small-images:" + next(line for line in lines if line.startswith("28,"))
 
 
 def training_cases(task, flags):

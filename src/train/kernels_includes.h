@@ -1,0 +1,8 @@
+// What train/kernels_body.h needs. Included ahead of the pragma that chooses the processor, so that
+// no inline function of the libraries is compiled for that one. Private to this module.
+#pragma once
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>

@@ -1,0 +1,21 @@
+// The kernels for one kind of processor each; train/kernels.cc chooses between them. Private to
+// this module.
+#pragma once
+
+#include "train/kernels.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define LATHE_KERNELS 1
+#endif
+
+namespace lathe::train::kernels {
+
+namespace avx2 {  // and FMA
+#include "train/kernel_functions.inc"
+}
+
+namespace avx512 {  // F, BW, DQ and VL
+#include "train/kernel_functions.inc"
+}
+
+}  // namespace lathe::train::kernels
