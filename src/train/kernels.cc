@@ -99,6 +99,20 @@ void DepthwiseBackwardWeight(const Depthwise& shape, const T* x, const T* dy, fl
   LATHE_CHOOSE(DepthwiseBackwardWeight(shape, x, dy, gradient));
 }
 
+void SgdStep(const UpdateRule& rule, int64_t count, const float* g, float* p, float* m) {
+  LATHE_CHOOSE(SgdStep(rule, count, g, p, m));
+}
+
+void AdamWStep(const UpdateRule& rule, int64_t count, const float* g, float* p, float* m,
+               float* v) {
+  LATHE_CHOOSE(AdamWStep(rule, count, g, p, m, v));
+}
+
+void RmsPropStep(const UpdateRule& rule, int64_t count, const float* g, float* p, float* m,
+                 float* v) {
+  LATHE_CHOOSE(RmsPropStep(rule, count, g, p, m, v));
+}
+
 #include "train/kernel_instances.inc"
 
 }  // namespace lathe::train::kernels

@@ -37,6 +37,12 @@ struct Depthwise {  // a depthwise convolution; weights are {kernel, kernel, cha
   int kernel, stride, pad;  // pad: rows above and columns left
 };
 
+struct UpdateRule {  // of an optimizer's step; see train/optimizer.h
+  float rate, momentum, decay;
+  float second = 0, epsilon = 0;  // of the squares: weight of the old ones; what keeps from zero
+  float correction = 1;           // of the squares' bias
+};
+
 #include "train/kernel_functions.inc"
 
 }  // namespace lathe::train::kernels

@@ -425,6 +425,36 @@ void DepthwiseBackwardWeight(const Depthwise& s, const T* x, const T* dy, float*
   }
 }
 
+// Nothing overlaps; the compiler makes vectors of these by itself.
+void SgdStep(const UpdateRule& rule, int64_t count, const float* __restrict g,
+             float* __restrict p, float* __restrict m) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float gradient = g[i] + rule.decay * p[i];
+    m[i] = rule.momentum * m[i] + gradient;
+    p[i] -= rule.rate * (gradient + rule.momentum * m[i]);
+  }
+}
+
+void AdamWStep(const UpdateRule& rule, int64_t count, const float* __restrict g,
+               float* __restrict p, float* __restrict m, float* __restrict v) {
+  for (int64_t i = 0; i < count; ++i) {
+    m[i] = rule.momentum * m[i] + (1 - rule.momentum) * g[i];
+    v[i] = rule.second * v[i] + (1 - rule.second) * g[i] * g[i];
+    p[i] = p[i] * (1 - rule.decay) -
+           rule.rate * m[i] / (__builtin_sqrtf(v[i] * rule.correction) + rule.epsilon);
+  }
+}
+
+void RmsPropStep(const UpdateRule& rule, int64_t count, const float* __restrict g,
+                 float* __restrict p, float* __restrict m, float* __restrict v) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float gradient = g[i] + rule.decay * p[i];
+    v[i] = rule.second * v[i] + (1 - rule.second) * gradient * gradient;
+    m[i] = rule.momentum * m[i] + rule.rate * gradient / __builtin_sqrtf(v[i] + rule.epsilon);
+    p[i] -= m[i];
+  }
+}
+
 #include "train/kernel_instances.inc"
 
 }  // namespace lathe::train::kernels::LATHE_ISA

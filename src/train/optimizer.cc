@@ -1,8 +1,18 @@
 #include "train/optimizer.h"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 
+#include "train/kernels.h"
+
 namespace lathe::train {
+namespace {
+
+constexpr double kAdamBeta2 = 0.999, kAdamEps = 1e-8;
+constexpr double kRmsAlpha = 0.9, kRmsEps = 1e-3;
+
+}  // namespace
 
 FlatOptimizer::FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_t decayed)
     : recipe_(recipe),
@@ -15,31 +25,75 @@ FlatOptimizer::FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_
 
 void FlatOptimizer::Step(at::Tensor& gradient, double learning_rate, int64_t step) {
   const at::NoGradGuard no_grad;
+  if (parameters_.device().is_cpu() && kernels::Supports(8)) {
+    StepInOnePass(gradient, learning_rate, step);
+  } else {
+    StepByTorch(gradient, learning_rate, step);
+  }
+}
+
+void FlatOptimizer::StepInOnePass(const at::Tensor& gradient, double learning_rate, int64_t step) {
+  kernels::UpdateRule rule{.rate = static_cast<float>(learning_rate),
+                           .momentum = static_cast<float>(recipe_.momentum),
+                           .decay = static_cast<float>(recipe_.weight_decay)};
+  if (recipe_.optimizer == Optimizer::kAdamW) {
+    const Corrections corrections = CorrectionsOf(step);
+    rule.rate = static_cast<float>(learning_rate / corrections.momentum);
+    rule.decay = static_cast<float>(learning_rate * recipe_.weight_decay);
+    rule.second = static_cast<float>(kAdamBeta2);
+    rule.epsilon = static_cast<float>(kAdamEps);
+    rule.correction = static_cast<float>(1 / corrections.squares);
+  } else if (recipe_.optimizer == Optimizer::kRmsPropTf) {
+    rule.second = static_cast<float>(kRmsAlpha);
+    rule.epsilon = static_cast<float>(kRmsEps);
+  }
+  auto* p = parameters_.data_ptr<float>();
+  auto* m = buffers_[0].data_ptr<float>();
+  auto* v = buffers_.size() > 1 ? buffers_[1].data_ptr<float>() : nullptr;
+  const auto* g = gradient.const_data_ptr<float>();
+  const auto run = [&](int64_t begin, int64_t end, const kernels::UpdateRule& own) {
+    at::parallel_for(begin, end, 1 << 15, [&](int64_t first, int64_t last) {
+      const int64_t count = last - first;
+      if (recipe_.optimizer == Optimizer::kAdamW)
+        return kernels::AdamWStep(own, count, g + first, p + first, m + first, v + first);
+      if (recipe_.optimizer == Optimizer::kRmsPropTf)
+        return kernels::RmsPropStep(own, count, g + first, p + first, m + first, v + first);
+      kernels::SgdStep(own, count, g + first, p + first, m + first);
+    });
+  };
+  run(0, decayed_.numel(), rule);
+  rule.decay = 0;
+  run(decayed_.numel(), parameters_.numel(), rule);
+}
+
+void FlatOptimizer::StepByTorch(at::Tensor& gradient, double learning_rate, int64_t step) {
   const double beta = recipe_.momentum;
   at::Tensor& momentum = buffers_[0];
   if (recipe_.optimizer == Optimizer::kAdamW) {
-    constexpr double kBeta2 = 0.999, kEps = 1e-8;
     at::Tensor& squares = buffers_[1];
+    const Corrections corrections = CorrectionsOf(step);
     decayed_.mul_(1 - learning_rate * recipe_.weight_decay);
     momentum.lerp_(gradient, 1 - beta);
-    squares.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-    const auto count = static_cast<double>(step + 1);
-    const double first = 1 - std::pow(beta, count), second = 1 - std::pow(kBeta2, count);
-    const at::Tensor root = squares.sqrt().div_(std::sqrt(second)).add_(kEps);
-    parameters_.addcdiv_(momentum, root, -learning_rate / first);
+    squares.mul_(kAdamBeta2).addcmul_(gradient, gradient, 1 - kAdamBeta2);
+    const at::Tensor root = squares.sqrt().div_(std::sqrt(corrections.squares)).add_(kAdamEps);
+    parameters_.addcdiv_(momentum, root, -learning_rate / corrections.momentum);
     return;
   }
   gradient.narrow(0, 0, decayed_.numel()).add_(decayed_, recipe_.weight_decay);
   if (recipe_.optimizer == Optimizer::kRmsPropTf) {
-    constexpr double kAlpha = 0.9, kEps = 1e-3;
     at::Tensor& squares = buffers_[1];
-    squares.mul_(kAlpha).addcmul_(gradient, gradient, 1 - kAlpha);
-    momentum.mul_(beta).addcdiv_(gradient, (squares + kEps).sqrt_(), learning_rate);
+    squares.mul_(kRmsAlpha).addcmul_(gradient, gradient, 1 - kRmsAlpha);
+    momentum.mul_(beta).addcdiv_(gradient, (squares + kRmsEps).sqrt_(), learning_rate);
     parameters_.sub_(momentum);
     return;
   }
   momentum.mul_(beta).add_(gradient);
   parameters_.sub_(gradient.add_(momentum, beta), learning_rate);
+}
+
+FlatOptimizer::Corrections FlatOptimizer::CorrectionsOf(int64_t step) const {
+  const auto count = static_cast<double>(step + 1);
+  return {1 - std::pow(recipe_.momentum, count), 1 - std::pow(kAdamBeta2, count)};
 }
 
 }  // namespace lathe::train
