@@ -26,7 +26,7 @@ FULL = Augmentation(flip=True, random_resized_crop=True, rand_augment=2, random_
 
 
 class ToTensor:
-    """As timm's: uint8, so that workers send a quarter of the bytes; float32 in the main process is then its own step."""
+    """uint8, channels first."""
 
     def __call__(self, picture):
         return torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1)
@@ -36,12 +36,12 @@ def load_tensor(path):
     return torchvision.io.decode_image(torchvision.io.read_file(path), mode=torchvision.io.ImageReadMode.RGB)
 
 
-def transform_of(augmentation, resolution, mean, std, training, backend):
+def transform_of(augmentation, resolution, mean, std, training, backend, crop=1.0):
     finish = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
     start = [] if backend == "tensor" else [ToTensor()]
     bilinear = InterpolationMode.BILINEAR
     if not training:
-        return v2.Compose([v2.Resize(resolution, bilinear, antialias=True), v2.CenterCrop(resolution), *start, *finish])
+        return v2.Compose([v2.Resize(round(resolution / crop), bilinear, antialias=True), v2.CenterCrop(resolution), *start, *finish])
     a, steps = augmentation, []
     if a.random_resized_crop:
         steps.append(v2.RandomResizedCrop(resolution, (a.crop_scale, 1), interpolation=bilinear, antialias=True))
@@ -59,7 +59,7 @@ def transform_of(augmentation, resolution, mean, std, training, backend):
         steps.append(timm.data.auto_augment.rand_augment_transform(name, hints))
     if a.brightness or a.contrast or a.saturation or a.hue:
         steps.append(v2.ColorJitter(a.brightness, a.contrast, a.saturation, a.hue))
-    erase = [v2.RandomErasing(a.random_erasing)] if a.random_erasing else []
+    erase = [timm.data.random_erasing.RandomErasing(a.random_erasing, mode="pixel", device="cpu")] if a.random_erasing else []
     return v2.Compose([*steps, *start, *finish, *erase])
 
 

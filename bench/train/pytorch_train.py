@@ -141,7 +141,8 @@ def from_folder(folder, resolution, recipe, flags):
 
     loaders = []
     for part, training in (("train", True), ("val", False)):
-        transform = loader_peer.transform_of(recipe.augmentation, resolution, loader_peer.MEAN, loader_peer.STD, training, flags.backend)
+        transform = loader_peer.transform_of(recipe.augmentation, resolution, loader_peer.MEAN, loader_peer.STD, training, flags.backend,
+                                             recipe.evaluation_crop)
         dataset = loader_peer.folder_of(folder / part, transform, flags.backend)
         loaders.append(loader_peer.loader_of(dataset, recipe.batch if training else EVALUATION_BATCH, flags.workers, training, flags.seed))
     return loaders

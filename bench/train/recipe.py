@@ -34,6 +34,7 @@ class Recipe:
     weight_decay: float = 5e-4
     schedule: str = "one-cycle"
     warmup: float = 0.2
+    warmup_start: float = 0.0
     step_epochs: float = 2.4
     step_factor: float = 0.97
     label_smoothing: float = 0.0
@@ -41,7 +42,8 @@ class Recipe:
     drop_connect: float = 0.0
     ema: float = 0.0
     clip_norm: float = 0.0
-    precision: str = "f32"
+    precision: str = "f32"  # f16 is f32 on a CPU, as with Lathe
+    evaluation_crop: float = 1.0
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
 
     def steps(self, batches):
@@ -54,9 +56,8 @@ class Recipe:
     def rate(self, step, steps, per_epoch):
         peak, warmup = self.learning_rate, self.warmup * steps
         if step < warmup:
-            if self.schedule == "one-cycle":
-                return peak * (1 / 25 + 24 / 25 * step / warmup)
-            return peak * (step + 1) / (warmup + 1)
+            start = self.warmup_start or (peak / 25 if self.schedule == "one-cycle" else peak / (warmup + 1))
+            return start + (peak - start) * step / warmup
         done = (step - warmup) / (steps - warmup)
         if self.schedule == "one-cycle":
             return peak * (1 - done)
