@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "data/geometry.h"
 #include "data/rand_augment.h"
+#include "data/resize.h"
 
 namespace lathe::data {
 namespace {
