@@ -260,6 +260,29 @@ TEST(LoaderTest, GreyImagesFillThreeChannels) {
               [] { Loader(Numbered(1, 2, 3), {.preprocessing = Raw(2, 1), .augmentation = {}}); });
 }
 
+TEST(LoaderTest, PhotographsAreTheSameCachedOrNotAndWhateverTheThreads) {
+  const std::filesystem::path flowers =
+      std::filesystem::path(LATHE_SOURCE_DIR) / "../shared/data/flowers/val";
+  if (!std::filesystem::exists(flowers)) GTEST_SKIP() << "no photographs in " << flowers;
+  const TempFolder cache;
+  LoaderOptions options{
+      .preprocessing = {.resolution = 48, .channels = 3},
+      .augmentation = {.flip = true, .random_resized_crop = true, .rand_augment = 2, .cutmix = 1},
+      .batch = 50,
+      .training = true};
+  const auto plain = OpenImageFolder(flowers);
+  const auto cached = OpenImageFolders({flowers}, {.cache = {.folder = cache.path(), .gb = 1}})[0];
+  EXPECT_EQ(MeasurePreprocessing(*plain, 48).mean, MeasurePreprocessing(*cached, 48).mean);
+  const std::vector<Batch> expected = Epoch(options, plain, 3);
+  ASSERT_EQ(expected.size(), 5u);
+  options.threads = 2;
+  EXPECT_TRUE(Same(Epoch(options, plain, 3), expected));
+  EXPECT_TRUE(Same(Epoch(options, cached, 3), expected));
+  options.training = false;
+  options.preprocessing.crop = 0.875;
+  EXPECT_TRUE(Same(Epoch(options, cached, 0), Epoch(options, plain, 0)));
+}
+
 class BrokenDataset final : public Dataset {
  public:
   int64_t size() const override { return 8; }
