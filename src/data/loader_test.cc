@@ -156,6 +156,26 @@ TEST(LoaderTest, ShardsTogetherGiveTheWholeBatch) {
   EXPECT_EQ(Joined(options, data)[0].count, 99);
 }
 
+TEST(LoaderTest, AugmentationDoesNotDependOnTheBatch) {
+  const auto data = Numbered(64, 6, 3);
+  LoaderOptions options{.preprocessing = Raw(6, 3),
+                        .augmentation = {.flip = true, .pad_crop = 2, .rand_augment = 2},
+                        .batch = 16,
+                        .training = true};
+  const auto pixels = [&] {
+    std::vector<float> all;
+    for (const Batch& batch : Epoch(options, data, 4)) {
+      all.insert(all.end(), batch.images.begin(), batch.images.end());
+    }
+    return all;
+  };
+  const std::vector<float> expected = pixels();
+  options.batch = 32;
+  EXPECT_EQ(pixels(), expected);
+  options.batch = 3;
+  EXPECT_EQ(pixels(), std::vector<float>(expected.begin(), expected.begin() + 63 * 108));
+}
+
 TEST(LoaderTest, ShardsShareTheLastBatchOfAnEvaluation) {
   const auto data = Numbered(17, 2, 1);
   LoaderOptions options{.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 5};
