@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <mutex>
-#include <sstream>
+
 #include <thread>
 
 #include "base/error.h"
@@ -49,8 +50,7 @@ class Remembered {
   }
 
   bool Read(Preprocessing& result) const {
-    if (path_.empty() || !fs::exists(path_)) return false;
-    std::istringstream text(ReadFile(path_));
+    std::ifstream text(path_);
     Preprocessing read = result;
     std::string mark;
     for (size_t c = 0; c < 3; ++c) text >> read.mean[c] >> read.std[c];
