@@ -43,8 +43,8 @@ std::vector<OldFile> ListFiles(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kPrefix) || name.ends_with(kLock)) continue;
     if (name.ends_with(kPart)) {
-      fs::path lock = entry.path();
-      if (IsUnused(lock.replace_extension(kLock))) fs::remove(entry.path(), error);
+      const std::string lock = name.substr(0, name.find('.')) + std::string(kLock);
+      if (IsUnused(folder / lock)) fs::remove(entry.path(), error);
       continue;
     }
     const auto bytes = static_cast<int64_t>(entry.file_size(error));
@@ -52,6 +52,17 @@ std::vector<OldFile> ListFiles(const fs::path& folder) {
   }
   std::ranges::sort(files, {}, &OldFile::used);
   return files;
+}
+
+// What makers of `path` left who died; nobody else is making it.
+void RemoveParts(const fs::path& path) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path.parent_path(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(path.filename().string()) && name.ends_with(kPart)) {
+      fs::remove(entry.path(), error);
+    }
+  }
 }
 
 // Removes files that nobody uses, the oldest first, until `needed` bytes fit. True if they do.
@@ -161,6 +172,7 @@ std::unique_ptr<const PixelFile> OpenPixels(const Dataset& dataset,
     const ProcessLock lock(path.native() + std::string(kLock),
                            "waiting for another process that decodes the same pictures");
     if (auto file = PixelFile::Open(path, id)) return file;
+    if (lock.held()) RemoveParts(path);
     return MakeFile(dataset, preparation, path, id);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kIo) throw;

@@ -209,7 +209,7 @@ TEST_F(PixelCacheTest, AKilledBuilderIsReplacedByOneThatWaits) {
 }
 
 TEST_F(PixelCacheTest, PartsOfTheDeadAreRemoved) {
-  const fs::path part = folder_ / "cache/pixels-0123456789abcdef.part";
+  const fs::path part = folder_ / "cache/pixels-0123456789abcdef.Ab3dEf.part";
   WriteFileAtomically(part, "half");
   EXPECT_NE(OpenPixels(*data_, crops_), nullptr);
   EXPECT_FALSE(fs::exists(part));

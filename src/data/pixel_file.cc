@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
@@ -125,12 +126,15 @@ ImageView PixelFile::View(int64_t index) const {
 
 PixelFileWriter::PixelFileWriter(const fs::path& path, const PixelFileId& id)
     : path_(path),
-      part_(path.native() + ".part"),
       id_(id),
       entries_(static_cast<size_t>(id.count)),
       end_(sizeof(Header) + entries_.size() * sizeof(PixelFile::Entry)) {
-  fd_ = open(part_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  constexpr std::string_view kEnding = ".part";
+  std::string name = path.native() + ".XXXXXX" + std::string(kEnding);
+  fd_ = mkostemps(name.data(), static_cast<int>(kEnding.size()), O_CLOEXEC);
+  part_ = name;
   if (fd_ < 0) FailIo("write", part_);
+  fchmod(fd_, 0644);  // others may share the folder
 }
 
 PixelFileWriter::~PixelFileWriter() {

@@ -49,7 +49,8 @@ class PixelFile {
 
 class PixelFileWriter {
  public:
-  // Writes `path` + ".part", anew. Throws kIo, here and below, with the system's reason.
+  // Writes a file `path`.XXXXXX.part of its own. Throws kIo, here and below, with the system's
+  // reason.
   PixelFileWriter(const std::filesystem::path& path, const PixelFileId& id);
   ~PixelFileWriter();  // removes what was not committed
   PixelFileWriter(const PixelFileWriter&) = delete;
@@ -62,8 +63,9 @@ class PixelFileWriter {
  private:
   void Write(const void* data, size_t size, uint64_t offset) const;
 
-  const std::filesystem::path path_, part_;
+  const std::filesystem::path path_;
   const PixelFileId id_;
+  std::filesystem::path part_;
   int fd_ = -1;
   std::vector<PixelFile::Entry> entries_;
   std::atomic<uint64_t> end_;
