@@ -33,8 +33,8 @@ struct Axis {
     weights.clear();
     for (int i = 0; i < to; ++i) {
       const double centre = (i + 0.5) * scale;
-      const int first = std::max(0, static_cast<int>(centre - support + 0.5));
-      const int end = std::min(from, static_cast<int>(centre + support + 0.5));
+      const int first = std::max(0, static_cast<int>(std::floor(centre - support + 0.5)));
+      const int end = std::min(from, static_cast<int>(std::floor(centre + support + 0.5)));
       const size_t begin = weights.size();
       double sum = 0;
       for (int x = first; x < end; ++x) {
