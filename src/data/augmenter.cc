@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "data/geometry.h"
 #include "data/rand_augment.h"
+#include "data/resize.h"
 
 namespace lathe::data {
 namespace {
@@ -96,7 +97,8 @@ void Augmenter::Normalise(const ImageView& picture, float* out) const {
   for (size_t y = 0; y < side; ++y, out += row) {
     const uint8_t* from = picture.pixels + y * side;
     for (size_t i = 0; i < row; ++i) {
-      out[i] = static_cast<float>(from[i / channels]) * scale[i] + bias[i];
+      const size_t x = i / channels;
+      out[i] = static_cast<float>(from[x]) * scale[i] + bias[i];
     }
   }
 }

@@ -35,8 +35,9 @@ ProcessLock::ProcessLock(const std::filesystem::path& path, std::string_view wai
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   bool said = false;
-  while (fd_ >= 0 && flock(fd_, LOCK_EX | LOCK_NB) != 0 &&
-         (errno == EWOULDBLOCK || errno == EINTR)) {
+  while (fd_ >= 0) {
+    held_ = flock(fd_, LOCK_EX | LOCK_NB) == 0;
+    if (held_ || (errno != EWOULDBLOCK && errno != EINTR)) break;
     if (!said && Clock::now() - start > std::chrono::seconds(1)) {
       spdlog::info("{}", waiting);
       said = true;
@@ -47,11 +48,13 @@ ProcessLock::ProcessLock(const std::filesystem::path& path, std::string_view wai
 
 std::optional<ProcessLock> ProcessLock::TryNow(const std::filesystem::path& path) {
   ProcessLock lock(OpenLockFile(path));
-  if (lock.fd_ < 0 || flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) return {};
+  lock.held_ = lock.fd_ >= 0 && flock(lock.fd_, LOCK_EX | LOCK_NB) == 0;
+  if (!lock.held_) return {};
   return lock;
 }
 
-ProcessLock::ProcessLock(ProcessLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+ProcessLock::ProcessLock(ProcessLock&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), held_(other.held_) {}
 
 ProcessLock::~ProcessLock() {
   if (fd_ >= 0) close(fd_);

@@ -19,6 +19,7 @@ class ProcessLock {
   ProcessLock(const std::filesystem::path& path, std::string_view waiting);
   // Nothing if somebody holds it.
   static std::optional<ProcessLock> TryNow(const std::filesystem::path& path);
+  bool held() const { return held_; }  // false where locks do not work
   ProcessLock(ProcessLock&& other) noexcept;
   ProcessLock& operator=(ProcessLock&&) = delete;
   ~ProcessLock();
@@ -26,6 +27,7 @@ class ProcessLock {
  private:
   explicit ProcessLock(int fd) : fd_(fd) {}
   int fd_ = -1;
+  bool held_ = false;
 };
 
 }  // namespace lathe::data

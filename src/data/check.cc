@@ -3,8 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -40,10 +41,14 @@ class Record {
   }
 
   const fs::path& path() const { return path_; }
+  const std::vector<uint64_t>& readable() const { return readable_; }
 
   void Read() {
-    if (path_.empty() || !fs::exists(path_)) return;
-    const std::string text = ReadFile(path_);
+    std::string text;
+    try {
+      if (!path_.empty()) text = ReadFile(path_);
+    } catch (const Error&) {  // the first time
+    }
     const size_t head = kMagic.size() + sizeof(uint64_t);
     if (text.size() < head || !text.starts_with(kMagic)) return;
     const std::string_view body = std::string_view(text).substr(head);
@@ -96,9 +101,10 @@ std::string ProblemOf(const PictureFolder& folder, const PictureFile& file, Imag
 }
 
 std::vector<Unreadable> Decode(const std::vector<PictureFolder>& folders,
-                               const std::vector<Candidate>& candidates) {
-  // Worth a bar only where somebody would wait.
-  constexpr size_t kMany = 2000;
+                               const std::vector<Candidate>& candidates, Record& record) {
+  using Clock = std::chrono::steady_clock;
+  constexpr size_t kMany = 2000;                // worth a bar only where somebody would wait
+  constexpr std::chrono::seconds kUnsaved{10};  // so much may be lost when this is interrupted
   std::optional<Progress> progress;
   if (candidates.size() >= kMany) {
     progress.emplace(Progress::Options{.stage = "checking pictures",
@@ -106,22 +112,35 @@ std::vector<Unreadable> Decode(const std::vector<PictureFolder>& folders,
                                        .quiet = spdlog::get_level() > spdlog::level::info});
   }
   std::vector<Unreadable> found;
+  std::vector<uint64_t> readable = record.readable();
   std::mutex mutex;
   int64_t done = 0;
-  const auto threads = static_cast<int>(std::thread::hardware_concurrency());
-  ParallelBlocks(candidates.size(), 32, threads, [&](size_t begin, size_t end) {
+  Clock::time_point saved = Clock::now();
+  const auto check = [&](size_t begin, size_t end) {
     Image scratch;
+    std::vector<Unreadable> bad;
+    std::vector<uint64_t> good;
     for (size_t i = begin; i < end; ++i) {
-      const auto [folder, file] = candidates[i];
-      std::string problem = ProblemOf(folders[folder], folders[folder].files[file], scratch);
-      if (problem.empty()) continue;
-      const std::scoped_lock lock(mutex);
-      found.push_back({folder, file, std::move(problem)});
+      const auto [folder, index] = candidates[i];
+      const PictureFile& file = folders[folder].files[index];
+      std::string problem = ProblemOf(folders[folder], file, scratch);
+      if (problem.empty()) {
+        good.push_back(file.fingerprint);
+      } else {
+        bad.push_back({folder, index, std::move(problem)});
+      }
     }
     const std::scoped_lock lock(mutex);
+    std::ranges::move(bad, std::back_inserter(found));
+    readable.insert(readable.end(), good.begin(), good.end());
     done += static_cast<int64_t>(end - begin);
     if (progress) progress->Update(done);
-  });
+    if (Clock::now() - saved < kUnsaved) return;
+    record.Write(readable);
+    saved = Clock::now();
+  };
+  const auto threads = static_cast<int>(std::thread::hardware_concurrency());
+  ParallelBlocks(candidates.size(), 32, threads, check);
   std::ranges::sort(found, [](const Unreadable& a, const Unreadable& b) {
     return std::pair(a.folder, a.file) < std::pair(b.folder, b.file);
   });
@@ -154,7 +173,7 @@ std::vector<Unreadable> FindUnreadable(const std::vector<PictureFolder>& folders
                  "waiting for another process that checks the same pictures");
     record.Read();
   }
-  std::vector<Unreadable> found = Decode(folders, candidates());
+  std::vector<Unreadable> found = Decode(folders, candidates(), record);
   std::vector<uint64_t> readable;
   auto bad = found.begin();
   for (size_t folder = 0; folder < folders.size(); ++folder) {

@@ -65,7 +65,8 @@ int MeanGrey(const cv::Mat& picture) {
   } else {
     for (size_t i = 0; i < size; i += 3) sum += Grey(picture.data + i);
   }
-  return static_cast<int>(static_cast<double>(sum) / static_cast<double>(picture.total()) + 0.5);
+  return static_cast<int>(
+      std::floor(static_cast<double>(sum) / static_cast<double>(picture.total()) + 0.5));
 }
 
 }  // namespace

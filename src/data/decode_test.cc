@@ -1,6 +1,9 @@
 #include "data/decode.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 
@@ -157,16 +160,35 @@ TEST(DecodeTest, ReadsExtremeSizes) {
   EXPECT_EQ(Decoded(EncodeJpeg(1, 1, 3, 60)).pixels.size(), 3u);
   EXPECT_EQ(Decoded(EncodeJpeg(1, 1, 3, 60), 64).w, 1);
   EXPECT_EQ(Decoded(EncodePng(1, 1, SPNG_COLOR_TYPE_TRUECOLOR, 3)).pixels.size(), 3u);
-  const Image wide = Decoded(EncodeJpeg(3, 20000, 3, 60), 8);
-  EXPECT_EQ(wide.w, 20000);
-  // A strip is cut before it is enlarged: 300 x 2,000,000 px would be too many.
+  EXPECT_EQ(Decoded(EncodeJpeg(3, 20000, 3, 60), 8).w, 20000);
+  EXPECT_EQ(Decoded(EncodeJpeg(17, 33, 3, 60), 5).h, 5);  // sides are rounded up
+  EXPECT_EQ(Decoded(EncodeJpeg(17, 33, 3, 60), 6).h, 9);
+}
+
+// 300 x 2,000,000 px would be too many.
+TEST(DecodeTest, StripsAreCutBeforeTheyAreEnlarged) {
+  const Image wide = Decoded(EncodeJpeg(3, 20000, 3, 60));
   cv::Mat buffer;
   const ImageView square = Prepare(wide, {.side = 300, .square = true, .crop = 256}, buffer);
   EXPECT_EQ(square.h, 256);
   EXPECT_EQ(square.w, 256);
   EXPECT_NEAR(square.pixels[0], 200, 4);
-  EXPECT_EQ(Decoded(EncodeJpeg(17, 33, 3, 60), 5).h, 5);  // sides are rounded up
-  EXPECT_EQ(Decoded(EncodeJpeg(17, 33, 3, 60), 6).h, 9);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit{1 << 30, 1 << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      Prepare(wide, {.side = 300, .square = true, .crop = 256}, buffer);
+      _exit(0);
+    } catch (...) {
+      _exit(1);
+    }
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+#endif
 }
 
 TEST(ShownTest, EscapesWhatDoesNotPrint) {

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <opencv2/imgproc.hpp>
+
+#include "data/resize.h"
 
 namespace lathe::data {
 
@@ -14,12 +15,6 @@ cv::Mat AsMat(const ImageView& view) {
 }
 
 ImageView AsView(const cv::Mat& mat) { return {mat.rows, mat.cols, mat.channels(), mat.data}; }
-
-void Resize(const cv::Mat& from, int h, int w, cv::Mat& to) {
-  to.create(h, w, from.type());
-  const bool shrinks = h < from.rows || w < from.cols;
-  cv::resize(from, to, to.size(), 0, 0, shrinks ? cv::INTER_AREA : cv::INTER_LINEAR);
-}
 
 Preparation PreparationFor(const Preprocessing& preprocessing, const Augmentation& augmentation,
                            bool training) {

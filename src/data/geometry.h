@@ -13,9 +13,6 @@ namespace lathe::data {
 cv::Mat AsMat(const ImageView& view);
 ImageView AsView(const cv::Mat& mat);  // rows must be adjacent
 
-// Averages when it shrinks, interpolates when it grows. `to` may not be `from`.
-void Resize(const cv::Mat& from, int h, int w, cv::Mat& to);
-
 // What a picture is brought to before any random choice, and what is cached of it.
 struct Preparation {
   int side = 0;         // of the shorter side

@@ -156,6 +156,26 @@ TEST(LoaderTest, ShardsTogetherGiveTheWholeBatch) {
   EXPECT_EQ(Joined(options, data)[0].count, 99);
 }
 
+TEST(LoaderTest, AugmentationDoesNotDependOnTheBatch) {
+  const auto data = Numbered(64, 6, 3);
+  LoaderOptions options{.preprocessing = Raw(6, 3),
+                        .augmentation = {.flip = true, .pad_crop = 2, .rand_augment = 2},
+                        .batch = 16,
+                        .training = true};
+  const auto pixels = [&] {
+    std::vector<float> all;
+    for (const Batch& batch : Epoch(options, data, 4)) {
+      all.insert(all.end(), batch.images.begin(), batch.images.end());
+    }
+    return all;
+  };
+  const std::vector<float> expected = pixels();
+  options.batch = 32;
+  EXPECT_EQ(pixels(), expected);
+  options.batch = 3;
+  EXPECT_EQ(pixels(), std::vector<float>(expected.begin(), expected.begin() + 63 * 108));
+}
+
 TEST(LoaderTest, ShardsShareTheLastBatchOfAnEvaluation) {
   const auto data = Numbered(17, 2, 1);
   LoaderOptions options{.preprocessing = Raw(2, 1), .augmentation = {}, .batch = 5};
@@ -258,6 +278,29 @@ TEST(LoaderTest, GreyImagesFillThreeChannels) {
   EXPECT_NEAR(pixels[9], 3, 1e-3);
   ExpectError(ErrorKind::kInput, "has 3 channels, the network takes 1",
               [] { Loader(Numbered(1, 2, 3), {.preprocessing = Raw(2, 1), .augmentation = {}}); });
+}
+
+TEST(LoaderTest, PhotographsAreTheSameCachedOrNotAndWhateverTheThreads) {
+  const std::filesystem::path flowers =
+      std::filesystem::path(LATHE_SOURCE_DIR) / "../shared/data/flowers/val";
+  if (!std::filesystem::exists(flowers)) GTEST_SKIP() << "no photographs in " << flowers;
+  const TempFolder cache;
+  LoaderOptions options{
+      .preprocessing = {.resolution = 48, .channels = 3},
+      .augmentation = {.flip = true, .random_resized_crop = true, .rand_augment = 2, .cutmix = 1},
+      .batch = 50,
+      .training = true};
+  const auto plain = OpenImageFolder(flowers);
+  const auto cached = OpenImageFolders({flowers}, {.cache = {.folder = cache.path(), .gb = 1}})[0];
+  EXPECT_EQ(MeasurePreprocessing(*plain, 48).mean, MeasurePreprocessing(*cached, 48).mean);
+  const std::vector<Batch> expected = Epoch(options, plain, 3);
+  ASSERT_EQ(expected.size(), 5u);
+  options.threads = 2;
+  EXPECT_TRUE(Same(Epoch(options, plain, 3), expected));
+  EXPECT_TRUE(Same(Epoch(options, cached, 3), expected));
+  options.training = false;
+  options.preprocessing.crop = 0.875;
+  EXPECT_TRUE(Same(Epoch(options, cached, 0), Epoch(options, plain, 0)));
 }
 
 class BrokenDataset final : public Dataset {

@@ -1,10 +1,17 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <mutex>
+
 #include <thread>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "data/loader.h"
+#include "data/pixel_cache.h"
 #include "data/source.h"
 
 namespace lathe::data {
@@ -32,12 +39,50 @@ void Add(const ImageView& picture, Sums& sums) {
   sums.pixels += pixels;
 }
 
+// What was measured before; trials of a search ask for the same again and again.
+class Remembered {
+ public:
+  Remembered(const Dataset& train, int resolution, int64_t samples) {
+    const fs::path folder = train.cache().folder;
+    if (folder.empty() || train.InMemory()) return;
+    const std::string what = fmt::format("mean {} {}", resolution, samples);
+    path_ = folder / fmt::format("mean-{:016x}", HashBytes(what, Fingerprint(train)));
+  }
+
+  bool Read(Preprocessing& result) const {
+    std::ifstream text(path_);
+    Preprocessing read = result;
+    std::string mark;
+    for (size_t c = 0; c < 3; ++c) text >> read.mean[c] >> read.std[c];
+    if (!(text >> mark) || mark != kMark) return false;
+    result = read;
+    return true;
+  }
+
+  void Write(const Preprocessing& result) const {
+    if (path_.empty()) return;
+    std::string text;
+    for (size_t c = 0; c < 3; ++c) text += fmt::format("{} {}\n", result.mean[c], result.std[c]);
+    try {
+      WriteFileAtomically(path_, text + std::string(kMark) + "\n");
+    } catch (const Error& error) {
+      spdlog::warn("{}; the mean colour will be measured again", error.what());
+    }
+  }
+
+ private:
+  static constexpr std::string_view kMark = "lathe-mean-1";  // last: all of it is there
+  fs::path path_;                                            // empty: nothing is kept
+};
+
 }  // namespace
 
 Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int samples) {
   const int64_t count = std::min<int64_t>(samples, train.size());
   if (count <= 0) throw Error(ErrorKind::kInput, "the training set is empty");
   Preprocessing result{.resolution = resolution, .channels = train.channels()};
+  const Remembered remembered(train, resolution, count);
+  if (remembered.Read(result)) return result;
   const Preparation preparation{.side = resolution, .square = true, .crop = resolution};
   Sums total;
   std::mutex mutex;
@@ -66,6 +111,7 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
     // A constant channel divides by something.
     result.std[c] = static_cast<float>(std::max(deviation, 1e-3));
   }
+  remembered.Write(result);
   return result;
 }
 

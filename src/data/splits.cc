@@ -68,7 +68,7 @@ Parts StratifiedSplit(const Dataset& all, int64_t count, uint64_t seed) {
   return parts;
 }
 
-TrainTest Split(std::shared_ptr<const Dataset> all, double validation, uint64_t seed) {
+TrainTest Split(const std::shared_ptr<const Dataset>& all, double validation, uint64_t seed) {
   const double wanted =
       validation >= 1 ? validation : validation * static_cast<double>(all->size());
   const auto count = std::max<int64_t>(1, std::llround(wanted));
