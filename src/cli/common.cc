@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "base/error.h"
+#include "data/preprocessing_file.h"
 #include "engine/backends/fake/fake_engine.h"
 #include "engine/backends/openvino/openvino_engine.h"
 #include "engine/backends/tensorrt/tensorrt_engine.h"
@@ -148,6 +149,13 @@ net::Network LoadNetwork(const std::string& file_or_name) {
     throw Error(ErrorKind::kInput, "{}: no such network file", file_or_name);
   }
   return net::ZooNetwork(file_or_name);
+}
+
+data::Preprocessing PreprocessingOf(const net::Weights& weights, const std::string& file,
+                                    const data::Preprocessing& otherwise) {
+  const auto stored = weights.metadata.find("preprocessing");
+  return stored == weights.metadata.end() ? otherwise
+                                          : data::ParsePreprocessing(stored->second, file);
 }
 
 std::string FormatMs(double latency_us) { return fmt::format("{:.3f} ms", latency_us / 1000); }

@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "data/loader.h"
 #include "engine/engine.h"
 #include "net/network.h"
+#include "net/weights.h"
 #include "space/search_space.h"
 
 namespace lathe::cli {
@@ -74,6 +76,10 @@ space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Networ
 
 // A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
 net::Network LoadNetwork(const std::string& file_or_name);
+
+// What images trained weights want, as their file says; `otherwise` if it does not.
+data::Preprocessing PreprocessingOf(const net::Weights& weights, const std::string& file,
+                                    const data::Preprocessing& otherwise);
 
 // "0.312 ms"
 std::string FormatMs(double latency_us);

@@ -46,7 +46,8 @@ bool StartedBySrun() { return Variable("SLURM_STEP_NUM_TASKS").value_or("1") != 
 // One GPU for each process of this machine, where there are several.
 std::string DeviceOf(int rank) {
   const std::string visible = Variable("CUDA_VISIBLE_DEVICES").value_or("");
-  if (visible.find(',') == std::string::npos) return visible.empty() ? std::to_string(rank) : visible;
+  if (visible.find(',') == std::string::npos)
+    return visible.empty() ? std::to_string(rank) : visible;
   std::vector<std::string> devices(1);
   for (const char c : visible) {
     if (c == ',') {
@@ -71,8 +72,8 @@ Crew::Crew(int processes, const fs::path& folder) {
   if (StartedBySrun()) {
     const int tasks = std::stoi(*Variable("SLURM_STEP_NUM_TASKS"));
     if (tasks != processes) {
-      throw Error(ErrorKind::kInput, "srun started {} tasks, the training wants {} processes", tasks,
-                  processes);
+      throw Error(ErrorKind::kInput, "srun started {} tasks, the training wants {} processes",
+                  tasks, processes);
     }
     parallel_.rank = std::stoi(Variable("SLURM_PROCID").value_or("0"));
     parallel_.one_machine = Variable("SLURM_STEP_NUM_NODES").value_or("1") == "1";

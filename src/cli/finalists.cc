@@ -229,7 +229,8 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   package.network = contender.network;
   package.weights = net::ReadSafetensors(contender.folder / "weights.safetensors");
   package.preprocessing =
-      data::MeasurePreprocessing(*context.splits.train, contender.network.input.h);
+      PreprocessingOf(package.weights, (contender.folder / "weights.safetensors").string(),
+                      data::MeasurePreprocessing(*context.splits.train, contender.network.input.h));
   package.class_names = context.splits.train->class_names();
   package.target = context.engine->Target();
   package.latency_budget_us = config.target.latency_us;

@@ -166,7 +166,9 @@ int Verify(const Globals& globals, const NetFlags& flags) {
   const std::unique_ptr<engine::CompiledModel> exported = flags.target.Make()->Load(flags.onnx);
   const deploy::Verification result = deploy::Verify(
       [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
-      *exported, splits.test, data::MeasurePreprocessing(*splits.train, network.input.h),
+      *exported, splits.test,
+      PreprocessingOf(weights, flags.weights,
+                      data::MeasurePreprocessing(*splits.train, network.input.h)),
       flags.images);
   const std::string complaint = deploy::Complaint(result);
   if (globals.json) {
@@ -235,7 +237,7 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
                          [=, &globals] { return Verify(globals, *flags); });
   verify->add_option("--weights", flags->weights, "Weights (safetensors)")->required();
   verify->add_option("--onnx", flags->onnx, "ONNX file")->required();
-  verify->add_option("--data", flags->data, "fashion-mnist, or a folder")->capture_default_str();
+  verify->add_option("--data", flags->data, kDataHelp)->capture_default_str();
   verify->add_option("--images", flags->images, "At most so many test images; 0: all")
       ->capture_default_str();
   flags->target.AddTo(*verify);

@@ -50,12 +50,12 @@ std::string SummaryOf(const std::string& network, const train::TrainResult& resu
   const auto [low, high] = deploy::WilsonInterval(result.accuracy, test_images);
   return FormatTable(
       {{"trained", network},
-       {"test accuracy", fmt::format("{} ({} to {} with 95 % confidence, {} images)",
-                                     FormatPercent(result.accuracy), FormatPercent(low),
-                                     FormatPercent(high), test_images)},
+       {"test accuracy",
+        fmt::format("{} ({} to {} with 95 % confidence, {} images)", FormatPercent(result.accuracy),
+                    FormatPercent(low), FormatPercent(high), test_images)},
        {"test loss", fmt::format("{:.4f}", result.loss)},
-       {"weights of epoch", fmt::format("{} of {}{}", result.epoch, last.epoch,
-                                        result.early ? ", stopped early" : "")},
+       {"weights of epoch",
+        fmt::format("{} of {}{}", result.epoch, last.epoch, result.early ? ", stopped early" : "")},
        {"images seen", FormatCount(result.images_seen)},
        {"images/s, median", fmt::format("{:.0f}", rates[rates.size() / 2])},
        {"time", FormatSeconds(last.seconds)},
@@ -73,9 +73,8 @@ nlohmann::ordered_json JsonOf(const train::TrainResult& result, const std::strin
                       {"images_per_second", epoch.images_per_second},
                       {"seconds", epoch.seconds}});
   }
-  return {{"loss", result.loss},          {"accuracy", result.accuracy},
-          {"epoch", result.epoch},        {"stopped_early", result.early},
-          {"images", result.images_seen}, {"folder", folder},
+  return {{"loss", result.loss},           {"accuracy", result.accuracy},  {"epoch", result.epoch},
+          {"stopped_early", result.early}, {"images", result.images_seen}, {"folder", folder},
           {"epochs", std::move(epochs)}};
 }
 
@@ -110,9 +109,9 @@ int Train(const Globals& globals, const TrainFlags& flags) {
   options.on_progress = [&](const train::TrainProgress& at) {
     progress->SetTotal(at.steps);
     progress->Update(at.step,
-                    fmt::format("epoch {}, loss {:.3f}, {:.0f} images/s", at.epoch, at.train_loss,
-                                at.images_per_second),
-                    at.seconds_left);
+                     fmt::format("epoch {}, loss {:.3f}, {:.0f} images/s", at.epoch, at.train_loss,
+                                 at.images_per_second),
+                     at.seconds_left);
   };
   options.on_epoch = [&](const train::EpochMetrics& epoch) {
     log->Add(epoch);

@@ -13,6 +13,7 @@ void AddNetTrainCommand(CLI::App& net_command, const Globals& globals, Action& a
 // --data: "fashion-mnist", a folder of pictures, or a TOML file with the keys of a study's [data].
 data::Splits OpenData(const std::string& name, uint64_t seed);
 inline constexpr const char* kDataHelp =
-    "fashion-mnist, a folder with train/CLASS/ and val/CLASS/, or a TOML file with the keys of [data]";
+    "fashion-mnist, a folder with train/CLASS/ and val/CLASS/, or a TOML file with the keys of "
+    "[data]";
 
 }  // namespace lathe::cli

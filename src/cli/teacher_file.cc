@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/common.h"
-#include "data/preprocessing_file.h"
 #include "net/network_file.h"
 #include "onnx/export.h"
 
@@ -36,10 +35,8 @@ std::shared_ptr<train::Teacher> FromWeights(const train::Distillation& distillat
   }
   const net::Network network = net::ReadNetwork(distillation.teacher);
   const net::Weights weights = net::ReadSafetensors(distillation.weights);
-  data::Preprocessing preprocessing = student.preprocessing;
-  const auto stored = weights.metadata.find("preprocessing");
-  if (stored != weights.metadata.end())
-    preprocessing = data::ParsePreprocessing(stored->second, distillation.weights);
+  data::Preprocessing preprocessing =
+      PreprocessingOf(weights, distillation.weights, student.preprocessing);
   preprocessing.resolution = network.input.h;
   return train::MakeTeacher(network, weights, preprocessing, threads);
 }
@@ -53,9 +50,8 @@ std::shared_ptr<train::Teacher> LoadTeacher(const train::Distillation& distillat
     throw Error(ErrorKind::kInput, "distillation: there is no teacher {}", distillation.teacher);
   }
   const bool onnx = fs::path(distillation.teacher).extension() == ".onnx";
-  std::shared_ptr<train::Teacher> teacher =
-      onnx ? FromOnnx(distillation.teacher, student, threads)
-           : FromWeights(distillation, student, threads);
+  std::shared_ptr<train::Teacher> teacher = onnx ? FromOnnx(distillation.teacher, student, threads)
+                                                 : FromWeights(distillation, student, threads);
   const data::Preprocessing& wanted = teacher->preprocessing();
   if (wanted.channels != student.preprocessing.channels) {
     throw Error(ErrorKind::kInput, "{}: the teacher sees {} channels, the student {}",

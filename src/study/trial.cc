@@ -94,11 +94,10 @@ std::string_view Name(TrialState state) {
 }
 
 void WriteSpec(const fs::path& folder, const TrialSpec& spec) {
-  const Json json = {{"format", kSpecFormat},   {"version", kVersion},
-                     {"number", spec.number},   {"study", spec.study},
-                     {"kind", spec.kind},       {"seed", spec.seed},
-                     {"processes", spec.processes}, {"threads", spec.threads},
-                     {"config", spec.config_toml}};
+  const Json json = {
+      {"format", kSpecFormat},       {"version", kVersion},     {"number", spec.number},
+      {"study", spec.study},         {"kind", spec.kind},       {"seed", spec.seed},
+      {"processes", spec.processes}, {"threads", spec.threads}, {"config", spec.config_toml}};
   WriteFileAtomically(folder / "trial.json", Dump(json, 2) + "\n");
 }
 

@@ -118,7 +118,9 @@ inline Vec Exp(const Vec& value) {
   return p * reinterpret_cast<Vec>(power);
 }
 template <typename Vec>
-inline Vec Sigmoid(const Vec& x) { return 1.0f / (1.0f + Exp(-x)); }
+inline Vec Sigmoid(const Vec& x) {
+  return 1.0f / (1.0f + Exp(-x));
+}
 
 using net::Activation;
 
@@ -243,11 +245,12 @@ inline Range Reaching(int64_t offset, int64_t stride, int64_t size, int64_t out_
 template <typename T>
 void AddMoments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum,
                 double* squares) {
-  AddPairs(rows, channels, sum, squares, [&]<typename Vec>(int64_t row, int64_t c, Vec& first, Vec& second) {
-    const Vec value = Load<Vec>(x + row * channels + c) - Load<Vec>(shift + c);
-    first += value;
-    second += value * value;
-  });
+  AddPairs(rows, channels, sum, squares,
+           [&]<typename Vec>(int64_t row, int64_t c, Vec& first, Vec& second) {
+             const Vec value = Load<Vec>(x + row * channels + c) - Load<Vec>(shift + c);
+             first += value;
+             second += value * value;
+           });
 }
 
 template <typename T>
@@ -271,15 +274,17 @@ void ActivationGradient(const T* x, const T* dy, int64_t rows, int64_t channels,
                         const Affine& affine, const float* mean, T* dz, double* sum,
                         double* product) {
   WithActivation(affine.act, [&]<Activation kAct>() {
-    AddPairs(rows, channels, sum, product, [&]<typename Vec>(int64_t row, int64_t c, Vec& first, Vec& second) {
-      const int64_t at = row * channels + c;
-      const Vec value = Load<Vec>(x + at);
-      const Vec d = ActivateBackward<kAct>(value * Load<Vec>(affine.scale + c) + Load<Vec>(affine.offset + c),
-                                           Load<Vec>(dy + at));
-      Store(dz + at, d);
-      first += d;
-      second += d * (value - Load<Vec>(mean + c));
-    });
+    AddPairs(rows, channels, sum, product,
+             [&]<typename Vec>(int64_t row, int64_t c, Vec& first, Vec& second) {
+               const int64_t at = row * channels + c;
+               const Vec value = Load<Vec>(x + at);
+               const Vec d = ActivateBackward<kAct>(
+                   value * Load<Vec>(affine.scale + c) + Load<Vec>(affine.offset + c),
+                   Load<Vec>(dy + at));
+               Store(dz + at, d);
+               first += d;
+               second += d * (value - Load<Vec>(mean + c));
+             });
   });
 }
 
@@ -305,7 +310,8 @@ void Average(const T* x, int64_t pixels, int64_t channels, T* mean) {
     Vec sum[kVectors]{};
     for (int64_t pixel = 0; pixel < pixels; ++pixel) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[v] += Load<Vec>(x + pixel * channels + c + v * kLanesOf<Vec>);
+      for (int v = 0; v < kVectors; ++v)
+        sum[v] += Load<Vec>(x + pixel * channels + c + v * kLanesOf<Vec>);
     }
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) Store(mean + c + v * kLanesOf<Vec>, sum[v] * share);
@@ -426,8 +432,8 @@ void DepthwiseBackwardWeight(const Depthwise& s, const T* x, const T* dy, float*
 }
 
 // Nothing overlaps; the compiler makes vectors of these by itself.
-void SgdStep(const UpdateRule& rule, int64_t count, const float* __restrict g,
-             float* __restrict p, float* __restrict m) {
+void SgdStep(const UpdateRule& rule, int64_t count, const float* __restrict g, float* __restrict p,
+             float* __restrict m) {
   for (int64_t i = 0; i < count; ++i) {
     const float gradient = g[i] + rule.decay * p[i];
     m[i] = rule.momentum * m[i] + gradient;

@@ -60,10 +60,9 @@ TEST_P(KernelsTest, NormsAndActivations) {
   const std::vector<float> x = Values(kRows * channels_), dy = Values(kRows * channels_);
   const std::vector<float> scale = Values(channels_), offset = Values(channels_);
   const auto channels = static_cast<size_t>(channels_);
-  for (const auto act :
-       {net::Activation::kNone, net::Activation::kRelu, net::Activation::kRelu6,
-        net::Activation::kSwish, net::Activation::kHardSwish, net::Activation::kSigmoid,
-        net::Activation::kHardSigmoid}) {
+  for (const auto act : {net::Activation::kNone, net::Activation::kRelu, net::Activation::kRelu6,
+                         net::Activation::kSwish, net::Activation::kHardSwish,
+                         net::Activation::kSigmoid, net::Activation::kHardSigmoid}) {
     const Affine affine{scale.data(), offset.data(), act};
     const auto check = [&]<typename T>(const std::vector<T>& in, const std::vector<T>& gradient) {
       std::vector<T> y(in.size()), wide_y(in.size());

@@ -8,7 +8,8 @@
 
 namespace lathe::train {
 
-// What a batch shows: image i is labels[i] by shares[i], the rest of it partners[i] (mixup, cutmix).
+// What a batch shows: image i is labels[i] by shares[i], the rest of it partners[i] (mixup,
+// cutmix).
 struct Targets {
   at::Tensor labels;            // {n}, long
   at::Tensor partners, shares;  // {n}, long and float; undefined: nothing is mixed

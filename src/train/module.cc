@@ -152,8 +152,7 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
         at::Tensor path = x;
         const double drop =
             training != nullptr ? training->drop_connect * std::min(1.0, depth_[i]) : 0;
-        if (drop > 0)
-          path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, *training);
+        if (drop > 0) path = path * KeepMask({path.size(0), 1, 1, 1}, drop, path, *training);
         out = path + get(node.inputs[1]);
         break;
       }

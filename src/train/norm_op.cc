@@ -53,12 +53,11 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
         running_mean.clone();  // near the mean, so that the difference of squares stays exact
     std::pair<at::Tensor, at::Tensor> moments;
     WithType(x, [&]<typename T>(T) {
-      moments =
-          SumParts(rows, channels, group,
-                   [&](int64_t begin, int64_t end, double* sum, double* squares) {
-                     kernels::AddMoments(Data<T>(x) + begin * channels, end - begin, channels,
-                                         shift.const_data_ptr<float>(), sum, squares);
-                   });
+      moments = SumParts(rows, channels, group,
+                         [&](int64_t begin, int64_t end, double* sum, double* squares) {
+                           kernels::AddMoments(Data<T>(x) + begin * channels, end - begin, channels,
+                                               shift.const_data_ptr<float>(), sum, squares);
+                         });
     });
     const double count = static_cast<double>(rows) * SizeOf(group);
     const at::Tensor difference = moments.first / count;
@@ -91,14 +90,13 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const double count = static_cast<double>(rows) * SizeOf(group);
     at::Tensor beta_gradient, gamma_gradient;
     WithType(x, [&]<typename T>(T) {
-      const auto [sum, product] =
-          SumParts(rows, channels, group,
-                   [&](int64_t begin, int64_t end, double* first, double* second) {
-                     const int64_t at = begin * channels;
-                     kernels::ActivationGradient(Data<T>(x) + at, Data<T>(dy) + at, end - begin,
-                                                 channels, affine, mean.const_data_ptr<float>(),
-                                                 Data<T>(dx) + at, first, second);
-                   });
+      const auto [sum, product] = SumParts(
+          rows, channels, group, [&](int64_t begin, int64_t end, double* first, double* second) {
+            const int64_t at = begin * channels;
+            kernels::ActivationGradient(Data<T>(x) + at, Data<T>(dy) + at, end - begin, channels,
+                                        affine, mean.const_data_ptr<float>(), Data<T>(dx) + at,
+                                        first, second);
+          });
       beta_gradient = sum.to(at::kFloat);
       gamma_gradient = product.to(at::kFloat) * inverse;
       // dx = scale * (dz - mean(dz) - xhat * mean(dz * xhat)), xhat = (x - mean) * inverse
@@ -122,7 +120,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
 
 // The norm over the images of all processes, by torch's own operations.
 at::Tensor SharedNorm(const at::Tensor& input, const NormTensors& norm, double eps,
-                     ProcessGroup& group) {
+                      ProcessGroup& group) {
   const at::Tensor x = input.to(at::kFloat);
   const auto channel = [](const at::Tensor& values) { return values.view({1, -1, 1, 1}); };
   const double count = static_cast<double>(Pixels(x)) * group.size();

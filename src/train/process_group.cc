@@ -66,8 +66,8 @@ ProcessGroup::ProcessGroup(const Parallel& parallel)
       size_(parallel.processes),
       impl_(std::make_unique<Impl>(Impl{.parallel = parallel, .backend = {}})) {
   Guard(parallel, "meeting the others", [&] {
-    const auto store = c10::make_intrusive<c10d::FileStore>(parallel.rendezvous.string(),
-                                                            parallel.processes);
+    const auto store =
+        c10::make_intrusive<c10d::FileStore>(parallel.rendezvous.string(), parallel.processes);
     store->setTimeout(kMeetingTime);
     impl_->backend = Connect(store, parallel);
   });

@@ -30,8 +30,7 @@ Distillation ReadDistillation(const Config& table) {
   distillation.teacher = table.Path("teacher", "");
   distillation.weights = table.Path("weights", "");
   distillation.kind = ReadEnum(table, "kind", kDistillations, distillation.kind);
-  distillation.weight =
-      table.Real("weight", {.fallback = distillation.weight, .min = 0, .max = 1});
+  distillation.weight = table.Real("weight", {.fallback = distillation.weight, .min = 0, .max = 1});
   distillation.temperature =
       table.Real("temperature", {.fallback = distillation.temperature, .min = 0.01, .max = 1000});
   table.Finish();
@@ -94,10 +93,9 @@ Recipe ReadRecipe(const Config& table) {
   recipe.sync_norm = table.Bool("sync_norm", recipe.sync_norm);
   recipe.early_stop = static_cast<int>(
       table.Int("early_stop", {.fallback = recipe.early_stop, .min = 0, .max = 1'000'000}));
-  recipe.keep =
-      ReadEnum(table, "keep", kKeeps, recipe.early_stop > 0 ? Keep::kBest : recipe.keep);
-  recipe.evaluation_crop = table.Real("evaluation_crop",
-                                      {.fallback = recipe.evaluation_crop, .min = 0.01, .max = 1});
+  recipe.keep = ReadEnum(table, "keep", kKeeps, recipe.early_stop > 0 ? Keep::kBest : recipe.keep);
+  recipe.evaluation_crop =
+      table.Real("evaluation_crop", {.fallback = recipe.evaluation_crop, .min = 0.01, .max = 1});
   recipe.distillation = ReadDistillation(table.Table("distillation"));
   recipe.augmentation = data::ReadAugmentation(table.Table("augmentation"));
   table.Finish();
@@ -139,7 +137,8 @@ std::string ToToml(const Recipe& recipe) {
   const Distillation& distillation = recipe.distillation;
   if (!distillation.teacher.empty()) {
     text += fmt::format(
-        "distillation = {{ teacher = {}, weights = {}, kind = \"{}\", weight = {}, temperature = {} "
+        "distillation = {{ teacher = {}, weights = {}, kind = \"{}\", weight = {}, temperature = "
+        "{} "
         "}}\n",
         Quoted(distillation.teacher), Quoted(distillation.weights),
         NameOf(kDistillations, distillation.kind), distillation.weight, distillation.temperature);

@@ -35,7 +35,7 @@ struct Recipe {
   double momentum = 0.9;
   double weight_decay = 5e-4;  // not on norms and biases
   Schedule schedule = Schedule::kOneCycle;
-  double warmup = 0.2;                           // share of all steps
+  double warmup = 0.2;      // share of all steps
   double warmup_start = 0;  // rate at the first of them; 0: a small share of the peak
   double step_epochs = 2.4, step_factor = 0.97;  // kStep
   double label_smoothing = 0.0;
@@ -44,10 +44,10 @@ struct Recipe {
   double ema = 0.0;           // decay of the weights' moving average; 0: off
   double clip_norm = 0.0;     // 0: off
   Precision precision = Precision::kF32;
-  bool sync_norm = true;        // norms see the whole batch when several processes share it
-  int early_stop = 0;           // epochs without a better accuracy before giving up; 0: never
-  Keep keep = Keep::kLast;      // kBest by default with early_stop
-  double evaluation_crop = 1;   // data::Preprocessing::crop
+  bool sync_norm = true;       // norms see the whole batch when several processes share it
+  int early_stop = 0;          // epochs without a better accuracy before giving up; 0: never
+  Keep keep = Keep::kLast;     // kBest by default with early_stop
+  double evaluation_crop = 1;  // data::Preprocessing::crop
   Distillation distillation;
   data::Augmentation augmentation;
 };

@@ -25,8 +25,7 @@ Json Values(const char* part) {
 }
 
 at::Tensor TensorOf(const Json& json) {
-  if (!json[0].is_array())
-    return at::tensor(json.get<std::vector<double>>()).to(at::kFloat);
+  if (!json[0].is_array()) return at::tensor(json.get<std::vector<double>>()).to(at::kFloat);
   std::vector<at::Tensor> rows;
   for (const Json& row : json) rows.push_back(TensorOf(row));
   return at::stack(rows);
@@ -146,7 +145,8 @@ TEST(ReferenceTest, LossesAndTheirGradients) {
 // and the running statistics after one step.
 TEST(ReferenceTest, LayersForwardsAndBackwards) {
   const Json layers = Json::parse(ReadFile(kFolder + "layers.json"));
-  const net::Weights tensors = net::ReadSafetensors(kFolder + layers.at("tensors").get<std::string>());
+  const net::Weights tensors =
+      net::ReadSafetensors(kFolder + layers.at("tensors").get<std::string>());
   const auto tensor = [&](const std::string& name) {
     const net::Tensor& found = tensors.at(name);
     return at::from_blob(const_cast<float*>(found.values.data()), found.shape, at::kFloat);

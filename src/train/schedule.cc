@@ -13,7 +13,8 @@ double LearningRate(const Recipe& recipe, int64_t step, int64_t steps, int64_t s
   if (at < warmup) {
     double start = recipe.warmup_start;
     // A rate of zero would waste the first step.
-    if (start == 0) start = recipe.schedule == Schedule::kOneCycle ? peak / 25 : peak / (warmup + 1);
+    if (start == 0)
+      start = recipe.schedule == Schedule::kOneCycle ? peak / 25 : peak / (warmup + 1);
     return start + (peak - start) * at / warmup;
   }
   const double rest = static_cast<double>(steps) - warmup;

@@ -105,10 +105,9 @@ at::Tensor Stepper::AskTeacher(const data::Batch& batch, int64_t begin, int64_t 
   const data::Preprocessing& own = options_.preprocessing;
   const data::Preprocessing& wanted = options_.teacher->preprocessing();
   const int64_t image = int64_t{input_.c} * input_.h * input_.w;
-  at::Tensor images =
-      at::from_blob(const_cast<float*>(batch.images.data()) + begin * image,
-                    {count, input_.h, input_.w, input_.c}, at::kFloat)
-          .permute({0, 3, 1, 2});
+  at::Tensor images = at::from_blob(const_cast<float*>(batch.images.data()) + begin * image,
+                                    {count, input_.h, input_.w, input_.c}, at::kFloat)
+                          .permute({0, 3, 1, 2});
   const auto channels = [&](const std::array<float, 3>& values) {
     return at::tensor(at::ArrayRef<float>(values.data(), static_cast<size_t>(own.channels)))
         .view({1, own.channels, 1, 1});

@@ -22,7 +22,7 @@ class Stepper {
   Stepper(const net::Network& network, const TrainOptions& options, ProcessGroup* group);
 
   struct Outcome {
-    double loss = 0;      // mean over the whole batch
+    double loss = 0;        // mean over the whole batch
     bool any_stop = false;  // some process wants to stop
   };
   // Of all processes' parts of a batch. Throws kInput when the loss is no number.

@@ -32,7 +32,8 @@ class StepperTest : public testing::Test {
   };
   After OneStep(const data::Batch& batch) {
     Stepper stepper(network_, options_, nullptr);
-    const Stepper::Outcome outcome = stepper.Step(batch, 0, {.steps_per_epoch = 10, .steps = 10}, false);
+    const Stepper::Outcome outcome =
+        stepper.Step(batch, 0, {.steps_per_epoch = 10, .steps = 10}, false);
     const Module& module = stepper.module();
     return {outcome.loss, module.state().narrow(0, 0, module.trainable()).clone()};
   }
@@ -77,8 +78,7 @@ class FixedTeacher final : public Teacher {
   std::vector<float> Logits(std::span<const float> images, int count) override {
     seen.assign(images.begin(), images.end());
     std::vector<float> logits(static_cast<size_t>(count * classes_));
-    for (int i = 0; i < count; ++i)
-      logits[static_cast<size_t>(i * classes_ + favourite_)] = 100;
+    for (int i = 0; i < count; ++i) logits[static_cast<size_t>(i * classes_ + favourite_)] = 100;
     return logits;
   }
   std::vector<float> seen;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -94,6 +95,7 @@ class Training {
         first_(options.parallel.rank == 0),
         input_(network.input),
         fingerprint_(Fingerprint(network, *train, options)),
+        classes_(nlohmann::json(train->class_names()).dump()),
         group_(Join(options.parallel)),
         train_loader_(std::move(train), TrainingLoader(options)),
         evaluation_loader_(std::move(evaluation), EvaluationLoader(options)),
@@ -130,11 +132,10 @@ class Training {
 
   // Of two equally accurate epochs the one with less loss, then the earlier one.
   const EpochMetrics& Best() const {
-    return *std::max_element(epochs_.begin(), epochs_.end(),
-                             [](const EpochMetrics& a, const EpochMetrics& b) {
-                               return std::pair(a.accuracy, -a.loss) <
-                                      std::pair(b.accuracy, -b.loss);
-                             });
+    return *std::max_element(
+        epochs_.begin(), epochs_.end(), [](const EpochMetrics& a, const EpochMetrics& b) {
+          return std::pair(a.accuracy, -a.loss) < std::pair(b.accuracy, -b.loss);
+        });
   }
 
   bool GaveUp() const {
@@ -168,14 +169,14 @@ class Training {
       if (Clock::now() - saved_ > kSaveInterval) Save();
       if (first_ && options_.on_progress && Clock::now() - reported_ > kProgressInterval) {
         reported_ = Clock::now();
-        options_.on_progress({.epoch = static_cast<int>(epoch) + 1,
-                              .step = step_,
-                              .steps = length_.steps,
-                              .train_loss = loss_sum_ / static_cast<double>(step_ - first),
-                              .images_per_second = rate(),
-                              .seconds_left =
-                                  static_cast<double>((length_.steps - step_) * recipe_.batch) /
-                                  rate()});
+        options_.on_progress(
+            {.epoch = static_cast<int>(epoch) + 1,
+             .step = step_,
+             .steps = length_.steps,
+             .train_loss = loss_sum_ / static_cast<double>(step_ - first),
+             .images_per_second = rate(),
+             .seconds_left =
+                 static_cast<double>((length_.steps - step_) * recipe_.batch) / rate()});
       }
     }
     const double images_per_second = rate();
@@ -188,8 +189,8 @@ class Training {
               .train_loss = train_loss,
               .loss = score.loss,
               .accuracy = score.accuracy,
-              .learning_rate = LearningRate(recipe_, step_ - 1, length_.steps,
-                                            length_.steps_per_epoch),
+              .learning_rate =
+                  LearningRate(recipe_, step_ - 1, length_.steps, length_.steps_per_epoch),
               .images_per_second = images_per_second,
               .seconds = Seconds()});
     }
@@ -244,6 +245,7 @@ class Training {
   net::Weights Export(const at::Tensor& state) {
     net::Weights weights = stepper_.module().Export(state);
     weights.metadata["preprocessing"] = data::ToJson(options_.preprocessing);
+    weights.metadata["classes"] = classes_;
     return weights;
   }
 
@@ -300,6 +302,7 @@ class Training {
   const bool first_;  // of the processes: it writes and reports
   const net::Shape input_;
   const std::string fingerprint_;
+  const std::string classes_;                  // their names, as JSON
   const std::unique_ptr<ProcessGroup> group_;  // null: this process alone
   data::Loader train_loader_, evaluation_loader_;
   data::Batch batch_;

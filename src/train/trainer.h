@@ -19,8 +19,8 @@ namespace lathe::train {
 struct EpochMetrics {
   int epoch = 0;  // 1-based, finished epochs
   double train_loss = 0;
-  double loss = 0;      // evaluation cross-entropy
-  double accuracy = 0;  // evaluation top-1, 0..1
+  double loss = 0;           // evaluation cross-entropy
+  double accuracy = 0;       // evaluation top-1, 0..1
   double learning_rate = 0;  // of the epoch's last step
   double images_per_second = 0;
   double seconds = 0;  // since the start of the whole training, over restarts
@@ -66,7 +66,7 @@ struct TrainResult {
   int epoch = 0;                  // whose weights these are
   double loss = 0, accuracy = 0;  // of the returned weights, on the evaluation set
   int64_t images_seen = 0;
-  net::Weights weights;  // metadata: preprocessing
+  net::Weights weights;  // metadata: preprocessing and classes, as JSON
 };
 
 // Throws kInput for a loss that is no number (at which step, and to lower the learning rate) or a
