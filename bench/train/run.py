@@ -189,7 +189,7 @@ label_smoothing = 0.1
 augmentation = { flip = true, random_resized_crop = true, rand_augment = 2, random_erasing = 0.2 }
 """
 ACCURACY = """
-epochs = 5
+epochs = 3
 batch = 128
 optimizer = "sgd"
 learning_rate = 0.2

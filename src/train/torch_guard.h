@@ -14,14 +14,16 @@
 
 namespace lathe::train {
 
-// Torch's allocators say so in words alone.
+// Torch's allocators, and oneDNN when there is no room for its code, say so in words alone.
 inline bool IsOutOfMemory(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  if (torch_error == nullptr) return false;
-  const std::string text = torch_error->what_without_backtrace();
-  return text.find("allocate") != std::string::npos ||
-         text.find("out of memory") != std::string::npos;
+  const std::string text =
+      torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();
+  for (const char* words : {"allocate", "out of memory", "could not create a primitive"}) {
+    if (text.find(words) != std::string::npos) return true;
+  }
+  return false;
 }
 
 // Runs `action`; what torch throws becomes an Error of one line.
