@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <exception>
 #include <optional>
 #include <string>
 
@@ -61,7 +62,7 @@ std::string DeviceOf(int rank) {
 
 }  // namespace
 
-Crew::Crew(int processes, const fs::path& folder) {
+Crew::Crew(int processes, const fs::path& folder) : folder_(folder) {
   parallel_.processes = processes;
   if (processes == 1) return;
   if (const auto rank = Variable(kRank)) {
@@ -88,12 +89,16 @@ Crew::Crew(int processes, const fs::path& folder) {
   watch_ = std::jthread([this](const std::stop_token& stop) { Watch(stop); });
 }
 
+fs::path Crew::LogOf(int rank) const { return folder_ / fmt::format("process-{}.log", rank + 1); }
+
 void Crew::StartOthers() {
   std::error_code none;
   fs::remove(parallel_.rendezvous, none);  // of an earlier process with our number
   for (int rank = 1; rank < parallel_.processes; ++rank) {
+    fs::remove(LogOf(rank), none);
     ProcessOptions process;
     process.argv = OwnArguments();
+    process.log_file = LogOf(rank);
     process.env[kRank] = std::to_string(rank);
     process.env[kMeeting] = parallel_.rendezvous.string();
     process.env["CUDA_VISIBLE_DEVICES"] = DeviceOf(rank);
@@ -117,7 +122,10 @@ void Crew::Watch(const std::stop_token& stop) const {
       while (!stop.stop_requested() && std::chrono::steady_clock::now() < deadline)
         std::this_thread::sleep_for(pause);
       if (stop.stop_requested()) return;
-      spdlog::error("a process of this training died ({}); the others stop", exit->Describe());
+      const auto rank = std::ranges::find(others_, pid) - others_.begin() + 1;
+      spdlog::error("process {} of {} of this training died ({}), so the others stop; see {}",
+                    rank + 1, parallel_.processes, exit->Describe(),
+                    LogOf(static_cast<int>(rank)).string());
       for (const pid_t other : alive) SignalProcessGroup(other, SIGKILL);
       _exit(1);
     }
@@ -130,14 +138,14 @@ Crew::~Crew() {
     watch_.join();
   }
   // They end by themselves after the last batch; not if this process leaves by an exception.
-  if (std::uncaught_exceptions() > 0) {
-    for (const pid_t other : others_) SignalProcessGroup(other, SIGKILL);
-  }
-  for (const pid_t other : others_) {
-    while (!PollProcess(other)) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  const bool failed = std::uncaught_exceptions() > 0;
   std::error_code none;
-  if (first() && parallel_.processes > 1) fs::remove(parallel_.rendezvous, none);
+  for (size_t i = 0; i < others_.size(); ++i) {
+    if (failed) SignalProcessGroup(others_[i], SIGKILL);
+    while (!PollProcess(others_[i])) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!failed) fs::remove(LogOf(static_cast<int>(i) + 1), none);
+  }
+  if (!others_.empty()) fs::remove(parallel_.rendezvous, none);
 }
 
 bool IsFurtherMember() {

@@ -1,5 +1,6 @@
 // The processes of one data-parallel training: the first starts the others with its own command
-// line, or a launcher (srun) starts them all. Use from the main thread.
+// line, or a launcher (srun) starts them all. What those it started say goes to process-N.log in
+// the folder, which stays if one of them dies. Use from the main thread.
 #pragma once
 
 #include <sys/types.h>
@@ -28,6 +29,9 @@ class Crew {
   void StartOthers();
   void Watch(const std::stop_token& stop) const;
 
+  std::filesystem::path LogOf(int rank) const;
+
+  const std::filesystem::path folder_;
   train::Parallel parallel_;
   std::vector<pid_t> others_;
   std::jthread watch_;

@@ -79,6 +79,7 @@ nlohmann::ordered_json JsonOf(const train::TrainResult& result, const std::strin
 }
 
 int Train(const Globals& globals, const TrainFlags& flags) {
+  train::TrainOptions options{.recipe = RecipeOf(flags), .preprocessing = {}};
   MakeFolder(flags.out);
   const fs::path out = flags.out;
   std::optional<FileLock> lock;
@@ -88,7 +89,6 @@ int Train(const Globals& globals, const TrainFlags& flags) {
 
   const data::Splits splits = OpenData(flags.data, globals.seed);
   const net::Network network = FitTo(LoadNetwork(flags.network), *splits.train);
-  train::TrainOptions options{.recipe = RecipeOf(flags), .preprocessing = {}};
   options.preprocessing = data::MeasurePreprocessing(*splits.train, network.input.h);
   options.preprocessing.crop = options.recipe.evaluation_crop;
   const auto cpus = static_cast<int>(AvailableCpus().size());
