@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -183,6 +184,15 @@ class TrainTest(testing.TestCase):
             self.assertIn(name, skipped.stderr)
         shutil.rmtree(self.data / "val/class 2")
         self.assertIn("class 2", testing.run(*arguments, check=2).stderr)
+
+    def test_too_little_memory(self):
+        arguments = self.arguments("out", "--set", "batch=96")
+        arguments[2] = "mobilenet_v2@224"
+        done = subprocess.run([testing.LATHE, *map(str, arguments)], cwd=testing.ROOT, capture_output=True, text=True, timeout=120,
+                              env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")},
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)))
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertRegex(done.stderr, "out of memory at step 1 of .*lower batch or raise accumulate")
 
     def test_full_disk_keeps_the_last_checkpoint(self):
         room = self.folder / "room"
