@@ -70,7 +70,8 @@ if(LATHE_CUDA)
     message(FATAL_ERROR "LATHE_CUDA is on, but CUDA's headers are missing in ${cuda}: run scripts/setup --cuda first")
   endif()
   target_compile_definitions(lathe_torch INTERFACE LATHE_CUDA=1)
-  target_compile_options(lathe_torch INTERFACE "SHELL:-idirafter ${cuda}/include")
+  target_compile_options(lathe_torch INTERFACE "SHELL:-idirafter ${cuda}/include"
+                                               "SHELL:-idirafter ${LATHE_WHEELS}/nvidia/nccl/include")
   # Little refers to libtorch_cuda by name (it registers itself when loaded), so it must not be dropped.
   target_link_libraries(lathe_torch INTERFACE -Wl,--no-as-needed "${torch}/lib/libtorch_cuda.so"
                                               "${torch}/lib/libc10_cuda.so" -Wl,--as-needed
