@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "bench/train"))
+sys.path.insert(0, str(ROOT / "bench"))
 
-import run as bench  # noqa: E402
+import peer_python  # noqa: E402
 
-python, environment = bench.VENV / "bin/python", bench.peer_environment()
+VENV = ROOT / "build/bench/train/venv"
+python, environment = VENV / "bin/python", peer_python.environment(VENV)
 check = [str(python), "-c", "import torch, openvino, pytest"]
 if not python.exists() or subprocess.run(check, env=environment, capture_output=True).returncode != 0:
     print("SKIPPED: no Python with torch, openvino and pytest; bench/train/run.py --setup makes one")

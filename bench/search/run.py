@@ -22,11 +22,14 @@ import time
 from xml.sax.saxutils import escape
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import peer_python  # noqa: E402
+
 ROOT = HERE.parent.parent
 WORK = ROOT / "build/bench/search"
 VENV = WORK / "venv"
 FIGURES = ROOT / "docs/search-figures"
-TORCH = ROOT / "build/deps/python"  # scripts/setup's
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 PEERS = {"tpe": "Optuna TPE", "gp": "Optuna GP", "nsga2": "Optuna NSGA-II", "botorch": "BoTorch LogEI"}
 PROPOSERS = ("bayes", "evolution", "sobol", "random")
@@ -46,35 +49,6 @@ botorch==0.18.1 gpytorch==1.15.2 linear-operator==0.6.1 pyre-extensions==0.0.32 
 jaxtyping==0.3.11 wadler-lindig==0.1.8 mpmath==1.4.1 sympy==1.14.0 networkx==3.6.1 jinja2==3.1.6 fsspec==2026.9.0 filelock==4.3.1
 scikit-learn==1.9.1 joblib==1.6.0 typing-inspect==0.9.0 mypy-extensions==1.2.0 setuptools==65.5.0
 """.split()
-# torch's Python half, unlike the C++ libraries that Lathe links, loads them all; those that ldd misses are fetched.
-CUDA_WHEELS = {
-    "libcublas": "nvidia-cublas==13.1.0.3", "libcufft": "nvidia-cufft==12.0.0.61", "libcufile": "nvidia-cufile==1.15.1.6",
-    "libcurand": "nvidia-curand==10.4.0.35", "libcusolver": "nvidia-cusolver==12.0.4.66", "libcusparse": "nvidia-cusparse==12.6.3.3",
-    "libnvJitLink": "nvidia-nvjitlink==13.0.88", "libnvrtc": "nvidia-cuda-nvrtc==13.0.88", "libcudnn": "nvidia-cudnn-cu13==9.19.0.56",
-    "libcusparseLt": "nvidia-cusparselt-cu13==0.8.0", "libnccl": "nvidia-nccl-cu13==2.28.9",
-    "libnvshmem_host": "nvidia-nvshmem-cu13==3.4.5",
-}
-
-
-def peer_environment():
-    folders = [str(path) for path in VENV.glob("lib/python3*/site-packages/nvidia/*/lib")]
-    return {**os.environ, **ONE_THREAD, "PYTHONPATH": str(TORCH),
-            "LD_LIBRARY_PATH": ":".join([*folders, os.environ.get("LD_LIBRARY_PATH", "")])}
-
-
-def setup():
-    if not (TORCH / "torch").exists():
-        sys.exit(f"run.py: no torch in {TORCH}; run scripts/setup first")
-    subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    pip = [VENV / "bin/pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    subprocess.run([*pip, *WHEELS], check=True)
-    for _ in range(4):  # a library fetched may miss further ones
-        libraries = subprocess.run(["ldd", TORCH / "torch/lib/libtorch_python.so"], env=peer_environment(), capture_output=True, text=True)
-        missing = {line.split(".so")[0].strip() for line in libraries.stdout.splitlines() if "not found" in line}
-        if not missing:
-            break
-        subprocess.run([*pip, *(CUDA_WHEELS[name] for name in sorted(missing))], check=True)
-    subprocess.run([VENV / "bin/python", "-c", "import botorch, optuna"], env=peer_environment(), check=True)
 
 
 # --- Runs -----------------------------------------------------------------------------------------------------------
@@ -101,7 +75,7 @@ def run(tool, name, task, flags, seed):
     command = lathe_command(tool, task, flags, seed) if ours else [
         VENV / "bin/python", HERE / "peers.py", tool, name, "--seed", seed, "--budget", flags.budget]
     began = time.perf_counter()
-    done = subprocess.run([str(part) for part in command], env={**os.environ, **ONE_THREAD} if ours else peer_environment(),
+    done = subprocess.run([str(part) for part in command], env={**(os.environ if ours else peer_python.environment(VENV)), **ONE_THREAD},
                           capture_output=True, text=True)
     if done.returncode != 0:
         print(f"run.py: {tool} on {name}, seed {seed}: exit {done.returncode}: {done.stderr[-2000:]}", file=sys.stderr)
@@ -248,7 +222,7 @@ def main():
     parser.add_argument("--plot", action="store_true", help="write docs/search-figures/*.svg")
     flags = parser.parse_args()
     if flags.setup:
-        return setup()
+        return peer_python.make(VENV, WHEELS, "botorch, optuna")
     try:
         import tables
     except ImportError:  # no numpy here

@@ -28,10 +28,13 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import peer_python  # noqa: E402
+
 ROOT = HERE.parent.parent
 WORK = ROOT / "build/bench/train"
 VENV = WORK / "venv"
-TORCH = ROOT / "build/deps/python"  # scripts/setup's: the peers use the library that Lathe links
 FLOWERS = ROOT.parent / "shared/data/flowers"
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 
@@ -43,34 +46,6 @@ markupsafe==3.0.4 fsspec==2026.9.0 typing-extensions==4.16.0 setuptools==65.5.0 
 tqdm==4.70.1 packaging==26.4 httpx2==2.16.2 httpcore2==2.16.2 anyio==4.16.0 h11==0.16.0 idna==3.20 truststore==0.10.5 click==8.5.1
 hf-xet==1.8.0 pytest==9.2.0 pluggy==1.7.0 iniconfig==2.3.1 pygments==2.21.0
 """.split()
-# torch's Python half, unlike the C++ libraries that Lathe links, loads them all; those that ldd misses are fetched.
-CUDA_WHEELS = {
-    "libcublas": "nvidia-cublas==13.1.0.3", "libcufft": "nvidia-cufft==12.0.0.61", "libcufile": "nvidia-cufile==1.15.1.6",
-    "libcurand": "nvidia-curand==10.4.0.35", "libcusolver": "nvidia-cusolver==12.0.4.66", "libcusparse": "nvidia-cusparse==12.6.3.3",
-    "libnvJitLink": "nvidia-nvjitlink==13.0.88", "libnvrtc": "nvidia-cuda-nvrtc==13.0.88", "libcudnn": "nvidia-cudnn-cu13==9.19.0.56",
-    "libcusparseLt": "nvidia-cusparselt-cu13==0.8.0", "libnccl": "nvidia-nccl-cu13==2.28.9",
-    "libnvshmem_host": "nvidia-nvshmem-cu13==3.4.5",
-}
-
-
-def peer_environment():
-    folders = [str(path) for path in VENV.glob("lib/python3*/site-packages/nvidia/*/lib")]
-    return {**os.environ, "PYTHONPATH": str(TORCH), "LD_LIBRARY_PATH": ":".join([*folders, os.environ.get("LD_LIBRARY_PATH", "")])}
-
-
-def setup():
-    if not (TORCH / "torch").exists():
-        sys.exit(f"run.py: no torch in {TORCH}; run scripts/setup first")
-    subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-    pip = [VENV / "bin/pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    subprocess.run([*pip, *WHEELS], check=True)
-    for _ in range(4):  # a library fetched may miss further ones
-        libraries = subprocess.run(["ldd", TORCH / "torch/lib/libtorch_python.so"], env=peer_environment(), capture_output=True, text=True)
-        missing = {line.split(".so")[0].strip() for line in libraries.stdout.splitlines() if "not found" in line}
-        if not missing:
-            break
-        subprocess.run([*pip, *(CUDA_WHEELS[name] for name in sorted(missing))], check=True)
-    subprocess.run([VENV / "bin/python", "-c", "import timm, torchvision"], env=peer_environment(), check=True)
 
 
 # --- Processes and their memory -------------------------------------------------------------------------------------
@@ -250,7 +225,7 @@ def run_training(tool, ours, theirs, round_, flags):
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
         return call([flags.lathe, "--json", "--quiet", "--seed", round_, "net", "train", *ours, "-o", folder / "out"], environment)
     peer, _, workers = tool.partition("-")
-    environment = peer_environment() | (KEEP_MEMORY if peer in ("tuned", "compile") else {})
+    environment = peer_python.environment(VENV) | (KEEP_MEMORY if peer in ("tuned", "compile") else {})
     more = ["--workers", workers[:-1]] if workers else []
     more += ["--compile"] if peer == "compile" else []
     return call([VENV / "bin/python", HERE / "pytorch_train.py", *theirs, "--seed", round_, *more], environment)
@@ -276,7 +251,7 @@ def run_loader(tool, case, flags):
         return call([program, "--data", FLOWERS / "train", "--side", 96, "--batch", 64, "--threads", count[:-1], "--augment", augment,
                      "--epochs", 9, "--cache", cache if "cached" in kind else "none"], dict(os.environ))
     return call([VENV / "bin/python", HERE / "loader_peer.py", FLOWERS / "train", "--resolution", 96, "--batch", 64, "--workers", count[:-1],
-                 "--backend", kind, *theirs], peer_environment())
+                 "--backend", kind, *theirs], peer_python.environment(VENV))
 
 
 # --- Rounds and results ---------------------------------------------------------------------------------------------
@@ -380,7 +355,7 @@ def main():
     parser.add_argument("--no-run", action="store_true", help="only what is there")
     flags = parser.parse_args()
     if flags.setup:
-        return setup()
+        return peer_python.make(VENV, WHEELS, "timm, torchvision")
     unknown = [task for task in flags.tasks.split(",") if task not in MEASURES]
     if unknown or set(flags.peers.split(",")) - {"eager", "tuned", "compile", ""}:
         sys.exit(f"run.py: tasks: {', '.join(MEASURES)}; peers: eager, tuned, compile")

@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <string>
-#include <system_error>
 #include <utility>
 
 namespace lathe {
@@ -35,8 +33,5 @@ class Descriptor {
 // Opens for writing with O_CLOEXEC and `flags`; a missing parent folder is made. On failure the
 // descriptor is not ok() and errno is set.
 Descriptor OpenToWrite(const std::filesystem::path& path, int flags);
-
-// The system's words for an errno: "No space left on device".
-inline std::string Reason(int error) { return std::generic_category().message(error); }
 
 }  // namespace lathe

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -140,6 +141,17 @@ void AppendBytes(const fs::path& path, std::string_view bytes) {
     }
     FailIo("append to", path, error);
   }
+}
+
+std::string Reason(int error) { return std::generic_category().message(error); }
+
+fs::path UserCacheFolder() {
+  // The standard says that a relative path is to be ignored.
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && fs::path(cache).is_absolute()) return fs::path(cache) / "lathe";
+  const char* const home = std::getenv("HOME");
+  if (home != nullptr && fs::path(home).is_absolute()) return fs::path(home) / ".cache/lathe";
+  return {};
 }
 
 void MakeFolder(const fs::path& path) {

@@ -48,6 +48,13 @@ void AppendBytes(const fs::path& path, std::string_view bytes);  // the same as 
 // mkdir -p; throws kIo with the reason.
 void MakeFolder(const fs::path& path);
 
+// The system's words for an errno: "No space left on device".
+std::string Reason(int error);
+
+// $XDG_CACHE_HOME/lathe, or ~/.cache/lathe; empty where the environment names none. Nothing in it
+// is needed.
+fs::path UserCacheFolder();
+
 // An exclusive advisory lock on a file, released on destruction or when the process dies, however
 // it dies. The file itself stays.
 class FileLock {

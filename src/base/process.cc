@@ -16,6 +16,7 @@
 
 #include "base/descriptor.h"
 #include "base/error.h"
+#include "base/file.h"
 
 extern char** environ;
 
@@ -255,6 +256,8 @@ void InstallStopHandler() {
 }
 
 std::filesystem::path OwnExecutable() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+int AvailableThreads() { return static_cast<int>(AvailableCpus().size()); }
 
 std::vector<int> AvailableCpus() {
   constexpr int kMostCpus = 1 << 16;

@@ -44,5 +44,6 @@ void InstallStopHandler();
 
 std::filesystem::path OwnExecutable();  // /proc/self/exe resolved
 std::vector<int> AvailableCpus();       // this process's affinity mask
+int AvailableThreads();                 // how many those are
 
 }  // namespace lathe

@@ -151,11 +151,17 @@ net::Network LoadNetwork(const std::string& file_or_name) {
   return net::ZooNetwork(file_or_name);
 }
 
-data::Preprocessing PreprocessingOf(const net::Weights& weights, const std::string& file,
-                                    const data::Preprocessing& otherwise) {
+std::optional<data::Preprocessing> StoredPreprocessing(const net::Weights& weights,
+                                                       const std::string& file) {
   const auto stored = weights.metadata.find("preprocessing");
-  return stored == weights.metadata.end() ? otherwise
-                                          : data::ParsePreprocessing(stored->second, file);
+  if (stored == weights.metadata.end()) return std::nullopt;
+  return data::ParsePreprocessing(stored->second, file);
+}
+
+data::Preprocessing PreprocessingOf(const net::Weights& weights, const std::string& file,
+                                    const data::Dataset& train, int resolution) {
+  const std::optional<data::Preprocessing> stored = StoredPreprocessing(weights, file);
+  return stored ? *stored : data::MeasurePreprocessing(train, resolution);
 }
 
 std::string FormatMs(double latency_us) { return fmt::format("{:.3f} ms", latency_us / 1000); }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,9 +78,12 @@ space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Networ
 // A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
 net::Network LoadNetwork(const std::string& file_or_name);
 
-// What images trained weights want, as their file says; `otherwise` if it does not.
+// What images trained weights want, if their file says so.
+std::optional<data::Preprocessing> StoredPreprocessing(const net::Weights& weights,
+                                                       const std::string& file);
+// The same; where the file is silent, measured on the images that they were trained on.
 data::Preprocessing PreprocessingOf(const net::Weights& weights, const std::string& file,
-                                    const data::Preprocessing& otherwise);
+                                    const data::Dataset& train, int resolution);
 
 // "0.312 ms"
 std::string FormatMs(double latency_us);

@@ -117,7 +117,10 @@ void Crew::Watch(const std::stop_token& stop) const {
       const std::optional<ProcessExit> exit = PollProcess(pid);
       if (!exit) continue;
       std::erase(alive, pid);
-      if (exit->code == 0 || exit->code == study::kTrialContinueMe || exit->code == 130) continue;
+      if (exit->code == 0 || exit->code == study::kTrialContinueMe ||
+          exit->code == Error(ErrorKind::kInterrupted, "").exit_code()) {
+        continue;
+      }
       const auto deadline = std::chrono::steady_clock::now() + kPatience;
       while (!stop.stop_requested() && std::chrono::steady_clock::now() < deadline)
         std::this_thread::sleep_for(pause);

@@ -230,7 +230,7 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   package.weights = net::ReadSafetensors(contender.folder / "weights.safetensors");
   package.preprocessing =
       PreprocessingOf(package.weights, (contender.folder / "weights.safetensors").string(),
-                      data::MeasurePreprocessing(*context.splits.train, contender.network.input.h));
+                      *context.splits.train, contender.network.input.h);
   package.class_names = context.splits.train->class_names();
   package.target = context.engine->Target();
   package.latency_budget_us = config.target.latency_us;
@@ -251,8 +251,7 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   const std::unique_ptr<engine::CompiledModel> exported = context.engine->Load(onnx_file.string());
   package.measured =
       engine::TimeUndisturbed(*exported, {.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
-  train::TrainedModel trained(contender.network, package.weights,
-                              static_cast<int>(AvailableCpus().size()));
+  train::TrainedModel trained(contender.network, package.weights, AvailableThreads());
   package.verification = deploy::Verify(
       [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
       *exported, context.splits.test, package.preprocessing);

@@ -162,14 +162,12 @@ int Verify(const Globals& globals, const NetFlags& flags) {
   const data::Splits splits = OpenData(flags.data, globals.seed);
   const net::Network network = LoadNetwork(flags.network);
   const net::Weights weights = net::ReadSafetensors(flags.weights);
-  train::TrainedModel trained(network, weights, static_cast<int>(AvailableCpus().size()));
+  train::TrainedModel trained(network, weights, AvailableThreads());
   const std::unique_ptr<engine::CompiledModel> exported = flags.target.Make()->Load(flags.onnx);
   const deploy::Verification result = deploy::Verify(
       [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
       *exported, splits.test,
-      PreprocessingOf(weights, flags.weights,
-                      data::MeasurePreprocessing(*splits.train, network.input.h)),
-      flags.images);
+      PreprocessingOf(weights, flags.weights, *splits.train, network.input.h), flags.images);
   const std::string complaint = deploy::Complaint(result);
   if (globals.json) {
     PrintJson({{"images", result.images},

@@ -12,6 +12,7 @@
 #include "cli/teacher_file.h"
 #include "cli/training_log.h"
 #include "deploy/package.h"
+#include "latency/stats.h"
 #include "net/network_file.h"
 #include "study/recipe_file.h"
 #include "train/trainer.h"
@@ -46,7 +47,6 @@ std::string SummaryOf(const std::string& network, const train::TrainResult& resu
   const train::EpochMetrics& last = result.epochs.back();
   std::vector<double> rates;
   for (const train::EpochMetrics& epoch : result.epochs) rates.push_back(epoch.images_per_second);
-  std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
   const auto [low, high] = deploy::WilsonInterval(result.accuracy, test_images);
   return FormatTable(
       {{"trained", network},
@@ -57,7 +57,7 @@ std::string SummaryOf(const std::string& network, const train::TrainResult& resu
        {"weights of epoch",
         fmt::format("{} of {}{}", result.epoch, last.epoch, result.early ? ", stopped early" : "")},
        {"images seen", FormatCount(result.images_seen)},
-       {"images/s, median", fmt::format("{:.0f}", rates[rates.size() / 2])},
+       {"images/s, median", fmt::format("{:.0f}", latency::Median(std::move(rates)))},
        {"time", FormatSeconds(last.seconds)},
        {"folder", folder.string()}});
 }
@@ -65,13 +65,8 @@ std::string SummaryOf(const std::string& network, const train::TrainResult& resu
 nlohmann::ordered_json JsonOf(const train::TrainResult& result, const std::string& folder) {
   nlohmann::ordered_json epochs = nlohmann::ordered_json::array();
   for (const train::EpochMetrics& epoch : result.epochs) {
-    epochs.push_back({{"epoch", epoch.epoch},
-                      {"train_loss", epoch.train_loss},
-                      {"loss", epoch.loss},
-                      {"accuracy", epoch.accuracy},
-                      {"learning_rate", epoch.learning_rate},
-                      {"images_per_second", epoch.images_per_second},
-                      {"seconds", epoch.seconds}});
+    epochs.push_back({{"epoch", epoch.epoch}});
+    for (const auto& [name, value] : ValuesOf(epoch)) epochs.back()[name] = value;
   }
   return {{"loss", result.loss},           {"accuracy", result.accuracy},  {"epoch", result.epoch},
           {"stopped_early", result.early}, {"images", result.images_seen}, {"folder", folder},
@@ -91,7 +86,7 @@ int Train(const Globals& globals, const TrainFlags& flags) {
   const net::Network network = FitTo(LoadNetwork(flags.network), *splits.train);
   options.preprocessing = data::MeasurePreprocessing(*splits.train, network.input.h);
   options.preprocessing.crop = options.recipe.evaluation_crop;
-  const auto cpus = static_cast<int>(AvailableCpus().size());
+  const auto cpus = AvailableThreads();
   options.threads = flags.threads > 0 ? flags.threads : std::max(1, cpus / flags.processes);
   options.teacher = LoadTeacher(
       options.recipe.distillation,

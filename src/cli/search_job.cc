@@ -135,11 +135,10 @@ void CheckSubspace(const StudyContext& context, const space::CostTables& tables)
 void CategoriseSpace(const StudyContext& context, const space::CostTables& tables,
                      study::Store& store) {
   const study::StudyConfig& config = context.config;
-  const space::Stage1 stage1 =
-      space::Categorise(tables, {.points = config.stage1_points,
-                                 .seed = SubSeed(config.seed, "sobol"),
-                                 .edges_us = config.edges_us,
-                                 .threads = static_cast<int>(AvailableCpus().size())});
+  const space::Stage1 stage1 = space::Categorise(tables, {.points = config.stage1_points,
+                                                          .seed = SubSeed(config.seed, "sobol"),
+                                                          .edges_us = config.edges_us,
+                                                          .threads = AvailableThreads()});
   space::WriteCsv(context.options.folder / "subspace.csv", context.space, stage1);
   std::vector<int64_t> edges_ps;
   for (const double edge : config.edges_us) edges_ps.push_back(space::PsOfUs(edge));

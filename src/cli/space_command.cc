@@ -45,9 +45,7 @@ std::string FormatBig(const space::BigCount& count) {
 
 space::SearchSpace SpaceFlags::Load() const { return LoadSpace(space, restrict); }
 
-int SpaceFlags::Threads() const {
-  return threads > 0 ? threads : static_cast<int>(AvailableCpus().size());
-}
+int SpaceFlags::Threads() const { return threads > 0 ? threads : AvailableThreads(); }
 
 space::Limits SpaceFlags::Limits() const {
   space::Limits limits;

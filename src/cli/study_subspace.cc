@@ -19,7 +19,7 @@ latency::PricedSpace PriceStudy(const study::StudyConfig& config, const space::S
                                 const fs::path& folder) {
   return latency::PriceSpace(space, estimator,
                              {.head = head,
-                              .threads = static_cast<int>(AvailableCpus().size()),
+                              .threads = AvailableThreads(),
                               .lut_name = (folder / "lut.json").string(),
                               .space_name = config.space_file.string()});
 }

@@ -36,7 +36,7 @@ std::shared_ptr<train::Teacher> FromWeights(const train::Distillation& distillat
   const net::Network network = net::ReadNetwork(distillation.teacher);
   const net::Weights weights = net::ReadSafetensors(distillation.weights);
   data::Preprocessing preprocessing =
-      PreprocessingOf(weights, distillation.weights, student.preprocessing);
+      StoredPreprocessing(weights, distillation.weights).value_or(student.preprocessing);
   preprocessing.resolution = network.input.h;
   return train::MakeTeacher(network, weights, preprocessing, threads);
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -12,18 +11,8 @@
 namespace lathe::cli {
 namespace {
 
-std::map<std::string, double> ValuesOf(const train::EpochMetrics& epoch) {
-  return {{"train_loss", epoch.train_loss},
-          {"loss", epoch.loss},
-          {"accuracy", epoch.accuracy},
-          {"learning_rate", epoch.learning_rate},
-          {"images_per_second", epoch.images_per_second},
-          {"seconds", epoch.seconds}};
-}
-
 // Written whole, since it is small and then never half.
 void WriteCsv(const fs::path& folder, const std::vector<study::MetricLine>& lines) {
-  if (lines.empty()) return;
   std::string text = "epoch";
   for (const auto& [name, value] : lines[0].values) text += "," + name;
   text += '\n';
@@ -40,18 +29,28 @@ void WriteCsv(const fs::path& folder, const std::vector<study::MetricLine>& line
 
 }  // namespace
 
+std::vector<std::pair<std::string, double>> ValuesOf(const train::EpochMetrics& epoch) {
+  return {{"train_loss", epoch.train_loss},
+          {"loss", epoch.loss},
+          {"accuracy", epoch.accuracy},
+          {"learning_rate", epoch.learning_rate},
+          {"images_per_second", epoch.images_per_second},
+          {"seconds", epoch.seconds}};
+}
+
 TrainingLog::TrainingLog(const fs::path& folder) : folder_(folder), events_(folder, "lathe") {}
 
 void TrainingLog::Add(const train::EpochMetrics& epoch) {
-  const std::vector<study::MetricLine> lines = study::ReadMetrics(folder_);
+  std::vector<study::MetricLine> lines = study::ReadMetrics(folder_);
   const bool known = std::ranges::any_of(
       lines, [&](const study::MetricLine& line) { return line.step == epoch.epoch; });
   if (known) return;
-  const std::map<std::string, double> values = ValuesOf(epoch);
-  study::AppendMetrics(folder_, {.step = epoch.epoch, .values = values});
-  WriteCsv(folder_, study::ReadMetrics(folder_));
+  const auto values = ValuesOf(epoch);
+  lines.push_back({.step = epoch.epoch, .values = {values.begin(), values.end()}});
+  study::AppendMetrics(folder_, lines.back());
+  WriteCsv(folder_, lines);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  events_.Add(epoch.epoch, std::chrono::duration<double>(now).count(), values);
+  events_.Add(epoch.epoch, std::chrono::duration<double>(now).count(), lines.back().values);
 }
 
 }  // namespace lathe::cli

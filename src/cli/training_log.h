@@ -3,11 +3,17 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "report/event_file.h"
 #include "train/trainer.h"
 
 namespace lathe::cli {
+
+// Everything an epoch is judged by, by name and in the order of reading.
+std::vector<std::pair<std::string, double>> ValuesOf(const train::EpochMetrics& epoch);
 
 class TrainingLog {
  public:

@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -19,16 +18,6 @@ int OpenLockFile(const std::filesystem::path& path) {
 }
 
 }  // namespace
-
-std::filesystem::path DefaultCacheFolder() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::filesystem::path(value == nullptr ? "" : value);
-  };
-  if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "lathe";
-  if (const auto home = variable("HOME"); home.is_absolute()) return home / ".cache" / "lathe";
-  return {};
-}
 
 ProcessLock::ProcessLock(const std::filesystem::path& path, std::string_view waiting)
     : fd_(OpenLockFile(path)) {

@@ -7,9 +7,6 @@
 
 namespace lathe::data {
 
-// $XDG_CACHE_HOME/lathe, or ~/.cache/lathe; empty if there is no home either.
-std::filesystem::path DefaultCacheFolder();
-
 // An exclusive advisory lock on a file that is made for it; released when the process dies. Also
 // excludes a second lock in this process.
 class ProcessLock {

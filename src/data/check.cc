@@ -8,12 +8,12 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/process.h"
 #include "data/cache_folder.h"
 #include "data/decode.h"
 
@@ -139,7 +139,7 @@ std::vector<Unreadable> Decode(const std::vector<PictureFolder>& folders,
     record.Write(readable);
     saved = Clock::now();
   };
-  const auto threads = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = AvailableThreads();
   ParallelBlocks(candidates.size(), 32, threads, check);
   std::ranges::sort(found, [](const Unreadable& a, const Unreadable& b) {
     return std::pair(a.folder, a.file) < std::pair(b.folder, b.file);

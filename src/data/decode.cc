@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "data/exif.h"
 
 namespace lathe::data {
@@ -74,8 +74,7 @@ std::string ReadPicture(const std::filesystem::path& path) {
   const int reason = errno;
   if (fd >= 0) close(fd);
   if (!read_all) {
-    throw Error(ErrorKind::kInput, "{}: cannot be read: {}", Shown(path),
-                std::generic_category().message(reason));
+    throw Error(ErrorKind::kInput, "{}: cannot be read: {}", Shown(path), Reason(reason));
   }
   return bytes;
 }

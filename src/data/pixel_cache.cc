@@ -8,12 +8,12 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/process.h"
 #include "base/random.h"
 #include "data/cache_folder.h"
 #include "data/decode.h"
@@ -115,7 +115,7 @@ bool Make(const Dataset& dataset, const Preparation& preparation, int64_t most,
   std::mutex mutex;
   int64_t done = 0;
   std::atomic<bool> fits = true;
-  const auto threads = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = AvailableThreads();
   ParallelBlocks(static_cast<size_t>(dataset.size()), 32, threads, [&](size_t begin, size_t end) {
     Workspace workspace;
     for (size_t i = begin; i < end && fits; ++i) {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -67,8 +66,7 @@ bool ReadAt(int fd, void* data, size_t size, uint64_t offset) {
 }
 
 [[noreturn]] void FailIo(std::string_view doing, const fs::path& path) {
-  throw Error(ErrorKind::kIo, "cannot {} {}: {}", doing, Shown(path),
-              std::generic_category().message(errno));
+  throw Error(ErrorKind::kIo, "cannot {} {}: {}", doing, Shown(path), Reason(errno));
 }
 
 }  // namespace

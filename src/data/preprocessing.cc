@@ -5,11 +5,10 @@
 #include <fstream>
 #include <mutex>
 
-#include <thread>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/process.h"
 #include "data/loader.h"
 #include "data/pixel_cache.h"
 #include "data/source.h"
@@ -86,7 +85,7 @@ Preprocessing MeasurePreprocessing(const Dataset& train, int resolution, int sam
   const Preparation preparation{.side = resolution, .square = true, .crop = resolution};
   Sums total;
   std::mutex mutex;
-  const int threads = train.InMemory() ? 1 : static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = train.InMemory() ? 1 : AvailableThreads();
   ParallelBlocks(static_cast<size_t>(count), 64, threads, [&](size_t begin, size_t end) {
     Workspace workspace;
     Sums sums;

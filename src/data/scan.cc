@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <system_error>
-#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/process.h"
 #include "base/random.h"
 #include "data/decode.h"
 
@@ -52,7 +51,7 @@ void ForEachEntry(const fs::path& folder, Visit visit) {
 bool Describe(const fs::path& path, PictureFile& file) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
-    file.problem = std::generic_category().message(errno);
+    file.problem = Reason(errno);
     return true;
   }
   if (S_ISDIR(info.st_mode)) return false;
@@ -125,10 +124,9 @@ PictureFolder ScanPictures(const fs::path& folder) {
   }
   PictureFolder result{.path = folder, .class_names = ScanClassNames(folder), .files = {}};
   std::vector<ClassFiles> classes(result.class_names.size());
-  ParallelBlocks(classes.size(), 1, static_cast<int>(std::thread::hardware_concurrency()),
-                 [&](size_t i, size_t) {
-                   classes[i] = ScanClass(folder / result.class_names[i], static_cast<int>(i));
-                 });
+  ParallelBlocks(classes.size(), 1, AvailableThreads(), [&](size_t i, size_t) {
+    classes[i] = ScanClass(folder / result.class_names[i], static_cast<int>(i));
+  });
   int64_t others = 0;
   std::string other;
   for (ClassFiles& files : classes) {

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "data/cache_folder.h"
 #include "data/dataset.h"
 
 namespace lathe::data {
@@ -137,7 +136,7 @@ TrainTest OpenCifarFolder(const fs::path& folder) {
 TrainTest OpenPictures(const DataConfig& config, uint64_t seed) {
   const ImageFolderOptions options{
       .skip_unreadable = config.unreadable == "skip",
-      .cache = {config.cache.empty() ? DefaultCacheFolder() : config.cache, config.cache_gb}};
+      .cache = {config.cache.empty() ? UserCacheFolder() : config.cache, config.cache_gb}};
   if (!fs::is_directory(config.path / "train")) {
     return Split(OpenImageFolders({config.path}, options)[0], config.validation,
                  SubSeed(seed, "test"));

@@ -43,6 +43,7 @@ bool HasBFloat16() {
 #define LATHE_CHOOSE(call) (HasAvx512() ? avx512::call : avx2::call)
 #else
 #define LATHE_CHOOSE(call) static_cast<void>(0)
+#pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
 
 template <typename T>

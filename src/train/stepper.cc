@@ -59,7 +59,7 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
     pass.of_images = processes * count;
     const int64_t image = int64_t{input_.c} * input_.h * input_.w;
     const at::Tensor images = ImagesOf(batch.images.data() + begin * image, count, input_);
-    const at::Tensor loss = Loss(module_.Forward(images, &pass), batch, begin, count) *
+    const at::Tensor loss = Loss(module_.Forward(images, &pass), images, batch, begin) *
                             (static_cast<double>(count) / batch.count);
     total[0] += loss.detach();
     (scaled_ ? loss * scale_[0].to(loss.device()) : loss).backward();
@@ -83,8 +83,9 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
   return {.loss = loss, .any_stop = group_ != nullptr ? sums[1].item<double>() > 0 : stop};
 }
 
-at::Tensor Stepper::Loss(const at::Tensor& logits, const data::Batch& batch, int64_t begin,
-                         int64_t count) {
+at::Tensor Stepper::Loss(const at::Tensor& logits, const at::Tensor& images,
+                         const data::Batch& batch, int64_t begin) {
+  const int64_t count = images.size(0);
   Targets targets{.labels = LabelsOf(batch.labels, begin, count), .partners = {}, .shares = {}};
   if (!batch.shares.empty()) {
     targets.partners = LabelsOf(batch.partner_labels, begin, count);
@@ -95,19 +96,16 @@ at::Tensor Stepper::Loss(const at::Tensor& logits, const data::Batch& batch, int
   const at::Tensor loss = CrossEntropy(logits, targets, recipe_.label_smoothing);
   const Distillation& distillation = recipe_.distillation;
   if (!options_.teacher || distillation.weight == 0) return loss;
-  const at::Tensor answers = AskTeacher(batch, begin, count).to(logits.device());
+  const at::Tensor answers = AskTeacher(images).to(logits.device());
   return loss * (1 - distillation.weight) +
          DistillationLoss(logits, answers, distillation) * distillation.weight;
 }
 
-at::Tensor Stepper::AskTeacher(const data::Batch& batch, int64_t begin, int64_t count) {
+at::Tensor Stepper::AskTeacher(const at::Tensor& student_images) {
   const at::NoGradGuard no_grad;
   const data::Preprocessing& own = options_.preprocessing;
   const data::Preprocessing& wanted = options_.teacher->preprocessing();
-  const int64_t image = int64_t{input_.c} * input_.h * input_.w;
-  at::Tensor images = at::from_blob(const_cast<float*>(batch.images.data()) + begin * image,
-                                    {count, input_.h, input_.w, input_.c}, at::kFloat)
-                          .permute({0, 3, 1, 2});
+  at::Tensor images = student_images.cpu();
   const auto channels = [&](const std::array<float, 3>& values) {
     return at::tensor(at::ArrayRef<float>(values.data(), static_cast<size_t>(own.channels)))
         .view({1, own.channels, 1, 1});
@@ -122,6 +120,7 @@ at::Tensor Stepper::AskTeacher(const data::Batch& batch, int64_t begin, int64_t 
   const at::Tensor nhwc = images.permute({0, 2, 3, 1}).contiguous();
   const std::span<const float> values(nhwc.const_data_ptr<float>(),
                                       static_cast<size_t>(nhwc.numel()));
+  const int64_t count = images.size(0);
   std::vector<float> logits = options_.teacher->Logits(values, static_cast<int>(count));
   return at::from_blob(logits.data(), {count, std::ssize(logits) / count}, at::kFloat).clone();
 }

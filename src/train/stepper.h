@@ -41,8 +41,10 @@ class Stepper {
   void ShareStatistics();
 
  private:
-  at::Tensor Loss(const at::Tensor& logits, const data::Batch& batch, int64_t begin, int64_t count);
-  at::Tensor AskTeacher(const data::Batch& batch, int64_t begin, int64_t count);
+  // Of the images of `batch` from `begin` on.
+  at::Tensor Loss(const at::Tensor& logits, const at::Tensor& images, const data::Batch& batch,
+                  int64_t begin);
+  at::Tensor AskTeacher(const at::Tensor& student_images);
   void Update(int64_t step, const Length& length);
   bool Unscale(at::Tensor& gradient);
 

@@ -68,6 +68,23 @@ class TrainTest : public testing::Test {
     options_.recipe.learning_rate = 0.05;
   }
   TrainResult Run() { return Train(network_, train_, evaluation_, options_); }
+  // Two processes, for which threads stand in: each has its own torch state, gloo lies between
+  // them. `change` is applied to each one's options.
+  std::vector<TrainResult> RunTogether(const fs::path& rendezvous,
+                                       const std::function<void(TrainOptions&)>& change = {}) {
+    std::vector<TrainResult> results(2);
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 2; ++rank) {
+      threads.emplace_back([&, rank] {
+        TrainOptions options = options_;
+        options.parallel = {.rank = rank, .processes = 2, .rendezvous = rendezvous};
+        if (change) change(options);
+        results[static_cast<size_t>(rank)] = Train(network_, train_, evaluation_, options);
+      });
+    }
+    threads.clear();
+    return results;
+  }
 
   const net::Network network_ = SmallNetwork();
   const std::shared_ptr<const data::Dataset> train_ = std::make_shared<Patterns>(192);
@@ -223,34 +240,13 @@ TEST_F(TrainTest, LearnsFromATeacher) {
   EXPECT_GT(Run().accuracy, 0.95);
 }
 
-// Two processes stand in as threads: each has its own torch state, gloo lies between them.
-std::vector<TrainResult> RunTogether(const std::function<TrainResult(const Parallel&)>& run,
-                                     const fs::path& rendezvous) {
-  std::vector<TrainResult> results(2);
-  std::vector<std::jthread> threads;
-  for (int rank = 0; rank < 2; ++rank) {
-    threads.emplace_back([&, rank] {
-      results[static_cast<size_t>(rank)] =
-          run({.rank = rank, .processes = 2, .rendezvous = rendezvous});
-    });
-  }
-  threads.clear();
-  return results;
-}
-
 TEST_F(TrainTest, TwoProcessesTrainAsOne) {
   options_.recipe.dropout = 0.2;
   options_.recipe.drop_connect = 0.2;
   options_.recipe.ema = 0.9;
   options_.recipe.augmentation = {.flip = true, .pad_crop = 1, .mixup = 0.2};
   const TrainResult alone = Run();
-  const std::vector<TrainResult> together = RunTogether(
-      [&](const Parallel& parallel) {
-        TrainOptions options = options_;
-        options.parallel = parallel;
-        return Train(network_, train_, evaluation_, options);
-      },
-      folder_ / "meeting");
+  const std::vector<TrainResult> together = RunTogether(folder_ / "meeting");
   ExpectSameWeights(together[0].weights, together[1].weights);
   ASSERT_EQ(together[0].epochs.size(), alone.epochs.size());
   for (size_t i = 0; i < alone.epochs.size(); ++i) {
@@ -263,13 +259,7 @@ TEST_F(TrainTest, TwoProcessesTrainAsOne) {
 TEST_F(TrainTest, ProcessesWithNormsOfTheirOwnAgreeOnTheResult) {
   options_.recipe.sync_norm = false;
   options_.recipe.epochs = 6;
-  const std::vector<TrainResult> together = RunTogether(
-      [&](const Parallel& parallel) {
-        TrainOptions options = options_;
-        options.parallel = parallel;
-        return Train(network_, train_, evaluation_, options);
-      },
-      folder_ / "meeting");
+  const std::vector<TrainResult> together = RunTogether(folder_ / "meeting");
   ExpectSameWeights(together[0].weights, together[1].weights);
   EXPECT_GT(together[0].accuracy, 0.9);
 }
@@ -280,15 +270,10 @@ TEST_F(TrainTest, ProcessesStopAndContinueTogether) {
   std::vector<TrainResult> results;
   int runs = 0;
   do {
-    results = RunTogether(
-        [&](const Parallel& parallel) {
-          TrainOptions options = options_;
-          options.parallel = parallel;
-          int steps = 0;  // the second one is asked to stop
-          options.stop = [&] { return parallel.rank == 1 && ++steps > 8; };
-          return Train(network_, train_, evaluation_, options);
-        },
-        folder_ / fmt::format("meeting{}", runs));
+    results = RunTogether(folder_ / fmt::format("meeting{}", runs), [](TrainOptions& options) {
+      const bool second = options.parallel.rank == 1;  // it is asked to stop
+      options.stop = [second, steps = 0]() mutable { return second && ++steps > 8; };
+    });
     EXPECT_EQ(results[0].interrupted, results[1].interrupted);
     ASSERT_LT(++runs, 10);
   } while (results[0].interrupted);

@@ -14,16 +14,6 @@
 namespace lathe::engine {
 namespace {
 
-// Empty when the environment names none.
-fs::path UserCacheFolder() {
-  // The standard says that a relative path is to be ignored.
-  const char* const cache = getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && fs::path(cache).is_absolute()) return fs::path(cache) / "lathe";
-  const char* const home = getenv("HOME");
-  if (home != nullptr && fs::path(home).is_absolute()) return fs::path(home) / ".cache/lathe";
-  return {};
-}
-
 // "tensorrt-8601-NVIDIA-A100-80GB-PCIe-3f2a90c1.timing": readable, and the hash tells apart what
 // looks alike without its punctuation.
 std::string FileName(std::string_view version, std::string_view gpu) {
