@@ -166,6 +166,11 @@ class TrainTest(testing.TestCase):
 
         self.assertIn("did you mean 'learning_rate'", message("--set", "learning_rat=1"))
         self.assertIn("there is no teacher", message("--set", "distillation.teacher=/nowhere.onnx"))
+        oblong = self.folder / "oblong.json"
+        oblong.write_text(json.dumps({**NETWORK, "input": [3, 32, 16], "layers": [
+            {**layer, "in": [layer["in"][0], layer["in"][1], layer["in"][2] // 2]} for layer in NETWORK["layers"]]}))
+        self.assertIn("takes images of 32 x 16; a teacher must take square ones",
+                      message("--set", f"distillation.teacher={oblong}", "--set", "distillation.weights=none"))
         self.assertIn("a batch of 16 cannot be shared equally by 3", message("--processes", "3"))
         diverged = message("--set", "learning_rate=1000", "--set", "weight_decay=10", "--set", "warmup=0")
         self.assertRegex(diverged, r"diverged.*step \d+ of 18.*lower learning_rate")

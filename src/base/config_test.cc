@@ -77,6 +77,22 @@ TEST(ConfigTest, MissingKeysTakeTheFallback) {
   EXPECT_EQ(root.Table("a").Table("b").Int("c", {.fallback = 1}), 1);
 }
 
+TEST(ConfigTest, PathsAreRelativeToTheFileThatNamesThem) {
+  const TempFolder folder;
+  WriteFileAtomically(folder / "sub/c.toml",
+                      "a = \"x.onnx\"\nb = \"/y\"\nc = \"\"\nd = \"../z\"\n");
+  const std::array<std::string, 1> settings = {"e=sub/w"};
+  const ConfigFile file = ConfigFile::LoadToml(folder / "sub/c.toml", settings);
+  const Config root = file.root();
+  EXPECT_EQ(root.Path("a"), folder / "sub/x.onnx");
+  EXPECT_EQ(root.Path("b"), "/y");
+  EXPECT_EQ(root.Path("c"), "");
+  EXPECT_EQ(root.Path("d"), folder / "z");
+  EXPECT_EQ(root.Path("e"), fs::current_path() / "sub/w");
+  EXPECT_EQ(root.Path("f", "none"), "none");
+  ExpectInputError("f", [&] { root.Path("f"); });
+}
+
 TEST(ConfigTest, UnknownKeySaysWhereAndWhatIsNear) {
   const Config target = Root("[target]\nengine = \"torch\"\nthread = 2\nzzz = 1").Table("target");
   target.Int("threads", {.fallback = 1});

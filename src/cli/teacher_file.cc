@@ -11,16 +11,19 @@
 namespace lathe::cli {
 namespace {
 
+void CheckSquare(const std::string& teacher, int h, int w) {
+  if (h == w) return;
+  throw Error(ErrorKind::kInput, "{}: takes images of {} x {}; a teacher must take square ones",
+              teacher, h, w);
+}
+
 std::shared_ptr<train::Teacher> FromOnnx(const std::string& path, const StudentData& student,
                                          int threads) {
   const auto engine = MakeEngine("openvino", {.threads = threads});
   std::unique_ptr<engine::CompiledModel> model = engine->Load(path);
   data::Preprocessing preprocessing = student.preprocessing;
   const std::vector<int> shape = onnx::ReadInputShape(path);  // {n, c, h, w}: Load() checked it
-  if (shape[2] != shape[3]) {
-    throw Error(ErrorKind::kInput, "{}: takes images of {} x {}; a teacher must take square ones",
-                path, shape[2], shape[3]);
-  }
+  CheckSquare(path, shape[2], shape[3]);
   preprocessing.channels = shape[1];
   preprocessing.resolution = shape[2];
   return train::MakeTeacher(std::move(model), preprocessing);
@@ -34,6 +37,7 @@ std::shared_ptr<train::Teacher> FromWeights(const train::Distillation& distillat
                 distillation.teacher);
   }
   const net::Network network = net::ReadNetwork(distillation.teacher);
+  CheckSquare(distillation.teacher, network.input.h, network.input.w);
   const net::Weights weights = net::ReadSafetensors(distillation.weights);
   data::Preprocessing preprocessing =
       StoredPreprocessing(weights, distillation.weights).value_or(student.preprocessing);

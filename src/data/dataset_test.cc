@@ -203,6 +203,13 @@ TEST(SplitFolderTest, UsesTrainAndValOrSplitsOneFolder) {
               [&] { OpenSplits(config, 1); });
 }
 
+TEST(DataConfigTest, TheCacheIsRelativeToTheFileThatNamesIt) {
+  const TempFolder folder;
+  WriteFileAtomically(folder / "study/s.toml", "kind = \"fashion-mnist\"\ncache = \"../pixels\"\n");
+  const ConfigFile file = ConfigFile::LoadToml(folder / "study/s.toml");
+  EXPECT_EQ(ReadDataConfig(file.root()).cache, folder / "pixels");
+}
+
 TEST(DataConfigTest, ReadsBackWhatItWrites) {
   const auto read = [](const std::string& text) {
     const ConfigFile file = ConfigFile::ParseToml(text, "s.toml");

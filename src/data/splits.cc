@@ -176,7 +176,7 @@ DataConfig ReadDataConfig(const Config& table) {
     table.Fail("validation", "should be a number of images, or a share between 0 and 1");
   }
   config.unreadable = table.Choice("unreadable", kUnreadable, config.unreadable);
-  config.cache = table.String("cache", "");
+  config.cache = table.Path("cache", "");
   config.cache_gb = table.Real("cache_gb", {.fallback = config.cache_gb, .min = 0});
   table.Finish();
   return config;
