@@ -62,6 +62,8 @@ class FileLock {
   // Takes the lock or throws kInput with `busy_message` when another live process holds it.
   FileLock(const fs::path& path, std::string_view busy_message);
   ~FileLock();
+  // Whether a live process holds it.
+  static bool IsHeld(const fs::path& path);
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 

@@ -157,10 +157,13 @@ TEST(FileTest, AKilledWriterLeavesTheOldContentOrTheNew) {
 TEST(FileLockTest, ExcludesASecondHolderUntilReleased) {
   TempFolder folder;
   {
+    EXPECT_FALSE(FileLock::IsHeld(folder / "lock")) << "there is none yet";
     FileLock lock(folder / "lock", "busy");
+    EXPECT_TRUE(FileLock::IsHeld(folder / "lock"));
     ExpectError(ErrorKind::kInput, "the study is running elsewhere",
                 [&] { FileLock second(folder / "lock", "the study is running elsewhere"); });
   }
+  EXPECT_FALSE(FileLock::IsHeld(folder / "lock"));
   FileLock again(folder / "lock", "busy");
 }
 

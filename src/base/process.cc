@@ -2,6 +2,7 @@
 
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -9,10 +10,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <thread>
 
 #include "base/descriptor.h"
 #include "base/error.h"
@@ -97,11 +100,15 @@ std::vector<char*> Pointers(std::vector<std::string>* texts) {
   return pointers;
 }
 
-std::vector<std::string> MergedEnvironment(const std::map<std::string, std::string>& extra) {
+std::vector<std::string> MergedEnvironment(const std::map<std::string, std::string>& extra,
+                                           const std::vector<std::string>& unset) {
   std::vector<std::string> merged;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
-    if (!extra.contains(std::string(text.substr(0, text.find('='))))) merged.emplace_back(text);
+    const std::string name(text.substr(0, text.find('=')));
+    if (!extra.contains(name) && std::ranges::find(unset, name) == unset.end()) {
+      merged.emplace_back(text);
+    }
   }
   for (const auto& [name, value] : extra) merged.push_back(name + "=" + value);
   return merged;
@@ -173,7 +180,7 @@ std::string ProcessExit::Describe() const {
 pid_t StartProcess(const ProcessOptions& options) {
   if (options.argv.empty()) throw Error(ErrorKind::kInternal, "StartProcess: empty command");
   std::vector<std::string> argv = options.argv;
-  std::vector<std::string> env = MergedEnvironment(options.env);
+  std::vector<std::string> env = MergedEnvironment(options.env, options.unset);
   Plan plan;
   plan.argv = Pointers(&argv);
   plan.env = Pointers(&env);
@@ -233,6 +240,36 @@ std::optional<ProcessExit> PollProcess(pid_t pid) {
     return ProcessExit{.code = 128 + WTERMSIG(status), .signal = WTERMSIG(status)};
   }
   return ProcessExit{.code = WEXITSTATUS(status)};
+}
+
+CapturedProcess::CapturedProcess(ProcessOptions options) {
+  Descriptor output(memfd_create("output", MFD_CLOEXEC));
+  if (!output.ok()) throw Error(ErrorKind::kIo, "memfd_create: {}", Reason(errno));
+  options.log_file = fmt::format("/proc/self/fd/{}", output.get());
+  pid_ = StartProcess(options);
+  output_ = output.Release();
+}
+
+CapturedProcess::~CapturedProcess() {
+  if (!result_) {
+    SignalProcessGroup(pid_, SIGKILL);
+    Wait();
+  }
+  close(output_);
+}
+
+std::optional<CapturedProcess::Result> CapturedProcess::Poll() {
+  if (result_) return result_;
+  const std::optional<ProcessExit> exit = PollProcess(pid_);
+  if (!exit) return std::nullopt;
+  result_ = {.exit = *exit, .output = ReadFile(fmt::format("/proc/self/fd/{}", output_))};
+  return result_;
+}
+
+CapturedProcess::Result CapturedProcess::Wait() {
+  constexpr auto kPause = std::chrono::milliseconds(5);
+  while (!Poll()) std::this_thread::sleep_for(kPause);
+  return *result_;
 }
 
 void SignalProcessGroup(pid_t pid, int signal) {

@@ -17,6 +17,7 @@ struct ProcessOptions {
   std::filesystem::path log_file = {};        // gets stdout and stderr appended; empty: our stderr
   std::filesystem::path working_folder = {};  // empty: inherited
   std::map<std::string, std::string> env = {};  // added to or overriding the parent's
+  std::vector<std::string> unset = {};          // variables of the parent's that it does not get
   std::vector<int> cpus = {};                   // CPU affinity; empty: inherited
   bool die_with_parent = true;
 };
@@ -34,6 +35,28 @@ pid_t StartProcess(const ProcessOptions& options);
 // Non-blocking wait: nullopt while it runs. Not our child (any more) reads as an exit with
 // code -1.
 std::optional<ProcessExit> PollProcess(pid_t pid);
+// A child that runs beside us and whose stdout and stderr are kept. Destroying it kills it.
+class CapturedProcess {
+ public:
+  // Throws as StartProcess(). `options.log_file` is not used.
+  explicit CapturedProcess(ProcessOptions options);
+  ~CapturedProcess();
+  CapturedProcess(const CapturedProcess&) = delete;
+  CapturedProcess& operator=(const CapturedProcess&) = delete;
+
+  struct Result {
+    ProcessExit exit;
+    std::string output;
+  };
+  std::optional<Result> Poll();  // nullopt while it runs
+  Result Wait();
+
+ private:
+  int output_ = -1;  // a file in memory
+  pid_t pid_ = 0;
+  std::optional<Result> result_;
+};
+
 // Signals the whole process group of `pid`; a group already gone is not an error.
 void SignalProcessGroup(pid_t pid, int signal);
 

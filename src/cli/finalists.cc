@@ -184,12 +184,14 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
                    contenders[i].network);
     }
   }
-  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  const std::unique_ptr<study::Executor> executor =
+      context.MakeExecutor(context.options.folder / "training");
   Progress progress(
       {.stage = "training finalists and baselines", .total = 1000, .quiet = context.options.quiet});
   study::BatchOptions options;
   options.max_starts = 1 + context.config.max_retries;
   options.stop = &StopRequested;
+  options.cancel_on_stop = context.config.CancelsOnStop();
   options.on_finished = [&](size_t job, const study::TrialResult& result) {
     progress.PrintLine(result.ok
                            ? fmt::format("{}: test accuracy {}", contenders[job].name,

@@ -19,6 +19,7 @@
 #include "cli/study_start.h"
 #include "cli/study_subspace.h"
 #include "executor/local.h"
+#include "executor/slurm.h"
 #include "latency/builder.h"
 #include "net/network_file.h"
 #include "net/zoo.h"
@@ -26,11 +27,14 @@
 #include "space/subspace.h"
 #include "study/batch.h"
 #include "study/controller.h"
+#include "study/jobs.h"
 
 namespace lathe::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kSlotsPerTrialAhead = 16;  // few: a proposal made later knows more
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -180,12 +184,31 @@ int LastEpoch(const StudyContext& context) {
   return static_cast<int>(train::LengthOf(recipe, batches).epochs());
 }
 
+std::string_view WhyEnded(study::SearchEnd end) {
+  switch (end) {
+    case study::SearchEnd::kTrialsDone:
+      return "all trials are done";
+    case study::SearchEnd::kTimeUp:
+      return "max_minutes are over";
+    case study::SearchEnd::kSlotTimeUp:
+      return "max_gpu_hours are used up";
+    case study::SearchEnd::kAccurate:
+      return "a trial has stop_accuracy";
+    case study::SearchEnd::kExhausted:
+      return "every network of the sub-space was tried";
+    case study::SearchEnd::kStopped:
+      return "it was stopped";
+  }
+  throw Error(ErrorKind::kInternal, "unknown end of a search {}", static_cast<int>(end));
+}
+
 void Optimise(const StudyContext& context, const std::vector<study::EarlierResults>& earlier,
               study::Store& store, study::SubspaceSource& source) {
   const study::StudyConfig& config = context.config;
   const std::unique_ptr<search::Proposer> proposer =
       MakeStudyProposer(config, context.space, source);
-  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  const std::unique_ptr<study::Executor> executor =
+      context.MakeExecutor(context.options.folder / "trials");
   Progress progress({.stage = "searching", .total = config.trials, .quiet = context.options.quiet});
   double best_value = 0;
   double best_accuracy = 0;
@@ -218,23 +241,29 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
                         : fmt::format("{} running", running));
   };
   hooks.stop = &StopRequested;
-  study::ControllerOptions options{.trials_folder = context.options.folder / "trials",
-                                   .trials = config.trials,
-                                   .queue = context.enqueued,
-                                   .max_seconds = config.max_seconds,
-                                   .max_starts = 1 + config.max_retries,
-                                   .objective = config.objective,
-                                   .pruning = config.pruning,
-                                   .last_step = LastEpoch(context),
-                                   .latency_budget_us = config.target.latency_us};
+  study::ControllerOptions options{
+      .trials_folder = context.options.folder / "trials",
+      .trials = config.trials,
+      .queue = context.enqueued,
+      .max_seconds = config.max_seconds,
+      .max_slot_seconds =
+          config.gpus_per_trial > 0 ? config.max_gpu_seconds / config.gpus_per_trial : 0,
+      .stop_accuracy = config.stop_accuracy,
+      .ahead = executor->FreeSlots() / kSlotsPerTrialAhead,
+      .max_starts = 1 + config.max_retries,
+      .cancel_on_stop = config.CancelsOnStop(),
+      .objective = config.objective,
+      .pruning = config.pruning,
+      .last_step = LastEpoch(context),
+      .latency_budget_us = config.target.latency_us,
+      .poll_interval = std::chrono::milliseconds(config.executor == "slurm" ? 500 : 100),
+      .jobs_file = context.options.folder / study::kJobsFile};
   std::ranges::move(ImportEarlier(earlier, config, source, options, hooks, store),
                     std::back_inserter(options.queue));
   for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
   const study::SearchEnd end = study::RunController(store, *proposer, *executor, options, hooks);
   if (end == study::SearchEnd::kStopped) StopIfRequested();
-  if (end == study::SearchEnd::kTimeUp) store.LogEvent("search ended: time is up");
-  if (end == study::SearchEnd::kExhausted)
-    store.LogEvent("search ended: every network of the sub-space was tried");
+  store.LogEvent(fmt::format("search ended: {}", WhyEnded(end)));
 }
 
 // Finds out now, not after the training, that the engine can't do what the study asks of it.
@@ -285,14 +314,26 @@ void StartFolder(const SearchOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
-  if (config.executor != "local") {
-    throw Error(ErrorKind::kInput, "{}: [executor] kind = \"{}\" is not available; use \"local\"",
-                config.source.string(), config.executor);
+std::unique_ptr<study::Executor> StudyContext::MakeExecutor(const fs::path& trials_folder) const {
+  std::vector<std::string> command = {OwnExecutable().string(), "trial"};
+  if (config.executor == "slurm") {
+    return executor::MakeSlurmExecutor(
+        {.jobs = config.slots,
+         .processes_per_trial = config.processes_per_trial,
+         .threads_per_process = config.threads_per_slot / config.processes_per_trial,
+         .gpus_per_trial = config.gpus_per_trial,
+         .hang_seconds = config.hang_seconds,
+         .queue = config.slurm,
+         .study = config.name,
+         .trials_folder = trials_folder,
+         .command = std::move(command)});
   }
   return executor::MakeLocalExecutor({.slots = config.slots,
                                       .threads_per_slot = config.threads_per_slot,
-                                      .command = {OwnExecutable().string(), "trial"}});
+                                      .gpus_per_slot = config.gpus_per_trial,
+                                      .command = std::move(command),
+                                      .hang_seconds = config.hang_seconds,
+                                      .memory_bytes = 1e9 * config.memory_gb});
 }
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {

@@ -40,7 +40,8 @@ struct StudyContext {
   std::unique_ptr<engine::Engine> engine;
   std::optional<latency::Lut> given_lut;  // of [latency] file
 
-  std::unique_ptr<study::Executor> MakeExecutor() const;
+  // For trials in sub-folders of `trials_folder`.
+  std::unique_ptr<study::Executor> MakeExecutor(const std::filesystem::path& trials_folder) const;
 };
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options);

@@ -6,10 +6,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/common.h"
-#include "cli/finalists.h"
 #include "cli/study_proxy.h"
 #include "cli/study_replay.h"
 #include "cli/study_report.h"
+#include "cli/study_status.h"
 #include "study/config.h"
 #include "study/rank.h"
 #include "study/store.h"
@@ -57,39 +57,6 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
   return 0;
 }
 
-int Status(const Globals& globals, const fs::path& folder) {
-  const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
-  const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
-  std::map<std::string, int> states;
-  int imported = 0;
-  for (const study::TrialRecord& trial : store.Trials()) {
-    ++states[std::string(study::Name(trial.state))];
-    imported += trial.imported_from.empty() ? 0 : 1;
-  }
-  const FinalistTable table = ReadFinalists(folder);
-  if (globals.json) {
-    nlohmann::ordered_json json = {{"study", store.study_name()},
-                                   {"trials", config.trials},
-                                   {"states", states},
-                                   {"imported", imported},
-                                   {"finalists", ToJson(table)}};
-    PrintJson(json);
-    return 0;
-  }
-  std::string text = fmt::format("study {}: ", store.study_name());
-  for (const auto& [state, count] : states) text += fmt::format("{} {}, ", count, state);
-  text += fmt::format("of {} trials", config.trials);
-  if (imported > 0) text += fmt::format(" and {} imported", imported);
-  text += "\n";
-  const std::vector<std::pair<double, std::string>> events = store.Events();
-  for (size_t i = events.size() > 10 ? events.size() - 10 : 0; i < events.size(); ++i) {
-    text += fmt::format("  {}\n", events[i].second);
-  }
-  if (!table.rows.empty()) text += ToText(table, folder);
-  PrintText(text);
-  return 0;
-}
-
 int Rank(const Globals& globals, const fs::path& folder, size_t top, double accuracy) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
@@ -116,7 +83,14 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
     command->callback([&action, run = std::move(run)] { action = run; });
     return command;
   };
-  add("status", "State, events and finalists", [=, &globals] { return Status(globals, *folder); });
+  auto watch = std::make_shared<double>(0);
+  CLI::App* status =
+      add("status", "States, running and waiting trials, events and finalists",
+          [=, &globals] { return ShowStatus(globals, *folder, *watch); });
+  status->add_option("--watch", *watch, "Show it again every so many seconds while the search runs")
+      ->expected(0, 1)
+      ->default_str("2")
+      ->check(CLI::PositiveNumber);
   add("trials", "All trials", [=, &globals] {
     const study::Store store = study::Store::OpenReadOnly(fs::path(*folder) / "study.db");
     return PrintTrials(globals, store.Trials(), store.parameters());

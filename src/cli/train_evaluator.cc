@@ -52,6 +52,9 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
   options.seed = spec.seed;
   options.checkpoint = folder / "checkpoint";
   options.stop = stop;
+  options.on_resume = [](int64_t step, int64_t steps) {
+    spdlog::info("continues after step {} of {}", step, steps);
+  };
   options.on_epoch = [&](const train::EpochMetrics& epoch) {
     log->Add(epoch);
     spdlog::info("epoch {}: train loss {:.4f}, loss {:.4f}, accuracy {:.2f} %, {:.0f} images/s",

@@ -140,7 +140,7 @@ class Controller : public ::testing::Test {
     study::ControllerOptions options;
     options.trials_folder = root_ / "trials";
     options.trials = 10;
-    options.poll_interval = std::chrono::milliseconds(0);
+    options.retry_delay = options.poll_interval = std::chrono::milliseconds(0);
     options.objective.weights = {.alpha = 0.5, .beta = 1};
     return options;
   }

@@ -24,7 +24,7 @@ class Batch {
 
   std::vector<TrialResult> Run() {
     for (size_t i = 0; i < jobs_.size(); ++i) {
-      if (!Collect(i)) waiting_.push_back(i);
+      if (!Collect(i) && !executor_.Adopt(jobs_[i].number, jobs_[i].folder)) waiting_.push_back(i);
     }
     while (finished_ < jobs_.size()) {
       if (options_.stop && options_.stop()) StopAndThrow();
@@ -85,11 +85,12 @@ class Batch {
   }
 
   [[noreturn]] void StopAndThrow() {
-    for (size_t job = 0; job < jobs_.size(); ++job) {
+    for (size_t job = 0; job < jobs_.size() && options_.cancel_on_stop; ++job) {
       if (!results_[job]) executor_.Cancel(jobs_[job].number);
     }
     // Saving a checkpoint takes a moment; the executor itself kills what does not end.
-    for (int i = 0; i < 150 && executor_.FreeSlots() < total_slots_; ++i) {
+    for (int i = 0; options_.cancel_on_stop && i < 150 && executor_.FreeSlots() < total_slots_;
+         ++i) {
       executor_.Poll();
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }

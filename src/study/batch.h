@@ -24,6 +24,7 @@ struct BatchOptions {
       on_finished;  // also for results found at the start
   std::function<void()> on_poll;
   std::function<bool()> stop;  // true: running jobs save, then kInterrupted is thrown
+  bool cancel_on_stop = true;  // otherwise they go on, and the next batch adopts them
 };
 
 // Blocking; one result per job, in order. A job that keeps dying gets a result with !ok and the

@@ -125,6 +125,9 @@ void ReadSearch(const Config& table, StudyConfig& config) {
   config.proposer = table.Choice("proposer", choices, config.proposer);
   config.trials = ToInt(table, "trials", config.trials, 1, 1'000'000);
   config.max_seconds = 60 * table.Real("max_minutes", {.fallback = 0, .min = 0, .max = 1e7});
+  config.max_gpu_seconds =
+      3600 * table.Real("max_gpu_hours", {.fallback = 0, .min = 0, .max = 1e9});
+  config.stop_accuracy = table.Real("stop_accuracy", {.fallback = 0, .min = 0, .max = 1});
   config.max_retries = ToInt(table, "max_retries", config.max_retries, 0, 1000);
   ReadObjective(table, config.objective);
   for (const std::string& network : table.Strings("enqueue")) {
@@ -163,7 +166,7 @@ void ReadFinalists(const Config& table, StudyConfig& config) {
 }
 
 void ReadExecutor(const Config& table, StudyConfig& config) {
-  static constexpr std::array<std::string_view, 1> kKinds = {"local"};
+  static constexpr std::array<std::string_view, 2> kKinds = {"local", "slurm"};
   config.executor = table.Choice("kind", kKinds, config.executor);
   config.slots = ToInt(table, "slots", config.slots, 0, 100'000);
   config.threads_per_slot = ToInt(table, "threads_per_slot", config.threads_per_slot, 1, 4096);
@@ -174,11 +177,38 @@ void ReadExecutor(const Config& table, StudyConfig& config) {
                fmt::format("{} processes cannot share the {} threads of a slot equally",
                            config.processes_per_trial, config.threads_per_slot));
   }
+  config.gpus_per_trial = ToInt(table, "gpus_per_trial", config.gpus_per_trial, 0, 1024);
+  if (config.max_gpu_seconds > 0 && config.gpus_per_trial == 0) {
+    table.Fail("gpus_per_trial",
+               "[search] max_gpu_hours counts the GPUs of trials, and they have none");
+  }
+  config.memory_gb = table.Real("memory_gb", {.fallback = 0, .min = 0, .max = 1e6});
+  config.hang_seconds = 60 * table.Real("hang_minutes", {.fallback = 30, .min = 0, .max = 1e6});
   for (const train::Recipe* recipe : {&config.trial_recipe, &config.finalist_recipe}) {
     if (recipe->batch % config.processes_per_trial == 0) continue;
     table.Fail("processes_per_trial", fmt::format("a batch of {} cannot be shared equally by {}",
                                                   recipe->batch, config.processes_per_trial));
   }
+  table.Finish();
+}
+
+void ReadSlurm(const Config& table, StudyConfig& config) {
+  SlurmConfig& slurm = config.slurm;
+  slurm.partition = table.String("partition", "");
+  slurm.account = table.String("account", "");
+  slurm.qos = table.String("qos", "");
+  slurm.constraint = table.String("constraint", "");
+  slurm.gres = table.String("gres", "");
+  slurm.time_limit = table.String("time_limit", "");
+  slurm.memory = table.String("memory", "");
+  slurm.nodes = ToInt(table, "nodes", slurm.nodes, 1, 100'000);
+  slurm.extra = table.Strings("extra");
+  slurm.setup = table.Strings("setup");
+  slurm.save_seconds =
+      table.Real("save_seconds", {.fallback = slurm.save_seconds, .min = 1, .max = 65'535});
+  slurm.poll_seconds =
+      table.Real("poll_seconds", {.fallback = slurm.poll_seconds, .min = 0.1, .max = 3600});
+  slurm.cancel_on_stop = table.Bool("cancel_on_stop", slurm.cancel_on_stop);
   table.Finish();
 }
 
@@ -205,6 +235,7 @@ StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrid
   config.baselines = baselines.Strings("networks");
   baselines.Finish();
   ReadExecutor(root.Table("executor"), config);
+  ReadSlurm(root.Table("slurm"), config);
   root.Finish();
   config.resolved_toml = ToToml(config);
   return config;

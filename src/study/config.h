@@ -24,6 +24,19 @@ struct TargetConfig {
   double accuracy = 0;    // a finalist needs at least this on the test set; 0: no target
 };
 
+// [slurm]. Empty texts leave the choice to the cluster.
+struct SlurmConfig {
+  std::string partition, account, qos, constraint, gres;
+  std::string time_limit;          // of a job, as sbatch takes it: "30", "4:00:00", "1-0"
+  std::string memory;              // per node, "8G"
+  int nodes = 1;                   // per trial
+  std::vector<std::string> extra;  // further options of sbatch: "--exclusive"
+  std::vector<std::string> setup;  // shell lines before the trial: "module load cuda"
+  double save_seconds = 120;       // before the time limit a trial is told to save
+  double poll_seconds = 10;        // between two looks into the queue
+  bool cancel_on_stop = true;      // when the search is asked to stop; otherwise jobs go on
+};
+
 struct StudyConfig {
   std::string name;
   uint64_t seed = 1;
@@ -41,8 +54,10 @@ struct StudyConfig {
   // [search]
   std::string proposer = "bayes";
   int trials = 32;
-  double max_seconds = 0;  // 0: no limit; trials running then are finished
-  int max_retries = 2;     // restarts of a trial that died
+  double max_seconds = 0;      // 0: no limit; trials running then are finished
+  double max_gpu_seconds = 0;  // likewise, summed over running trials
+  double stop_accuracy = 0;    // no new trials once one within the budget has it; 0: none
+  int max_retries = 2;         // restarts of a trial that died
   StudyObjective objective;
   std::vector<std::string> enqueue;  // network files (absolute), zoo names or encodings
   std::vector<std::filesystem::path> warm_start;  // folders of studies, CSV files
@@ -55,9 +70,16 @@ struct StudyConfig {
   std::vector<std::string> baselines;  // zoo names ("mobilenet_v2"), width chosen to fit the budget
   // [executor]
   std::string executor = "local";
-  int slots = 0;  // 0: one per core
+  int slots = 0;  // 0: what the CPUs (and GPUs) allow; on Slurm, 100 jobs in the queue
   int threads_per_slot = 1;
   int processes_per_trial = 1;  // that share the threads of a slot
+  int gpus_per_trial = 0;
+  double memory_gb = 0;     // a trial of the local executor that uses more is ended; 0: no limit
+  double hang_seconds = 0;  // a trial without a sign of life for so long is ended; 0: never
+  SlurmConfig slurm;
+
+  // Whether running trials end when the search is asked to stop.
+  bool CancelsOnStop() const { return executor != "slurm" || slurm.cancel_on_stop; }
 
   std::filesystem::path source;  // the file it came from
   std::string resolved_toml;     // what is written to NAME/study.toml

@@ -33,6 +33,23 @@ class Writer {
   std::string text_;
 };
 
+void WriteSlurm(const SlurmConfig& slurm, Writer& writer) {
+  writer.Header("slurm");
+  writer.Text("partition", slurm.partition);
+  writer.Text("account", slurm.account);
+  writer.Text("qos", slurm.qos);
+  writer.Text("constraint", slurm.constraint);
+  writer.Text("gres", slurm.gres);
+  writer.Text("time_limit", slurm.time_limit);
+  writer.Text("memory", slurm.memory);
+  writer.Key("nodes", slurm.nodes);
+  writer.Key("extra", nlohmann::json(slurm.extra).dump());
+  writer.Key("setup", nlohmann::json(slurm.setup).dump());
+  writer.Key("save_seconds", slurm.save_seconds);
+  writer.Key("poll_seconds", slurm.poll_seconds);
+  writer.Key("cancel_on_stop", slurm.cancel_on_stop);
+}
+
 }  // namespace
 
 std::string ToToml(const StudyConfig& config) {
@@ -72,6 +89,8 @@ std::string ToToml(const StudyConfig& config) {
   writer.Text("proposer", config.proposer);
   writer.Key("trials", config.trials);
   writer.Key("max_minutes", config.max_seconds / 60);
+  writer.Key("max_gpu_hours", config.max_gpu_seconds / 3600);
+  writer.Key("stop_accuracy", config.stop_accuracy);
   writer.Key("max_retries", config.max_retries);
   writer.Text("goal", std::string(Name(config.objective.aim)));
   if (config.objective.aim == Aim::kWeighted) {
@@ -99,6 +118,10 @@ std::string ToToml(const StudyConfig& config) {
   writer.Key("slots", config.slots);
   writer.Key("threads_per_slot", config.threads_per_slot);
   writer.Key("processes_per_trial", config.processes_per_trial);
+  writer.Key("gpus_per_trial", config.gpus_per_trial);
+  writer.Key("memory_gb", config.memory_gb);
+  writer.Key("hang_minutes", config.hang_seconds / 60);
+  if (config.executor == "slurm") WriteSlurm(config.slurm, writer);
   return writer.Take();
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "study/jobs.h"
 #include "study/replay.h"
 
 namespace lathe::study {
@@ -23,7 +24,9 @@ constexpr int kHopelessFailures = 5;  // all of the first trials
 constexpr std::chrono::seconds kSaveTimeEvery{5};
 constexpr std::chrono::seconds kStopPatience{
     30};  // executors kill what does not end by itself before that
-constexpr char kSearchSeconds[] = "search_seconds";
+constexpr std::chrono::seconds kWriteJobsEvery{1};
+constexpr std::chrono::minutes kLongestDelay{5};
+constexpr char kSearchSeconds[] = "search_seconds", kSlotSeconds[] = "slot_seconds";
 
 double UnixSeconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -34,8 +37,11 @@ struct Open {
   TrialRecord record;
   fs::path folder;
   bool running = false;                             // submitted, not yet back
+  Clock::time_point not_before;                     // when it may start again
+  int delays = 0;                                   // that it has had, in a row
   uintmax_t metrics_size = 0;                       // of metrics.jsonl when it was last copied
   int last_step = std::numeric_limits<int>::min();  // reported
+  int started_at = last_step;                       // what it was at the last start
   double last_objective = 0;                        // at that step
   bool to_end = false;                              // so says the pruner after that step
 };
@@ -59,6 +65,7 @@ class Controller {
       const std::optional<SearchEnd> end = Propose();
       if (end && open_.empty()) {
         SaveTime();
+        LookAtJobs();
         return *end;
       }
       std::vector<JobEnd> ends = executor_.Poll();
@@ -66,6 +73,7 @@ class Controller {
       std::ranges::stable_sort(ends, {}, &JobEnd::trial);
       for (const JobEnd& job : ends) HandleEnd(job);
       ReportRunning();
+      LookAtJobs();
       if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
       if (hooks_.on_progress) hooks_.on_progress(completed_ + pruned_ + failed_, Running());
       if (!open_.empty()) std::this_thread::sleep_for(options_.poll_interval);
@@ -74,8 +82,8 @@ class Controller {
 
  private:
   void Restore() {
-    if (const std::optional<std::string> seconds = store_.Value(kSearchSeconds))
-      seconds_before_ = std::stod(*seconds);
+    seconds_before_ = std::stod(store_.Value(kSearchSeconds).value_or("0"));
+    slot_seconds_ = std::stod(store_.Value(kSlotSeconds).value_or("0"));
     const std::vector<TrialRecord> trials = store_.Trials();
     std::set<std::vector<int>> known;
     for (const TrialRecord& trial : trials) {
@@ -88,6 +96,7 @@ class Controller {
         Track(trial);
       } else {
         Count(trial.state);
+        NoteAccuracy(trial);
       }
     }
     for (const std::vector<int>& encoding : options_.queue) {
@@ -103,8 +112,16 @@ class Controller {
     // Only now: what a result leads to may need the whole history.
     for (int64_t number : std::exchange(waiting_, {})) {
       Open& trial = open_.at(number);
-      if (trial.record.starts > 0 && Collect(number)) continue;
-      trial.to_end ? EndEarly(trial) : waiting_.push_back(number);
+      if (trial.record.starts > 0) {
+        if (Collect(number)) continue;
+        trial.running = executor_.Adopt(number, trial.folder);
+        if (trial.running) store_.LogEvent(fmt::format("trial {} runs already; adopted", number));
+      }
+      if (trial.to_end) {
+        EndEarly(trial);
+      } else if (!trial.running) {
+        waiting_.push_back(number);
+      }
     }
   }
 
@@ -122,9 +139,15 @@ class Controller {
   }
 
   void SubmitWaiting() {
-    while (!waiting_.empty() && executor_.FreeSlots() > 0) {
-      const int64_t number = waiting_.front();
-      waiting_.pop_front();
+    const Clock::time_point now = Clock::now();
+    for (auto next = waiting_.begin(); next != waiting_.end() && executor_.FreeSlots() > 0;) {
+      const int64_t number = *next;
+      if (open_.at(number).not_before > now) {
+        ++next;
+        continue;
+      }
+      next = waiting_.erase(next);
+      // A result may have come late.
       if (open_.at(number).record.starts == 0 || !Collect(number)) Start(open_.at(number));
     }
   }
@@ -137,6 +160,7 @@ class Controller {
     store_.SetRunning(trial.record.number);
     ++trial.record.starts;
     if (trial.record.begin == 0) trial.record.begin = UnixSeconds();
+    trial.started_at = trial.last_step;
     executor_.Submit(trial.record.number, trial.folder);
     trial.running = true;
   }
@@ -155,28 +179,42 @@ class Controller {
         fmt::format("{} was there before its trial; moved to {}", folder.string(), aside.string()));
   }
 
-  // Fills the free slots with new trials. Returns why there will be no more, once that is so.
-  std::optional<SearchEnd> Propose() {
+  // Why there will be no new trials, once that is so.
+  std::optional<SearchEnd> NoMore() const {
     if (exhausted_) return SearchEnd::kExhausted;
+    if (next_number_ - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
+    if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
+    if (options_.max_slot_seconds > 0 && slot_seconds_ >= options_.max_slot_seconds)
+      return SearchEnd::kSlotTimeUp;
+    if (accurate_) return SearchEnd::kAccurate;
+    return std::nullopt;
+  }
+
+  // Fills the free slots, and the row of those that wait for one, with new trials. Returns why
+  // there will be no more, once that is so.
+  std::optional<SearchEnd> Propose() {
     while (true) {
-      if (store_.next_number() - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
-      if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
-      if (!waiting_.empty() || executor_.FreeSlots() <= 0 || StopWanted()) return std::nullopt;
-      const int64_t number = store_.next_number();
+      if (const std::optional<SearchEnd> end = NoMore()) return end;
+      const auto due = std::ranges::count_if(waiting_, [&, now = Clock::now()](int64_t number) {
+        return open_.at(number).not_before <= now;
+      });
+      if (due >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
+      const int64_t number = next_number_;
       if (!queue_.empty()) {
         const search::Candidate candidate = hooks_.candidate(queue_.front());
         queue_.pop_front();
         const TrialRecord trial = NewTrial(number, candidate, options_, hooks_);
         store_.Create(trial, CallKind::kAdd);
+        ++next_number_;
         proposer_.Restore(number, candidate);
         Track(trial);
       } else if (const std::optional<search::Candidate> candidate = proposer_.Ask(number)) {
         const TrialRecord trial = NewTrial(number, *candidate, options_, hooks_);
         store_.Create(trial);
+        ++next_number_;
         Track(trial);
       } else {
         exhausted_ = true;
-        return SearchEnd::kExhausted;
       }
       SubmitWaiting();
     }
@@ -188,14 +226,31 @@ class Controller {
       spdlog::debug("trial {} ended again; its result is known", job.trial);
       return;
     }
-    found->second.running = false;
+    Open& trial = found->second;
+    trial.running = false;
     if (Collect(job.trial)) return;
-    if (job.continue_me) {
-      waiting_.push_back(job.trial);
+    if (job.io_error) throw DiskError(trial.folder);
+    if (!job.continue_me) {
+      Crash(trial, job.reason.empty() ? "ended without a result" : job.reason);
       return;
     }
-    if (job.io_error) throw DiskError(found->second.folder);
-    Crash(found->second, job.reason.empty() ? "ended without a result" : job.reason);
+    store_.LogEvent(fmt::format("trial {} goes on from where it was{}", job.trial,
+                                job.reason.empty() ? "" : ": " + job.reason));
+    // One that keeps saving without having done anything must not keep a slot busy with that.
+    if (trial.last_step == trial.started_at) {
+      Delay(trial);
+    } else {
+      trial.delays = 0;
+    }
+    waiting_.push_back(job.trial);
+  }
+
+  // A trial that waits for better times.
+  void Delay(Open& trial) {
+    const auto delay = std::min<Clock::duration>(
+        options_.retry_delay * (int64_t{1} << std::min(trial.delays, 20)), kLongestDelay);
+    trial.not_before = Clock::now() + delay;
+    ++trial.delays;
   }
 
   // Takes the result of a trial if it is there. False: there is none, and nothing was done.
@@ -245,6 +300,7 @@ class Controller {
     const std::string event = fmt::format("trial {} restarted: {}", record.number, reason);
     spdlog::warn("{}", event);
     store_.LogEvent(event);
+    Delay(trial);
     waiting_.push_back(record.number);
   }
 
@@ -263,8 +319,9 @@ class Controller {
 
   void Finish(Open& trial, TrialState state) {
     trial.record.state = state;
-    trial.record.end = UnixSeconds();
+    trial.record.end = std::max(UnixSeconds(), trial.record.begin);  // clocks are set back, too
     store_.Finish(trial.record);
+    NoteAccuracy(trial.record);
     const TrialRecord record = std::move(trial.record);
     if (trial.running) executor_.Cancel(record.number);  // its end will be nobody's business
     open_.erase(record.number);
@@ -345,8 +402,32 @@ class Controller {
     Finish(trial, TrialState::kPruned);
   }
 
+  void NoteAccuracy(const TrialRecord& trial) {
+    accurate_ |=
+        options_.stop_accuracy > 0 && trial.state == TrialState::kComplete &&
+        trial.Metric("accuracy") >= options_.stop_accuracy &&
+        (options_.latency_budget_us <= 0 || trial.latency_us <= options_.latency_budget_us);
+  }
+
+  // For those who look on, and for the sum of the time that trials run.
+  void LookAtJobs() {
+    const Clock::time_point now = Clock::now();
+    if (now - looked_ < kWriteJobsEvery && !open_.empty()) return;
+    const std::vector<JobState> jobs = executor_.Jobs();
+    slot_seconds_ += std::chrono::duration<double>(now - looked_).count() *
+                     static_cast<double>(std::ranges::count(jobs, true, &JobState::running));
+    looked_ = now;
+    if (options_.jobs_file.empty() || jobs == jobs_written_) return;
+    WriteJobs(options_.jobs_file, jobs);
+    jobs_written_ = jobs;
+  }
+
   // Running trials save and end; they stay RUNNING in the store and go on next time.
   SearchEnd Stop() {
+    if (!options_.cancel_on_stop) {
+      SaveTime();
+      return SearchEnd::kStopped;
+    }
     for (auto& [number, trial] : open_) {
       if (trial.running) executor_.Cancel(number);
     }
@@ -377,6 +458,7 @@ class Controller {
 
   void SaveTime() {
     store_.SetValue(kSearchSeconds, fmt::format("{:.3f}", Seconds()));
+    store_.SetValue(kSlotSeconds, fmt::format("{:.3f}", slot_seconds_));
     saved_ = Clock::now();
   }
 
@@ -389,12 +471,16 @@ class Controller {
   std::map<int64_t, Open> open_;
   std::deque<int64_t> waiting_;         // open trials to be started
   std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
+  int64_t next_number_ = store_.next_number();
   int64_t imported_ = 0;
   int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool exhausted_ = false;
+  bool accurate_ = false;      // a trial has the accuracy that ends the search
   double seconds_before_ = 0;  // of earlier runs
+  double slot_seconds_ = 0;    // with those of earlier runs
+  std::optional<std::vector<JobState>> jobs_written_;
   const Clock::time_point started_ = Clock::now();
-  Clock::time_point saved_ = started_;
+  Clock::time_point saved_ = started_, looked_ = started_;
 };
 
 }  // namespace

@@ -25,13 +25,22 @@ struct ControllerOptions {
   int trials = 32;                      // trained in this study, imported ones not counted
   // Encodings tried first, in this order; those that are trials already are passed over.
   std::vector<std::vector<int>> queue = {};
-  double max_seconds = 0;  // no new trials after that many seconds of searching (over restarts)
-  int max_starts = 3;      // per trial; those that ended with the controller do not count
+  // Each of these ends the search once the trials that run then are finished; 0: no limit.
+  double max_seconds = 0;       // of searching, over restarts
+  double max_slot_seconds = 0;  // summed over running trials, over restarts
+  double stop_accuracy = 0;     // of a complete trial within the latency budget
+
+  int ahead = 0;  // trials that wait beside the running ones, so that no slot waits for a proposal
+  int max_starts = 3;  // per trial; those that ended with the controller do not count
+  // Before a trial that died starts again; doubled each time.
+  std::chrono::milliseconds retry_delay{1000};
+  bool cancel_on_stop = true;  // otherwise running trials go on without the controller
   StudyObjective objective;
   search::PrunerOptions pruning = {};               // its goal must be the objective's
   int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
   double latency_budget_us = 0;                     // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
+  std::filesystem::path jobs_file;  // gets WriteJobs(); empty: none
 };
 
 struct ControllerHooks {
@@ -47,14 +56,14 @@ struct ControllerHooks {
   std::function<bool()> stop;  // true: cancel running trials (they save) and return
 };
 
-enum class SearchEnd { kTrialsDone, kTimeUp, kExhausted, kStopped };
+enum class SearchEnd { kTrialsDone, kTimeUp, kSlotTimeUp, kAccurate, kExhausted, kStopped };
 
 // Blocking. What is already in the store is restored first: the proposer's calls are repeated in
-// their order, RUNNING trials whose result is there are counted, the others started again under the
-// same number. A trial that the pruner ends is PRUNED in the store before it is cancelled; one that
-// has its result already, or has reported its last step, is complete whatever the pruner says.
-// Throws kInternal with the last one's reason and log when the first few trials have all failed:
-// then it is not the candidates' fault.
+// their order, RUNNING trials whose result is there are counted, those that the executor still has
+// are adopted, the others started again under the same number. A trial that the pruner ends is
+// PRUNED in the store before it is cancelled; one that has its result already, or has reported its
+// last step, is complete whatever the pruner says. Throws kInternal with the last one's reason and
+// log when the first few trials have all failed: then it is not the candidates' fault.
 SearchEnd RunController(Store& store, search::Proposer& proposer, Executor& executor,
                         const ControllerOptions& options, const ControllerHooks& hooks);
 

@@ -91,12 +91,10 @@ bool Statement::IsNull(int column) const {
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_.get(), column); }
 double Statement::Real(int column) const { return sqlite3_column_double(statement_.get(), column); }
 
-std::string Statement::Text(int column) const {
+std::string_view Statement::View(int column) const {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
-  return text == nullptr
-             ? ""
-             : std::string(text,
-                           static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column)));
+  if (text == nullptr) return "";
+  return {text, static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
 void Database::Close::operator()(sqlite3* database) const { sqlite3_close(database); }

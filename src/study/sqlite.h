@@ -34,7 +34,8 @@ class Statement {
   bool IsNull(int column) const;
   int64_t Int(int column) const;
   double Real(int column) const;
-  std::string Text(int column) const;
+  std::string_view View(int column) const;  // until the next Step()
+  std::string Text(int column) const { return std::string(View(column)); }
 
  private:
   struct Finalize {

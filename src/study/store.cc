@@ -61,6 +61,7 @@ struct Store::Impl {
     database.Execute(kOptunaSchema);
     database.Execute(kLatheSchema);
     database.Execute(kCallSchema);
+    database.Execute(kFastSchema);
     database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
     study_id = database.LastId();
     for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
@@ -128,9 +129,9 @@ struct Store::Impl {
   }
 
   // Nobody wrote down in which order an older study's proposer was told; it was restored by number.
-  std::vector<Call> CallsByNumber() const {
+  static std::vector<Call> CallsByNumber(const std::vector<TrialRecord>& trials) {
     std::vector<Call> calls;
-    for (const TrialRecord& trial : ReadTrials()) {
+    for (const TrialRecord& trial : trials) {
       calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
       if (!IsFinished(trial.state)) continue;
       calls.push_back(
@@ -142,9 +143,16 @@ struct Store::Impl {
   void Upgrade() {
     if (version == kStoreVersion) return;
     Transaction transaction(database);
-    const std::vector<Call> calls = CallsByNumber();
-    database.Execute(kCallSchema);
-    for (const Call& call : calls) WriteCall(database, call);
+    const std::vector<TrialRecord> trials = ReadTrials();
+    if (version < kCallVersion) {
+      database.Execute(kCallSchema);
+      for (const Call& call : CallsByNumber(trials)) WriteCall(database, call);
+    }
+    database.Execute(kFastSchema);
+    Statement set = database.Prepare("UPDATE lathe_trial SET encoding = ? WHERE trial_id = ?");
+    for (const TrialRecord& trial : trials) {
+      set.Bind(EncodingText(trial.encoding)).Bind(TrialId(trial.number)).Run();
+    }
     database.Prepare("UPDATE lathe_info SET version = ?").Bind(int64_t{kStoreVersion}).Run();
     transaction.Commit();
     version = kStoreVersion;
@@ -207,9 +215,10 @@ struct Store::Impl {
         .Bind(study_id)
         .Run();
     const int64_t id = database.LastId();
-    database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us) VALUES (?, ?)")
+    database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us, encoding) VALUES (?, ?, ?)")
         .Bind(id)
         .Bind(trial.latency_us)
+        .Bind(EncodingText(trial.encoding))
         .Run();
     Statement insert = database.Prepare(
         "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES "
@@ -282,7 +291,7 @@ struct Store::Impl {
   }
 
   std::vector<TrialRecord> ReadTrials() const {
-    return study::ReadTrials(database, study_id, parameters);
+    return study::ReadTrials(database, study_id, parameters, version >= kFastVersion);
   }
 
   Database database;
@@ -338,6 +347,21 @@ Store Store::OpenReadOnly(const fs::path& path) {
 }
 
 int64_t Store::next_number() const { return impl_->NextNumber(); }
+
+TrialCounts Store::Count() const {
+  TrialCounts counts;
+  const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
+  Statement states = impl_->database.Prepare(
+      "SELECT state, count(*) FROM trials WHERE study_id = ? GROUP BY state");
+  states.Bind(impl_->study_id);
+  while (states.Step())
+    counts.states[StateOf(states.Text(0), impl_->database.path())] = states.Int(1);
+  Statement imported =
+      impl_->database.Prepare("SELECT count(*) FROM trial_user_attributes WHERE key = ?");
+  imported.Bind(kImportedFromAttribute).Step();
+  counts.imported = imported.Int(0);
+  return counts;
+}
 
 void Store::Create(const TrialRecord& trial, CallKind call) {
   Transaction transaction(impl_->database);
@@ -436,7 +460,7 @@ std::vector<TrialRecord> Store::Trials() const {
 
 std::vector<Call> Store::Calls() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  if (impl_->version < kStoreVersion) return impl_->CallsByNumber();
+  if (impl_->version < kCallVersion) return Impl::CallsByNumber(impl_->ReadTrials());
   return ReadCalls(impl_->database);
 }
 

@@ -41,6 +41,11 @@ struct TrialRecord {
   double Metric(const std::string& name) const;  // 0 when there is none
 };
 
+struct TrialCounts {
+  std::map<TrialState, int64_t> states;
+  int64_t imported = 0;  // among the complete ones
+};
+
 // What a trial said after an epoch.
 struct EpochReport {
   int step = 0;
@@ -79,6 +84,7 @@ class Store {
   // once" is enforced.
   void Finish(const TrialRecord& trial);
   std::vector<TrialRecord> Trials() const;  // by number
+  TrialCounts Count() const;                // without reading them
   std::vector<Call> Calls() const;          // in order
   std::string study_name() const;
   std::vector<Parameter> parameters() const;

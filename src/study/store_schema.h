@@ -4,7 +4,9 @@
 
 namespace lathe::study {
 
-inline constexpr int kStoreVersion = 2;  // of Lathe's tables; 1 had no lathe_call
+// Of Lathe's tables. 1 had no lathe_call; 1 and 2 had no kFastSchema.
+inline constexpr int kStoreVersion = 3;
+inline constexpr int kCallVersion = 2, kFastVersion = 3;  // from which on they are there
 
 inline constexpr char kOptunaSchema[] = R"sql(
 CREATE TABLE studies (
@@ -154,6 +156,13 @@ CREATE TABLE lathe_call (
   value REAL
 );
 CREATE UNIQUE INDEX ix_lathe_call_report ON lathe_call (trial, step) WHERE kind = 'report';
+)sql";
+
+// What keeps a study of 100,000 trials fast: a trial by its number, and its parameters in one place
+// ("28,16,3"; Optuna's trial_params have a row and a distribution for each).
+inline constexpr char kFastSchema[] = R"sql(
+CREATE UNIQUE INDEX ix_lathe_trials_number ON trials (study_id, number);
+ALTER TABLE lathe_trial ADD COLUMN encoding TEXT NOT NULL DEFAULT '';
 )sql";
 
 }  // namespace lathe::study

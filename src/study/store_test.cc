@@ -266,17 +266,52 @@ TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
       "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, "
       "intermediate_value_type) SELECT trial_id, 1, 0.75, 'FINITE' FROM trials WHERE number = 2");
   Query("DROP TABLE lathe_call");
+  Query("DROP INDEX ix_lathe_trials_number");
+  Query("ALTER TABLE lathe_trial DROP COLUMN encoding");
   Query("UPDATE lathe_info SET version = 1");
   const std::string expected = "a0 T0 a1 T1=0.5 a2 ";
   EXPECT_EQ(TextOf(Store::OpenReadOnly(path_).Calls()), expected);
   EXPECT_EQ(Query("SELECT version FROM lathe_info"), "1") << "looking changes nothing";
   Store store = Open();
   EXPECT_EQ(TextOf(store.Calls()), expected);
-  EXPECT_EQ(Query("SELECT version FROM lathe_info"), "2");
+  EXPECT_EQ(Query("SELECT version FROM lathe_info"), "3");
   EXPECT_TRUE(store.AddReport(2, {.step = 1, .measured = 0.75, .objective = 1}))
       << "nobody was told";
   store.Create(Trial(3));
   EXPECT_EQ(TextOf(Open().Calls()), expected + "r2@1=1 A3 ");
+}
+
+// Version 2 had a log, but neither an index of numbers nor encodings.
+TEST_F(StoreFile, EncodingsOfAnOlderStudyAreTheirParameters) {
+  Open().Create(Trial(0, {24, 1, 4, 3}));
+  Open().Create(Trial(1));
+  Query("DROP INDEX ix_lathe_trials_number");
+  Query("ALTER TABLE lathe_trial DROP COLUMN encoding");
+  Query("UPDATE lathe_info SET version = 2");
+  EXPECT_THAT(Store::OpenReadOnly(path_).Trials()[0].encoding, ElementsAre(24, 1, 4, 3));
+  EXPECT_THAT(Open().Trials()[0].encoding, ElementsAre(24, 1, 4, 3));
+  EXPECT_EQ(Query("SELECT encoding FROM lathe_trial"), "24,1,4,3256,2,4,3");
+  EXPECT_EQ(TextOf(Open().Calls()), "A0 A1 ");
+  for (const std::string damaged : {"24,1,4", "24,1,4,3,", "24,1,4,x", ""}) {
+    Query("UPDATE lathe_trial SET encoding = '" + damaged + "' WHERE trial_id = 1");
+    EXPECT_THAT(Message([&] { Open().Trials(); }), HasSubstr("encoding is '" + damaged + "'"));
+  }
+}
+
+TEST_F(StoreFile, CountsTrialsByState) {
+  Store store = Open();
+  for (int64_t number : {0, 1, 2}) store.Create(Trial(number));
+  store.SetRunning(1);
+  TrialRecord imported = Trial(3);
+  imported.state = TrialState::kComplete;
+  imported.value = 0.5;
+  imported.imported_from = "elsewhere";
+  store.Import({imported}, "taken", "yes");
+  const TrialCounts counts = store.Count();
+  EXPECT_EQ(counts.states.at(TrialState::kWaiting), 2);
+  EXPECT_EQ(counts.states.at(TrialState::kRunning), 1);
+  EXPECT_EQ(counts.states.at(TrialState::kComplete), 1);
+  EXPECT_EQ(counts.imported, 1);
 }
 
 TEST_F(StoreFile, EventsAndValues) {

@@ -71,10 +71,21 @@ inline constexpr int kTrialIoError = 74;     // EX_IOERR: its folder cannot be w
 
 struct JobEnd {
   int64_t trial = 0;
-  bool continue_me = false;  // asked to be started again
+  bool continue_me = false;  // asked to be started again, or ended by no fault of its own
   bool io_error = false;     // could not write its files: the disk's fault, not the trial's
   bool crashed = false;      // ended without a result and without asking
   std::string reason;        // "killed by signal 9 (SIGKILL)"
+};
+
+// A submitted trial that has not ended.
+struct JobState {
+  int64_t trial = 0;
+  bool running = true;      // false: it waits
+  std::string job = {};     // "process 4711", "Slurm job 12_3"
+  std::string where = {};   // "CPUs 0,1", a node
+  std::string reason = {};  // why it waits
+
+  bool operator==(const JobState&) const = default;
 };
 
 // What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to
@@ -88,6 +99,12 @@ class Executor {
   virtual void Submit(int64_t trial, const std::filesystem::path& folder) = 0;  // returns at once
   virtual std::vector<JobEnd> Poll() = 0;  // jobs that ended since the last call
   virtual void Cancel(int64_t trial) = 0;  // asks it to save and end; it still shows up in Poll()
+  // Takes over a trial that an earlier process submitted, as if it had been submitted here. False:
+  // it is not there (any more).
+  virtual bool Adopt(int64_t /*trial*/, const std::filesystem::path& /*folder*/) { return false; }
+  virtual std::vector<JobState> Jobs() const {
+    return {};
+  }  // submitted and not yet told of by Poll()
 };
 
 }  // namespace lathe::study

@@ -17,8 +17,12 @@ inline constexpr char kImportedFromAttribute[] = "imported_from";
 // Of "RUNNING" and so on, as Optuna writes states. Throws kInput naming the database for another.
 TrialState StateOf(const std::string& name, const std::filesystem::path& path);
 
-// By number. Within the caller's transaction. Throws kInput for what is damaged.
+// By number. Within the caller's transaction. Throws kInput for what is damaged. `fast`: the
+// database has kFastSchema.
 std::vector<TrialRecord> ReadTrials(const Database& database, int64_t study_id,
-                                    const std::vector<Parameter>& parameters);
+                                    const std::vector<Parameter>& parameters, bool fast);
+
+// "28,16,3", as lathe_trial has it.
+std::string EncodingText(const std::vector<int>& encoding);
 
 }  // namespace lathe::study

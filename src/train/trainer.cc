@@ -292,6 +292,7 @@ class Training {
     loss_sum_ = checkpoint.loss_sum;
     seconds_before_ = checkpoint.seconds;
     epochs_ = std::move(checkpoint.epochs);
+    if (first_ && options_.on_resume) options_.on_resume(step_, length_.steps);
   }
 
   double Seconds() const { return seconds_before_ + SecondsSince(started_); }

@@ -53,6 +53,7 @@ struct TrainOptions {
   std::filesystem::path checkpoint;
   std::filesystem::path best;  // weights of the best epoch so far; empty: not written
   // The following are called in the first process alone.
+  std::function<void(int64_t step, int64_t steps)> on_resume;  // of a checkpoint, once
   std::function<void(const EpochMetrics&)> on_epoch;
   std::function<void(const TrainProgress&)> on_progress;  // a few times per second
   // Polled every step, in every process; true in any: all save and return interrupted.

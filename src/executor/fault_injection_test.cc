@@ -1,0 +1,35 @@
+// Hundreds of workers, a controller that dies again and again, and files that come late or torn.
+#include "executor/fault_injection_testing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+namespace lathe::executor {
+namespace {
+
+TEST(FaultInjection, NothingIsLostOrCountedTwice) {
+  const fs::path memory = "/dev/shm";
+  const fs::path folder =
+      (access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) /
+      fmt::format("lathe-faults-{}", getpid());
+  const FaultReport report = RunWithFaults({.folder = folder,
+                                            .trials = 1500,
+                                            .workers = 200,
+                                            .kills = 25,
+                                            .seconds = 1,
+                                            .torn = 0.02,
+                                            .late = 0.02,
+                                            .dead = 0.02,
+                                            .continued = 0.02,
+                                            .poll_seconds = 0.01});
+  fs::remove_all(folder);
+  EXPECT_THAT(report.mistakes, ::testing::IsEmpty());
+  EXPECT_GT(report.killed, 5);
+  EXPECT_GT(report.starts, 1500) << "faults were injected";
+}
+
+}  // namespace
+}  // namespace lathe::executor

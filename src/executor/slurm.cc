@@ -1,0 +1,540 @@
+#include "executor/slurm.h"
+
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "executor/heartbeat.h"
+#include "executor/slurm_text.h"
+
+namespace lathe::executor {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kDefaultJobs = 100;
+constexpr int kLargestArray = 100;
+constexpr std::chrono::seconds kRetryAfter{5};    // Slurm could not be reached
+constexpr std::chrono::seconds kLimitFor{60};     // then more jobs may be welcome again
+constexpr std::chrono::seconds kLateAfter{30};    // a file may take so long to show up from a node
+constexpr std::chrono::minutes kRemindAfter{10};  // while Slurm does not answer
+
+double SecondsSince(Clock::time_point time) {
+  return std::chrono::duration<double>(Clock::now() - time).count();
+}
+
+// A controller that runs within a job must not hand the properties of that job on.
+std::vector<std::string> VariablesOfOwnJob() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    if (name.starts_with("SLURM_") && name != "SLURM_CONF") names.emplace_back(name);
+  }
+  return names;
+}
+
+using Command = std::unique_ptr<CapturedProcess>;
+
+Command Start(std::vector<std::string> argv) {
+  static const std::vector<std::string> unset = VariablesOfOwnJob();
+  ProcessOptions options;
+  options.argv = std::move(argv);
+  options.unset = unset;
+  return std::make_unique<CapturedProcess>(std::move(options));
+}
+
+Command StartSqueue() {
+  return Start({"squeue", "--noheader", "--array", "--states=all",
+                fmt::format("--user={}", getuid()), fmt::format("--format={}", kQueueFormat)});
+}
+
+struct Job {
+  fs::path folder;
+  std::optional<int64_t> id;  // once Slurm has it; of the array, if it is an element
+  std::optional<int> index;
+  QueueRow row;                            // as last seen
+  std::optional<Heartbeat> heartbeat;      // while it runs
+  std::optional<Clock::time_point> ended;  // seen to have ended, but its files are not there yet
+  bool cancel = false;                     // wanted, by us
+  bool cancel_sent = false;
+  bool hangs = false;
+
+  std::string Name() const {
+    if (!id) return "Slurm job not submitted yet";
+    return index ? fmt::format("Slurm job {}_{}", *id, *index) : fmt::format("Slurm job {}", *id);
+  }
+  std::string IdText() const {
+    return index ? fmt::format("{}_{}", *id, *index) : fmt::format("{}", *id);
+  }
+};
+
+class SlurmExecutor : public study::Executor {
+ public:
+  explicit SlurmExecutor(const SlurmOptions& options)
+      : options_(options),
+        prefix_(
+            fmt::format("lathe-{}-{:08x}-", PlainName(options.study),
+                        HashBytes(fs::absolute(options.trials_folder).string()) & 0xffffffffU)) {
+    const CapturedProcess::Result queue = StartSqueue()->Wait();
+    if (queue.exit.code != 0) {
+      throw Error(ErrorKind::kUnavailable, "cannot read Slurm's queue: {}",
+                  MessageOf(queue.output));
+    }
+    found_ = LiveRows(queue.output);
+  }
+
+  int FreeSlots() override {
+    int most = options_.jobs > 0 ? options_.jobs : kDefaultJobs;
+    if (Clock::now() < limited_until_) most = std::min(most, most_allowed_);
+    return most - static_cast<int>(jobs_.size());
+  }
+
+  void Submit(int64_t trial, const fs::path& folder) override {
+    if (jobs_.contains(trial)) {
+      throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
+    }
+    jobs_[trial].folder = fs::absolute(folder);
+    to_submit_.push_back(trial);
+  }
+
+  std::vector<study::JobEnd> Poll() override {
+    PollSubmission();
+    PollQueue();
+    PollCancellation();
+    std::vector<study::JobEnd> ends = std::exchange(ends_, {});
+    for (auto& [trial, job] : jobs_) {
+      if (job.ended && FilesAreThere(job)) ends.push_back(EndOf(trial, job));
+    }
+    for (const study::JobEnd& end : ends) jobs_.erase(end.trial);
+    return ends;
+  }
+
+  void Cancel(int64_t trial) override {
+    const auto found = jobs_.find(trial);
+    if (found == jobs_.end() || found->second.cancel) return;
+    found->second.cancel = true;
+    const auto waiting = std::ranges::find(to_submit_, trial);
+    if (waiting == to_submit_.end()) return;
+    to_submit_.erase(waiting);
+    ends_.push_back({.trial = trial, .continue_me = true});
+  }
+
+  bool Adopt(int64_t trial, const fs::path& folder) override {
+    const auto row = found_.find(trial);
+    if (row == found_.end()) return false;
+    Job& job = jobs_[trial];
+    job.folder = fs::absolute(folder);
+    Take(job, row->second);
+    found_.erase(row);
+    spdlog::info("trial {} is {} already ({})", trial, job.Name(), job.row.state);
+    return true;
+  }
+
+  std::vector<study::JobState> Jobs() const override {
+    std::vector<study::JobState> states;
+    for (const auto& [trial, job] : jobs_) {
+      const bool running = job.row.state == "RUNNING" || job.row.state == "COMPLETING";
+      std::string reason = job.row.reason;
+      if (!job.id) reason = refused_.empty() ? "is being submitted" : "Slurm: " + refused_;
+      if (!running && job.id && !job.row.state.empty() && job.row.state != "PENDING")
+        reason = job.row.state + (reason.empty() ? "" : ": " + reason);
+      states.push_back({.trial = trial,
+                        .running = running,
+                        .job = job.Name(),
+                        .where = job.row.nodes,
+                        .reason = running ? "" : reason});
+    }
+    return states;
+  }
+
+ private:
+  // --- Submission ---
+
+  struct Submission {
+    Command process;
+    int64_t base = 0;  // trial of array index 0
+    std::vector<int64_t> trials;
+  };
+
+  void PollSubmission() {
+    if (submission_) {
+      const std::optional<CapturedProcess::Result> result = submission_->process->Poll();
+      if (!result) return;
+      const Submission& done = *submission_;
+      const std::optional<int64_t> id = ParseSubmitted(result->output);
+      if (result->exit.code == 0 && id) {
+        for (const int64_t trial : done.trials) {
+          Job& job = jobs_.at(trial);
+          job.id = *id;
+          if (done.trials.size() > 1) job.index = static_cast<int>(trial - done.base);
+          job.row.state = "PENDING";
+          submitted_.insert(trial);
+        }
+        refused_.clear();
+      } else {
+        to_submit_.insert(to_submit_.begin(), done.trials.begin(), done.trials.end());
+        HandleRefusal(result->output, done.trials.size());
+      }
+      submission_.reset();
+    }
+    if (to_submit_.empty() || Clock::now() < submit_again_ || look_first_) return;
+    StartSubmission();
+  }
+
+  void HandleRefusal(const std::string& output, size_t trials) {
+    refused_ = MessageOf(output);
+    submit_again_ = Clock::now() + kRetryAfter;
+    const bool others = jobs_.size() > to_submit_.size();
+    switch (WhyRefused(output)) {
+      case Refusal::kLater:
+        look_first_ = true;  // the job may be there although nobody told us
+        Warn(fmt::format("Slurm takes no jobs at the moment ({}); trying again", refused_));
+        return;
+      case Refusal::kTooMany:
+        if (trials > 1) {  // fewer may be welcome
+          array_limit_ = static_cast<int>(trials / 2);
+          return;
+        }
+        if (!others) break;  // not even one
+        most_allowed_ = static_cast<int>(jobs_.size() - to_submit_.size());
+        limited_until_ = Clock::now() + kLimitFor;
+        submit_again_ = limited_until_;
+        Warn(fmt::format("Slurm takes no more than {} jobs ({})", most_allowed_, refused_));
+        return;
+      case Refusal::kNoArrays:
+        if (trials == 1) break;
+        array_limit_ = static_cast<int>(trials / 2);
+        submit_again_ = Clock::now();
+        return;
+      case Refusal::kForGood:
+        break;
+    }
+    throw Error(ErrorKind::kInput,
+                "Slurm refuses the job of trial {}: {}. Correct [slurm] or [executor] in the study "
+                "file and continue with --resume",
+                to_submit_.front(), refused_);
+  }
+
+  void StartSubmission() {
+    std::vector<int64_t> trials;
+    const int64_t base = *std::ranges::min_element(to_submit_);
+    const auto limit = static_cast<size_t>(std::max(1, array_limit_));
+    while (!to_submit_.empty() && trials.size() < limit &&
+           (trials.empty() || to_submit_.front() - base < kLargestArray)) {
+      trials.push_back(to_submit_.front());
+      to_submit_.pop_front();
+    }
+    const bool array = trials.size() > 1;
+    const int64_t first = array ? base : trials.front();
+    JobScript script{.folders = {},
+                     .command = options_.command,
+                     .processes = options_.processes_per_trial,
+                     .threads = options_.threads_per_process,
+                     .setup = options_.queue.setup};
+    for (const int64_t trial : trials) {
+      script.folders[static_cast<int>(trial - first)] = jobs_.at(trial).folder;
+    }
+    const fs::path file = jobs_.at(trials.front()).folder / "job.sh";
+    WriteFileAtomically(file, ToText(script));
+    submission_ = {.process = Start(SbatchCommand(script, first, file)),
+                   .base = first,
+                   .trials = std::move(trials)};
+  }
+
+  std::vector<std::string> SbatchCommand(const JobScript& script, int64_t first,
+                                         const fs::path& file) const {
+    const study::SlurmConfig& queue = options_.queue;
+    std::vector<std::string> argv = {
+        "sbatch",
+        "--parsable",
+        fmt::format("--job-name={}{}", prefix_, first),
+        "--output=/dev/null",  // the script writes log.txt itself: its path may hold anything
+        "--requeue",
+        fmt::format("--nodes={}", queue.nodes),
+        fmt::format("--ntasks={}", options_.processes_per_trial),
+        fmt::format("--cpus-per-task={}", options_.threads_per_process),
+        fmt::format("--signal=B:USR1@{:.0f}", queue.save_seconds)};
+    if (script.folders.size() > 1) {
+      std::vector<int> indices;
+      for (const auto& [index, folder] : script.folders) indices.push_back(index);
+      argv.push_back(fmt::format("--array={}", fmt::join(indices, ",")));
+    }
+    const auto add = [&](const char* option, const std::string& value) {
+      if (!value.empty()) argv.push_back(fmt::format("--{}={}", option, value));
+    };
+    add("partition", queue.partition);
+    add("account", queue.account);
+    add("qos", queue.qos);
+    add("time", queue.time_limit);
+    add("mem", queue.memory);
+    add("constraint", queue.constraint);
+    add("gres", queue.gres.empty() && options_.gpus_per_trial > 0
+                    ? fmt::format("gpu:{}", options_.gpus_per_trial)
+                    : queue.gres);
+    argv.insert(argv.end(), queue.extra.begin(), queue.extra.end());
+    argv.push_back(file.string());
+    return argv;
+  }
+
+  // --- The queue ---
+
+  // The rows of this study's jobs, by trial.
+  std::map<int64_t, QueueRow> OwnRows(const std::string& output) const {
+    std::map<int64_t, QueueRow> own;
+    for (QueueRow& row : ParseQueue(output)) {
+      if (!row.name.starts_with(prefix_)) continue;
+      try {
+        const int64_t trial = std::stoll(row.name.substr(prefix_.size())) + row.index.value_or(0);
+        QueueRow& known = own[trial];
+        // An older job of the same trial may still be listed as ended.
+        if (known.job == 0 || row.job > known.job) known = std::move(row);
+      } catch (const std::logic_error&) {
+        continue;  // somebody else's name
+      }
+    }
+    return own;
+  }
+
+  std::map<int64_t, QueueRow> LiveRows(const std::string& output) const {
+    std::map<int64_t, QueueRow> rows = OwnRows(output);
+    std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });
+    return rows;
+  }
+
+  void PollQueue() {
+    if (!squeue_) {
+      const bool due = SecondsSince(looked_) >= options_.queue.poll_seconds ||
+                       (look_first_ && SecondsSince(looked_) >= 1);
+      if (!due || (jobs_.empty() && found_.empty())) return;
+      looked_ = Clock::now();
+      submitted_.clear();  // those submitted from here on may be missing from what it says
+      squeue_ = StartSqueue();
+    }
+    const std::optional<CapturedProcess::Result> result = squeue_->Poll();
+    if (!result) return;
+    squeue_.reset();
+    if (result->exit.code != 0) {
+      silent_ = true;
+      Warn(fmt::format("Slurm does not answer ({}); jobs go on without it, waiting",
+                       MessageOf(result->output)));
+      return;
+    }
+    if (std::exchange(silent_, false)) spdlog::info("Slurm answers again");
+    look_first_ = false;
+    std::map<int64_t, QueueRow> rows = OwnRows(result->output);
+    for (auto& [trial, job] : jobs_) {
+      const auto row = rows.find(trial);
+      if (row != rows.end() && (!job.id || *job.id <= row->second.job)) {
+        if (!job.id) TakeUnexpected(trial, job, row->second);
+        if (job.id) Take(job, row->second);
+      } else if (job.id && !job.ended && !submitted_.contains(trial)) {
+        job.row.state = "";  // it ended long enough ago to be forgotten
+        job.ended = Clock::now();
+      }
+      if (row != rows.end()) rows.erase(row);
+    }
+    // What nobody waits for any more: a controller died between ending a trial and saying so.
+    std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });
+    found_ = std::move(rows);
+    CheckHearts();
+  }
+
+  // Slurm has taken a job although sbatch said it could not reach it.
+  void TakeUnexpected(int64_t trial, Job& job, const QueueRow& row) {
+    const auto waiting = std::ranges::find(to_submit_, trial);
+    if (waiting == to_submit_.end() || HasEnded(row.state)) return;
+    to_submit_.erase(waiting);
+    job.id = row.job;
+    job.index = row.index;
+  }
+
+  void Take(Job& job, const QueueRow& row) {
+    if (row.reason != job.row.reason && IsBad(row)) {
+      spdlog::warn("{} of {} waits: {}", job.Name(), job.folder.string(), row.reason);
+    }
+    job.id = row.job;
+    job.index = row.index;
+    job.row = row;
+    if (HasEnded(row.state) && !job.ended) job.ended = Clock::now();
+    if (row.state != "RUNNING") {
+      job.heartbeat.reset();
+    } else if (!job.heartbeat) {
+      job.heartbeat.emplace(job.folder);
+    }
+  }
+
+  // Reasons that do not go away by waiting.
+  static bool IsBad(const QueueRow& row) {
+    static const std::set<std::string> kBad = {"BadConstraints",
+                                               "DependencyNeverSatisfied",
+                                               "JobHeldAdmin",
+                                               "JobHeldUser",
+                                               "PartitionConfig",
+                                               "PartitionDown",
+                                               "PartitionInactive",
+                                               "PartitionNodeLimit",
+                                               "PartitionTimeLimit",
+                                               "launch failed requeued held",
+                                               "job requeued in held state"};
+    return row.state == "PENDING" && kBad.contains(row.reason);
+  }
+
+  void CheckHearts() {
+    if (options_.hang_seconds <= 0) return;
+    for (auto& [trial, job] : jobs_) {
+      if (!job.heartbeat || job.hangs ||
+          job.heartbeat->SilentSeconds() <= options_.hang_seconds + options_.queue.poll_seconds) {
+        continue;
+      }
+      job.hangs = true;
+      job.cancel = true;
+    }
+  }
+
+  // --- Cancellation ---
+
+  void PollCancellation() {
+    if (scancel_) {
+      if (!scancel_->Poll()) return;
+      scancel_.reset();
+    }
+    // Again and again until the queue says that they have ended: Slurm may not have been there.
+    const bool again = SecondsSince(cancelled_) >= options_.queue.poll_seconds;
+    std::vector<std::string> argv = {"scancel"};
+    for (auto& [trial, job] : jobs_) {
+      if (!job.cancel || !job.id || job.ended || (job.cancel_sent && !again)) continue;
+      argv.push_back(job.IdText());
+      job.cancel_sent = true;
+    }
+    for (const auto& [trial, row] : found_) {
+      argv.push_back(row.index ? fmt::format("{}_{}", row.job, *row.index)
+                               : fmt::format("{}", row.job));
+      spdlog::info("cancelling Slurm job {}: trial {} has ended", argv.back(), trial);
+    }
+    found_.clear();
+    if (argv.size() == 1) return;
+    cancelled_ = Clock::now();
+    scancel_ = Start(std::move(argv));
+  }
+
+  // --- Ends ---
+
+  // Whether what a job has left behind can be judged: on a network file system the files of a node
+  // show up late.
+  static bool FilesAreThere(const Job& job) {
+    std::error_code ignored;
+    if (fs::exists(job.folder / "result.json", ignored)) return true;
+    const std::optional<JobExit> exit = ReadJobExit(job.folder);
+    const bool recorded = exit && exit->job == *job.id;
+    if (recorded && exit->code != study::kTrialDone) return true;
+    const bool killed =
+        job.row.state != "" && job.row.state != "COMPLETED" && job.row.state != "FAILED";
+    return killed || Clock::now() - *job.ended >= kLateAfter;
+  }
+
+  study::JobEnd EndOf(int64_t trial, const Job& job) const {
+    study::JobEnd end;
+    end.trial = trial;
+    std::error_code ignored;
+    if (fs::exists(job.folder / "result.json", ignored)) return end;
+    const std::string& state = job.row.state;  // empty: no longer in the queue
+    std::optional<JobExit> exit = ReadJobExit(job.folder);
+    if (exit && exit->job != *job.id) exit.reset();
+    if (job.hangs) {
+      end.reason = fmt::format("no sign of life for {:g} seconds, so it was cancelled",
+                               options_.hang_seconds);
+    } else if (job.cancel ||
+               (exit && exit->code == study::kTrialContinueMe && state != "CANCELLED")) {
+      end.continue_me = true;
+    } else if (state == "NODE_FAIL" || state == "BOOT_FAIL" || state == "PREEMPTED" ||
+               state == "REVOKED") {
+      end.continue_me = true;
+      end.reason = state == "PREEMPTED" ? "preempted" : "its node failed";
+    } else if (state == "CANCELLED") {
+      end.reason = "cancelled by somebody else";
+    } else if (state == "TIMEOUT" || state == "DEADLINE") {
+      end.reason = fmt::format(
+          "reached its time limit before it had saved; raise time_limit or save_seconds ({:g}) in "
+          "[slurm]",
+          options_.queue.save_seconds);
+    } else if (state == "OUT_OF_MEMORY") {
+      end.reason = "used more memory than it may; raise memory in [slurm]";
+    } else if (exit && exit->code == study::kTrialIoError) {
+      end.io_error = true;
+    } else if (exit) {
+      end.reason =
+          ProcessExit{.code = exit->code, .signal = exit->code > 128 ? exit->code - 128 : 0}
+              .Describe() +
+          (exit->code == study::kTrialDone ? " without a result" : "");
+    } else {
+      end.reason = fmt::format(
+          "ended without a word ({}{}); is the folder on a file system that the nodes share?",
+          state.empty() ? "no longer in the queue" : state,
+          job.row.reason.empty() ? "" : ", " + job.row.reason);
+    }
+    end.crashed = !end.continue_me && !end.io_error;
+    if (!end.reason.empty()) {
+      end.reason = fmt::format("{}{}: {}", job.Name(),
+                               job.row.nodes.empty() ? "" : " on " + job.row.nodes, end.reason);
+    }
+    return end;
+  }
+
+  // At once, and then now and then.
+  void Warn(const std::string& message) {
+    if (message == warned_ && Clock::now() - warned_at_ < kRemindAfter) return;
+    warned_ = message;
+    warned_at_ = Clock::now();
+    spdlog::warn("{}", message);
+  }
+
+  const SlurmOptions options_;
+  const std::string prefix_;  // of the names of this study's jobs; the trial's number follows
+  std::map<int64_t, Job> jobs_;
+  std::map<int64_t, QueueRow> found_;  // in the queue, and nobody's yet
+  std::vector<study::JobEnd> ends_;    // of jobs that were never submitted
+
+  std::deque<int64_t> to_submit_;
+  std::optional<Submission> submission_;
+  std::set<int64_t> submitted_;  // since the running or last squeue was started
+  std::string refused_;
+  Clock::time_point submit_again_ = Clock::now();
+  bool look_first_ = false;  // into the queue, before anything is submitted
+  int array_limit_ = kLargestArray;
+  int most_allowed_ = 0;  // jobs in the queue, as Slurm said
+  Clock::time_point limited_until_ = Clock::now();
+
+  Command squeue_;
+  Clock::time_point looked_;
+  bool silent_ = false;  // Slurm did not answer last time
+  Command scancel_;
+  Clock::time_point cancelled_;
+
+  std::string warned_;
+  Clock::time_point warned_at_;
+};
+
+}  // namespace
+
+std::unique_ptr<study::Executor> MakeSlurmExecutor(const SlurmOptions& options) {
+  if (options.command.empty())
+    throw Error(ErrorKind::kInternal, "the Slurm executor needs a command");
+  return std::make_unique<SlurmExecutor>(options);
+}
+
+}  // namespace lathe::executor
