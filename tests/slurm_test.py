@@ -29,7 +29,9 @@ nodes = {processes}
 class SlurmTest(testing.TestCase):
     def setUp(self):
         super().setUp()
-        self.cluster = self.enterContext(slurm_testing.Cluster()) if sys.version_info >= (3, 11) else None
+        self.cluster = slurm_testing.Cluster()
+        self.addCleanup(self.cluster.__exit__)
+        self.cluster.__enter__()
         self.out = self.folder / "it's \"out\" $(touch hacked)\n%j"
 
     def slurm_study(self, trials, epochs, images, jobs=4, processes=1, more=""):
@@ -42,10 +44,11 @@ class SlurmTest(testing.TestCase):
 
     def start(self, study, *more):
         command = [testing.LATHE, "search", str(study), "--dir", str(self.out), *more]
-        process = subprocess.Popen(command, cwd=testing.ROOT, env=self.cluster.env, text=True,
-                                   stdout=subprocess.PIPE, stderr=open(self.folder / "search.log", "a"))
-        self.addCleanup(process.kill)
-        return process
+        with open(self.folder / "search.log", "a") as log:
+            self.search = subprocess.Popen(command, cwd=testing.ROOT, env=self.cluster.env, stdout=log, stderr=log)
+        self.addCleanup(self.search.wait)
+        self.addCleanup(self.search.kill)
+        return self.search
 
     def log(self):
         return (self.folder / "search.log").read_text()
@@ -56,7 +59,7 @@ class SlurmTest(testing.TestCase):
             value = condition()
             if value:
                 return value
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.search.poll() not in (None, -signal.SIGKILL):
                 self.fail(f"waited for {what}; {self.cluster.run('squeue', '--states=all', '--array', check=False)}\n{self.log()[-3000:]}")
             self.cluster.hurry()
             time.sleep(0.1)
@@ -78,14 +81,14 @@ class SlurmTest(testing.TestCase):
         """A running trial that has something to lose, with its job and node."""
         def look():
             for trial, (job, node) in self.jobs().items():
-                if trial not in but and 1 <= len(self.epochs(trial)) <= 3:
+                if trial not in but and 2 <= len(self.epochs(trial)) <= 4:  # so it has a checkpoint
                     return trial, job, node
             return None
         return self.wait_for("a trial in progress", look)
 
     def test_nothing_is_lost_when_everything_fails(self):
-        trials, epochs = 9, 8
-        study = self.slurm_study(trials, epochs, images=2048)
+        trials, epochs = 7, 7
+        study = self.slurm_study(trials, epochs, images=1024)
         search = self.start(study)
         hit = {}
 
@@ -151,7 +154,7 @@ class SlurmTest(testing.TestCase):
         self.assertEqual(list(self.folder.rglob("hacked")), [])
 
     def test_several_nodes_train_one_network(self):
-        study = self.slurm_study(trials=1, epochs=6, images=2048, jobs=1, processes=2)
+        study = self.slurm_study(trials=1, epochs=6, images=1024, jobs=1, processes=2)
         search = self.start(study, "--json")
         trial, job, _ = self.trial_in_progress(but=())
         self.assertEqual(len(self.cluster.run("squeue", "--noheader", "--format=%D", f"--jobs={job}").split()), 1)

@@ -124,9 +124,9 @@ class Cluster:
         self._folder.cleanup()
 
     def _start(self, name, *command):
-        log = open(self.root / f"{name}.out", "ab")
-        self._processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                                 start_new_session=True)
+        with open(self.root / f"{name}.out", "ab") as log:
+            self._processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                                     start_new_session=True)
 
     def _end(self, name, number):
         process = self._processes.pop(name, None)

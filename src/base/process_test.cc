@@ -17,6 +17,8 @@ namespace lathe {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
 
 ProcessExit WaitFor(pid_t pid) {
   const auto deadline = std::chrono::steady_clock::now() + 20s;
@@ -73,6 +75,33 @@ TEST(ProcessTest, SetsEnvironmentFolderAndInput) {
             .working_folder = folder.path(),
             .env = {{"LATHE_TEST_SET", "new value"}}});
   EXPECT_EQ(ReadFile(folder / "log"), "kept new value\n" + folder.path().string() + "\n");
+}
+
+TEST(ProcessTest, UnsetsVariables) {
+  setenv("LATHE_TEST_UNSET", "there", 1);
+  CapturedProcess child(
+      {.argv = {"sh", "-c", "echo [$LATHE_TEST_UNSET]"}, .unset = {"LATHE_TEST_UNSET"}});
+  EXPECT_EQ(child.Wait().output, "[]\n");
+}
+
+TEST(ProcessTest, CapturesWhatAChildSays) {
+  CapturedProcess child({.argv = {"sh", "-c", "seq 20000; echo no >&2; exit 3"}});
+  const CapturedProcess::Result result = child.Wait();
+  EXPECT_EQ(result.exit.code, 3);
+  EXPECT_THAT(result.output, StartsWith("1\n2\n"));
+  EXPECT_THAT(result.output, EndsWith("20000\nno\n"));
+  EXPECT_EQ(child.Poll()->output, result.output) << "as often as asked";
+}
+
+TEST(ProcessTest, ACapturedChildEndsWithItsOwner) {
+  const TempFolder folder;
+  {
+    CapturedProcess child({.argv = {"sh", "-c", "echo $$ > new; mv new pid; exec sleep 1000"},
+                           .working_folder = folder.path()});
+    EXPECT_FALSE(child.Poll());
+    while (!fs::exists(folder / "pid")) std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_NE(kill(std::stoi(ReadFile(folder / "pid")), 0), 0);
 }
 
 TEST(ProcessTest, ArgumentsDoNotPassThroughAShell) {

@@ -84,9 +84,8 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
     return command;
   };
   auto watch = std::make_shared<double>(0);
-  CLI::App* status =
-      add("status", "States, running and waiting trials, events and finalists",
-          [=, &globals] { return ShowStatus(globals, *folder, *watch); });
+  CLI::App* status = add("status", "States, running and waiting trials, events and finalists",
+                         [=, &globals] { return ShowStatus(globals, *folder, *watch); });
   status->add_option("--watch", *watch, "Show it again every so many seconds while the search runs")
       ->expected(0, 1)
       ->default_str("2")

@@ -103,7 +103,8 @@ std::string TextOf(const Status& status, const fs::path& folder) {
   if (status.counts.imported > 0) text += fmt::format(" and {} imported", status.counts.imported);
   text += status.searching ? "\n" : "; no search is running\n";
   if (!status.jobs.empty()) {
-    std::vector<std::vector<std::string>> rows = {{"trial", "", "done", "left", "job", "where, or why"}};
+    std::vector<std::vector<std::string>> rows = {
+        {"trial", "", "done", "left", "job", "where, or why"}};
     for (const Job& job : status.jobs) {
       if (rows.size() <= kJobs) rows.push_back(RowOf(job));
     }
@@ -125,10 +126,12 @@ int ShowStatus(const Globals& globals, const fs::path& folder, double watch_seco
   InstallStopHandler();
   while (true) {
     const Status status = ReadStatus(folder);
-    if (watch_seconds > 0 && isatty(STDOUT_FILENO) != 0 && !globals.json) PrintText(std::string(kTopOfScreen));
+    if (watch_seconds > 0 && isatty(STDOUT_FILENO) != 0 && !globals.json)
+      PrintText(std::string(kTopOfScreen));
     globals.json ? PrintJson(JsonOf(status)) : PrintText(TextOf(status, folder));
     if (watch_seconds <= 0 || !status.searching) return 0;
-    const auto next = std::chrono::steady_clock::now() + std::chrono::duration<double>(watch_seconds);
+    const auto next =
+        std::chrono::steady_clock::now() + std::chrono::duration<double>(watch_seconds);
     while (std::chrono::steady_clock::now() < next) {
       if (StopRequested()) return 0;
       std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -10,6 +10,8 @@
 #include <span>
 
 #include "executor/controller_testing.h"
+#include "executor/fake_cluster.h"
+#include "study/jobs.h"
 
 namespace lathe::executor {
 namespace {
@@ -316,6 +318,148 @@ TEST_F(Controller, StopLetsTrialsSaveAndContinueLater) {
   ExpectAllComplete(10);
   EXPECT_EQ(Open().Trials()[0].starts, 2);
   EXPECT_EQ(Open().Trials()[0].crashes, 0) << "a restart of the controller is nobody's fault";
+}
+
+// An executor whose jobs outlive it, and one that has lost them.
+TEST_F(Controller, AdoptsWhatRunsAlready) {
+  FakeClusterOptions cluster{
+      .log = root_ / "cluster.log", .slots = 2, .seconds = 0.3, .train = [](const fs::path&) {
+        return std::map<std::string, double>{{"loss", 1}};
+      }};
+  study::ControllerOptions options = Options();
+  options.trials = 4;
+  options.cancel_on_stop = false;
+  const auto run = [&](const std::function<bool()>& stop) {
+    study::Store store = Open();
+    Bomb none;
+    study::ControllerHooks hooks = Hooks(none);
+    hooks.stop = stop;
+    return RunController(store, *NewProposer("random"), *MakeFakeCluster(cluster), options, hooks);
+  };
+  int polls = 0;
+  EXPECT_EQ(run([&] { return ++polls > 3; }), SearchEnd::kStopped);
+  EXPECT_EQ(run({}), SearchEnd::kTrialsDone);
+  ExpectAllComplete(4);
+  for (const TrialRecord& trial : Open().Trials()) EXPECT_EQ(trial.starts, 1);
+  EXPECT_EQ(std::ranges::count_if(
+                Open().Events(),
+                [](const auto& event) { return event.second.ends_with("runs already; adopted"); }),
+            2);
+
+  Reset();
+  polls = 0;
+  EXPECT_EQ(run([&] { return ++polls > 3; }), SearchEnd::kStopped);
+  fs::remove(cluster.log);
+  EXPECT_EQ(run({}), SearchEnd::kTrialsDone);
+  ExpectAllComplete(4);
+  EXPECT_EQ(Open().Trials()[0].starts, 2);
+}
+
+TEST_F(Controller, ATrialThatDiedWaitsBeforeItStartsAgain) {
+  study::ControllerOptions options = Options();
+  options.trials = 3;
+  options.max_starts = 4;
+  options.retry_delay = std::chrono::milliseconds(40);
+  std::vector<std::chrono::steady_clock::time_point> starts;
+  const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
+                           FakeEnding ending = Train(trial);
+                           ending.crash = trial == 0 && start < 4;
+                           if (trial == 0) starts.push_back(std::chrono::steady_clock::now());
+                           return ending;
+                         }};
+  Bomb none;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+  ExpectAllComplete(3);
+  ASSERT_EQ(starts.size(), 4u);
+  for (size_t i = 1; i < starts.size(); ++i)
+    EXPECT_GE(starts[i] - starts[i - 1], options.retry_delay * (1 << (i - 1))) << i;
+  const std::vector<TrialRecord> trials = Open().Trials();
+  EXPECT_LT(trials[1].end, trials[0].end) << "others have the slot meanwhile";
+}
+
+// Saving again and again without an epoch in between is no progress.
+TEST_F(Controller, ATrialThatOnlySavesWaitsToo) {
+  study::ControllerOptions options = Options();
+  options.trials = 1;
+  options.retry_delay = std::chrono::milliseconds(30);
+  const auto seconds = [&](bool progress) {
+    Reset();
+    const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int start) {
+                             FakeEnding ending = Train(trial);
+                             ending.continue_me = start < 4;
+                             if (progress)
+                               ending.losses = std::vector<double>(static_cast<size_t>(start), 1.0);
+                             ending.polls = start;
+                             return ending;
+                           }};
+    const auto begin = std::chrono::steady_clock::now();
+    Bomb none;
+    EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
+    return std::chrono::steady_clock::now() - begin;
+  };
+  EXPECT_GE(seconds(false), options.retry_delay * 7);
+  EXPECT_LT(seconds(true), options.retry_delay * 7);
+}
+
+TEST_F(Controller, ProposesAhead) {
+  study::ControllerOptions options = Options();
+  options.ahead = 3;
+  size_t most = 0;
+  const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 3); }};
+  const auto look = [&] {
+    most = std::max(most, Open().Trials().size() - finished_.size());
+    return false;
+  };
+  Bomb none;
+  EXPECT_EQ(Run(fake, options, none, "bayes", look), SearchEnd::kTrialsDone);
+  ExpectAllComplete(10);
+  EXPECT_EQ(most, 5u) << "two run and three wait";
+}
+
+TEST_F(Controller, EndsWithEnoughAccuracyOrSlotTime) {
+  study::ControllerOptions options = Options();
+  options.trials = 50;
+  options.latency_budget_us = 1e9;
+  options.stop_accuracy = 0.9;
+  FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) {
+                     FakeEnding ending = Train(trial, 2);
+                     ending.metrics["accuracy"] = trial == 4 ? 0.9 : 0.8;
+                     return ending;
+                   }};
+  Bomb none;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kAccurate);
+  EXPECT_EQ(Open().Trials().size(), 6u) << "with the one that ran beside it";
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kAccurate);
+  EXPECT_EQ(Open().Trials().size(), 6u) << "nor does it go on later";
+  options.latency_budget_us = 1;
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone) << "too slow to count";
+
+  Reset();
+  options = Options();
+  options.trials = 50;
+  options.max_slot_seconds = 1;
+  Open().SetValue("slot_seconds", "0.999");
+  fake.script = [&](int64_t trial, int) { return Train(trial, 400); };
+  options.poll_interval = std::chrono::milliseconds(5);
+  EXPECT_EQ(Run(fake, options, none), SearchEnd::kSlotTimeUp);
+  EXPECT_EQ(Open().Trials().size(), 2u);
+  EXPECT_GT(std::stod(Open().Value("slot_seconds").value()), 2) << "two trials for two seconds";
+}
+
+TEST_F(Controller, SaysWhatIsSubmitted) {
+  study::ControllerOptions options = Options();
+  options.trials = 1;
+  options.jobs_file = root_ / study::kJobsFile;
+  const study::JobState job{
+      .trial = 0, .running = false, .job = "a", .where = "b\n", .reason = "c"};
+  study::WriteJobs(options.jobs_file, {job});
+  EXPECT_EQ(study::ReadJobs(options.jobs_file), std::vector{job});
+  Bomb none;
+  Run({.slots = 1, .script = [&](int64_t trial, int) { return Train(trial); }}, options, none);
+  EXPECT_THAT(study::ReadJobs(options.jobs_file), IsEmpty()) << "and when nothing is";
+  EXPECT_THAT(study::ReadJobs(root_ / "nowhere"), IsEmpty());
+  WriteFileAtomically(options.jobs_file, "{\"jobs\": [{}]}");
+  EXPECT_THROW(study::ReadJobs(options.jobs_file), Error);
 }
 
 TEST_F(Controller, TimeCountsOverRestarts) {

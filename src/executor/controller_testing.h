@@ -59,6 +59,7 @@ class TickingExecutor : public study::Executor {
     return ends;
   }
   void Cancel(int64_t trial) override { inner_->Cancel(trial); }
+  std::vector<study::JobState> Jobs() const override { return inner_->Jobs(); }
 
  private:
   std::unique_ptr<study::Executor> inner_;

@@ -54,6 +54,12 @@ class FakeExecutor : public study::Executor {
     job->second.ending.continue_me = true;
   }
 
+  std::vector<study::JobState> Jobs() const override {
+    std::vector<study::JobState> states;
+    for (const auto& [trial, job] : jobs_) states.push_back({.trial = trial});
+    return states;
+  }
+
  private:
   struct Job {
     std::filesystem::path folder;

@@ -65,8 +65,8 @@ class FakeCluster : public study::Executor {
       throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
     Job job{.start_number = ++starts_[trial], .start = Now(), .folder = folder};
     job.end = job.start + options_.seconds * (0.5 + Draw(trial, job.start_number, "length"));
-    AppendLine(options_.log,
-               fmt::format("START {} {} {:.6f} {:.6f}", trial, job.start_number, job.start, job.end));
+    AppendLine(options_.log, fmt::format("START {} {} {:.6f} {:.6f}", trial, job.start_number,
+                                         job.start, job.end));
     if (!jobs_.emplace(trial, job).second || found_.contains(trial))
       throw Error(ErrorKind::kInternal, "trial {} submitted while it runs", trial);
   }
@@ -150,10 +150,9 @@ class FakeCluster : public study::Executor {
   }
 
   void Finish(int64_t trial, const Job& job) const {
-    study::WriteResult(job.folder, {.number = trial,
-                                    .ok = true,
-                                    .error = "",
-                                    .metrics = options_.train(job.folder)});
+    study::WriteResult(
+        job.folder,
+        {.number = trial, .ok = true, .error = "", .metrics = options_.train(job.folder)});
   }
 
   const FakeClusterOptions options_;

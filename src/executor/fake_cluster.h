@@ -17,7 +17,8 @@
 namespace lathe::executor {
 
 struct FakeClusterOptions {
-  std::filesystem::path log;  // of the cluster; a new executor with the same log is the same cluster
+  std::filesystem::path
+      log;  // of the cluster; a new executor with the same log is the same cluster
   int slots = 1000;
   double seconds = 10;  // a job's mean; each lasts half to one and a half times as long
   // Shares of the starts whose result is half written, comes a second after the end, never comes,

@@ -12,9 +12,8 @@ namespace {
 
 TEST(FaultInjection, NothingIsLostOrCountedTwice) {
   const fs::path memory = "/dev/shm";
-  const fs::path folder =
-      (access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) /
-      fmt::format("lathe-faults-{}", getpid());
+  const fs::path folder = (access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) /
+                          fmt::format("lathe-faults-{}", getpid());
   const FaultReport report = RunWithFaults({.folder = folder,
                                             .trials = 1500,
                                             .workers = 200,

@@ -173,8 +173,7 @@ FaultReport RunWithFaults(const FaultOptions& options) {
     report.cpu_seconds += CpuSeconds(usage);
     report.peak_bytes = std::max(report.peak_bytes, 1024.0 * static_cast<double>(usage.ru_maxrss));
     if (!WIFEXITED(status)) continue;
-    if (WEXITSTATUS(status) != 0)
-      report.mistakes.push_back(ReadFile(options.folder / "errors"));
+    if (WEXITSTATUS(status) != 0) report.mistakes.push_back(ReadFile(options.folder / "errors"));
     break;
   }
   CheckStore(options, &report);

@@ -131,6 +131,59 @@ TEST_F(Local, AHangIsACrashButSignsOfLifeArent) {
   EXPECT_FALSE(ends[2].crashed);
 }
 
+TEST_F(Local, AWrongClockIsNoHang) {
+  const auto executor = Make(
+      "for i in 1 2 3 4 5 6; do echo $i > $0/progress.json; touch -d '2001-01-01 00:00:0'$i "
+      "$0/progress.json; sleep 0.1; done; exit 75",
+      {.slots = 1, .command = {}, .hang_seconds = 0.5});
+  executor->Submit(1, Folder(1));
+  EXPECT_FALSE(Wait(*executor).front().crashed);
+}
+
+TEST_F(Local, ATrialThatTakesTooMuchMemoryIsEndedWithItsChildren) {
+  // Half of it in a child.
+  const std::string take = "dd if=/dev/zero of=/dev/null bs=50M count=1000000 2>/dev/null";
+  const auto executor =
+      Make("case $0 in *1) " + take + " & " + take + ";; *2) sleep 3;; esac; exit 75",
+           {.slots = 2, .command = {}, .memory_bytes = 80e6});
+  executor->Submit(1, Folder(1));
+  executor->Submit(2, Folder(2));
+  std::map<int64_t, study::JobEnd> ends;
+  for (const study::JobEnd& end : Wait(*executor, 2)) ends[end.trial] = end;
+  EXPECT_FALSE(ends[2].crashed);
+  EXPECT_TRUE(ends[1].crashed);
+  EXPECT_THAT(ends[1].reason, HasSubstr("GB of memory and may use 0.08"));
+}
+
+TEST_F(Local, SlotsHaveTheirOwnGpus) {
+  LocalOptions options{.slots = 2, .gpus_per_slot = 2, .gpus = {"0", "1", "GPU-a", "3"}};
+  const auto executor = Make("echo $CUDA_VISIBLE_DEVICES; exit 75", options);
+  executor->Submit(1, Folder(1));
+  executor->Submit(2, Folder(2));
+  EXPECT_THAT(executor->Jobs()[1].where, HasSubstr("GPUs GPU-a,3"));
+  Wait(*executor, 2);
+  EXPECT_EQ(ReadFile(Folder(1) / "log.txt"), "0,1\n");
+  EXPECT_EQ(ReadFile(Folder(2) / "log.txt"), "GPU-a,3\n");
+  options.slots = 3;
+  EXPECT_THROW(Make("true", options), Error) << "more than there are";
+  EXPECT_EQ(MakeLocalExecutor({.gpus_per_slot = 4, .gpus = options.gpus, .command = {"true"}})
+                ->FreeSlots(),
+            1)
+      << "by default as many slots as have GPUs";
+}
+
+TEST_F(Local, SaysWhatRunsWhere) {
+  const auto executor = Make("sleep 1000", {.slots = 1});
+  EXPECT_TRUE(executor->Jobs().empty());
+  executor->Submit(3, Folder(3));
+  const std::vector<study::JobState> jobs = executor->Jobs();
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].trial, 3);
+  EXPECT_TRUE(jobs[0].running);
+  EXPECT_THAT(jobs[0].job, HasSubstr("process "));
+  EXPECT_EQ(jobs[0].where, fmt::format("CPUs {}", AvailableCpus()[0]));
+}
+
 TEST_F(Local, SlotsHaveTheirOwnCpus) {
   const std::vector<int> cpus = AvailableCpus();
   if (cpus.size() < 2) GTEST_SKIP() << "SKIPPED: needs two CPUs";

@@ -121,7 +121,7 @@ std::string ToToml(const StudyConfig& config) {
   writer.Key("gpus_per_trial", config.gpus_per_trial);
   writer.Key("memory_gb", config.memory_gb);
   writer.Key("hang_minutes", config.hang_seconds / 60);
-  if (config.executor == "slurm") WriteSlurm(config.slurm, writer);
+  WriteSlurm(config.slurm, writer);
   return writer.Take();
 }
 

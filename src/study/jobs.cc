@@ -27,7 +27,8 @@ std::vector<JobState> ReadJobs(const fs::path& file) {
   if (!fs::exists(file, missing)) return {};
   std::vector<JobState> jobs;
   try {
-    for (const Json& job : Json::parse(ReadFile(file)).at("jobs")) {
+    const Json json = Json::parse(ReadFile(file));
+    for (const Json& job : json.at("jobs")) {
       jobs.push_back({.trial = job.at("trial"),
                       .running = job.at("running"),
                       .job = job.at("job"),

@@ -283,16 +283,16 @@ TEST_F(StoreFile, AnOlderStudyIsBroughtUpToDate) {
 
 // Version 2 had a log, but neither an index of numbers nor encodings.
 TEST_F(StoreFile, EncodingsOfAnOlderStudyAreTheirParameters) {
-  Open().Create(Trial(0, {24, 1, 4, 3}));
+  Open().Create(Trial(0, {224, 0, 1, 3}));
   Open().Create(Trial(1));
   Query("DROP INDEX ix_lathe_trials_number");
   Query("ALTER TABLE lathe_trial DROP COLUMN encoding");
   Query("UPDATE lathe_info SET version = 2");
-  EXPECT_THAT(Store::OpenReadOnly(path_).Trials()[0].encoding, ElementsAre(24, 1, 4, 3));
-  EXPECT_THAT(Open().Trials()[0].encoding, ElementsAre(24, 1, 4, 3));
-  EXPECT_EQ(Query("SELECT encoding FROM lathe_trial"), "24,1,4,3256,2,4,3");
+  EXPECT_THAT(Store::OpenReadOnly(path_).Trials()[0].encoding, ElementsAre(224, 0, 1, 3));
+  EXPECT_THAT(Open().Trials()[0].encoding, ElementsAre(224, 0, 1, 3));
+  EXPECT_EQ(Query("SELECT encoding FROM lathe_trial"), "224,0,1,3256,2,4,3");
   EXPECT_EQ(TextOf(Open().Calls()), "A0 A1 ");
-  for (const std::string damaged : {"24,1,4", "24,1,4,3,", "24,1,4,x", ""}) {
+  for (const std::string damaged : {"224,0,1", "224,0,1,3,", "224,0,1,x", ""}) {
     Query("UPDATE lathe_trial SET encoding = '" + damaged + "' WHERE trial_id = 1");
     EXPECT_THAT(Message([&] { Open().Trials(); }), HasSubstr("encoding is '" + damaged + "'"));
   }
