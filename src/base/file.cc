@@ -114,17 +114,28 @@ void AtomicFile::Write(std::string_view content) {
 
 void AtomicFile::Commit() {
   if (!temporary_.empty() && fsync(fd_) != 0) Fail(errno);
+  const bool replaces = !temporary_.empty();
+  Rename();
+  if (replaces) SyncFolder(target_.parent_path());
+}
+
+void AtomicFile::Rename() {
   if (close(std::exchange(fd_, -1)) != 0) Fail(errno);
   if (temporary_.empty()) return;
   if (rename(temporary_.c_str(), target_.c_str()) != 0) Fail(errno);
   temporary_.clear();
-  SyncFolder(target_.parent_path());
 }
 
 void WriteFileAtomically(const fs::path& path, std::string_view content) {
   AtomicFile file(path);
   file.Write(content);
   file.Commit();
+}
+
+void WriteFileQuickly(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.Write(content);
+  file.Rename();
 }
 
 void AppendLine(const fs::path& path, std::string_view line) {

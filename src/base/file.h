@@ -19,6 +19,9 @@ std::string ReadFile(const fs::path& path);
 // Throws kIo with the system's reason (for example "No space left on device"); the temporary file
 // is removed and the old file stays. Follows links; a device or pipe is written to in place.
 void WriteFileAtomically(const fs::path& path, std::string_view content);
+// The same without fsync, for what can be made again: a killed process leaves the old content or
+// the new as well, but a machine that loses power may leave nothing.
+void WriteFileQuickly(const fs::path& path, std::string_view content);
 
 // The same piece by piece, for content that should not be held at once: nothing of it is seen under
 // its name before Commit(); without that, it is removed.
@@ -30,6 +33,7 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   void Write(std::string_view content);
   void Commit();  // once, last
+  void Rename();  // instead: Commit() without fsync
 
  private:
   [[noreturn]] void Fail(int error);

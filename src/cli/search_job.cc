@@ -380,7 +380,7 @@ std::vector<net::Network> BaselineVersions(const StudyContext& context, const st
 void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number,
                   const std::string& kind, const net::Network& network) {
   const study::StudyConfig& config = context.config;
-  WriteFileAtomically(folder / "network.json", net::ToJson(network));
+  WriteFileQuickly(folder / "network.json", net::ToJson(network));  // again before every start
   const train::Recipe& recipe = kind == "search" ? config.trial_recipe : config.finalist_recipe;
   study::WriteSpec(
       folder, {.number = number,

@@ -60,11 +60,11 @@ int PrintTrials(const Globals& globals, const std::vector<study::TrialRecord>& t
 int Rank(const Globals& globals, const fs::path& folder, size_t top, double accuracy) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   const study::StudyConfig config = study::LoadStudy(folder / "study.toml");
-  std::vector<study::TrialRecord> ranked =
+  const std::vector<study::TrialRecord> ranked =
       study::Rank(store.Trials(), {.latency_budget_us = config.target.latency_us,
                                    .accuracy = accuracy,
-                                   .goal = config.objective.goal()});
-  if (ranked.size() > top) ranked.resize(top);
+                                   .goal = config.objective.goal(),
+                                   .top = top});
   PrintTrials(globals, ranked, store.parameters());
   return ranked.empty() ? 3 : 0;
 }

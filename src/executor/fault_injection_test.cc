@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -14,6 +15,7 @@ TEST(FaultInjection, NothingIsLostOrCountedTwice) {
   const fs::path memory = "/dev/shm";
   const fs::path folder = (access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) /
                           fmt::format("lathe-faults-{}", getpid());
+  spdlog::set_level(spdlog::level::err);  // faults are what this is about
   const FaultReport report = RunWithFaults({.folder = folder,
                                             .trials = 1500,
                                             .workers = 200,
@@ -24,6 +26,7 @@ TEST(FaultInjection, NothingIsLostOrCountedTwice) {
                                             .dead = 0.02,
                                             .continued = 0.02,
                                             .poll_seconds = 0.01});
+  spdlog::set_level(spdlog::level::info);
   fs::remove_all(folder);
   EXPECT_THAT(report.mistakes, ::testing::IsEmpty());
   EXPECT_GT(report.killed, 5);

@@ -66,7 +66,7 @@ void RunLife(const FaultOptions& options) {
                                         .train = train});
   study::ControllerHooks hooks;
   hooks.prepare = [](const study::TrialRecord& trial, const fs::path& folder) {
-    WriteFileAtomically(folder / "encoding", fmt::format("{}\n", fmt::join(trial.encoding, " ")));
+    WriteFileQuickly(folder / "encoding", fmt::format("{}\n", fmt::join(trial.encoding, " ")));
   };
   hooks.candidate = [&](const std::vector<int>& encoding) { return source.Describe(encoding); };
   hooks.on_progress = [&, sampled = 0](int done, int) mutable {

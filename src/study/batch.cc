@@ -118,7 +118,7 @@ std::vector<TrialResult> RunBatch(Executor& executor, const std::vector<BatchJob
 void WriteProgress(const fs::path& folder, const TrialProgress& progress) {
   const nlohmann::json json = {
       {"step", progress.step}, {"steps", progress.steps}, {"seconds_left", progress.seconds_left}};
-  WriteFileAtomically(folder / "progress.json", json.dump() + "\n");
+  WriteFileQuickly(folder / "progress.json", json.dump() + "\n");
 }
 
 TrialProgress ReadProgress(const fs::path& folder) {

@@ -25,11 +25,21 @@ constexpr std::chrono::seconds kSaveTimeEvery{5};
 constexpr std::chrono::seconds kStopPatience{
     30};  // executors kill what does not end by itself before that
 constexpr std::chrono::seconds kWriteJobsEvery{1};
+constexpr std::chrono::milliseconds kProposeFor{200};
 constexpr std::chrono::minutes kLongestDelay{5};
 constexpr char kSearchSeconds[] = "search_seconds", kSlotSeconds[] = "slot_seconds";
 
 double UnixSeconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// While another error is under way, which says more.
+void CommitIfPossible(Store::Group& group) {
+  try {
+    group.Commit();
+  } catch (const Error& error) {
+    spdlog::debug("{}", error.what());
+  }
 }
 
 // A trial that has not ended.
@@ -71,8 +81,10 @@ class Controller {
       std::vector<JobEnd> ends = executor_.Poll();
       // The order of calls matters to the proposer; chance must not decide it.
       std::ranges::stable_sort(ends, {}, &JobEnd::trial);
-      for (const JobEnd& job : ends) HandleEnd(job);
-      ReportRunning();
+      InOneWrite([&] {
+        for (const JobEnd& job : ends) HandleEnd(job);
+        ReportRunning();
+      });
       LookAtJobs();
       if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
       if (hooks_.on_progress) hooks_.on_progress(completed_ + pruned_ + failed_, Running());
@@ -81,6 +93,24 @@ class Controller {
   }
 
  private:
+  // What happens in the store meanwhile is durable at the end, and only then does it have
+  // consequences outside.
+  template <typename Function>
+  void InOneWrite(const Function& function) {
+    Store::Group group(store_);
+    try {
+      function();
+    } catch (const Error&) {
+      CommitIfPossible(group);  // what was found out before is true all the same
+      throw;
+    }
+    group.Commit();
+    for (const int64_t trial : std::exchange(to_cancel_, {})) executor_.Cancel(trial);
+    for (const TrialRecord& trial : std::exchange(finished_, {})) {
+      if (hooks_.on_finished) hooks_.on_finished(trial);
+    }
+  }
+
   void Restore() {
     seconds_before_ = std::stod(store_.Value(kSearchSeconds).value_or("0"));
     slot_seconds_ = std::stod(store_.Value(kSlotSeconds).value_or("0"));
@@ -110,18 +140,23 @@ class Controller {
       }
     }
     // Only now: what a result leads to may need the whole history.
-    for (int64_t number : std::exchange(waiting_, {})) {
-      Open& trial = open_.at(number);
-      if (trial.record.starts > 0) {
-        if (Collect(number)) continue;
-        trial.running = executor_.Adopt(number, trial.folder);
-        if (trial.running) store_.LogEvent(fmt::format("trial {} runs already; adopted", number));
-      }
-      if (trial.to_end) {
-        EndEarly(trial);
-      } else if (!trial.running) {
-        waiting_.push_back(number);
-      }
+    InOneWrite([&] {
+      for (const int64_t number : std::exchange(waiting_, {})) TakeUp(number);
+    });
+  }
+
+  // A trial that an earlier controller has left open.
+  void TakeUp(int64_t number) {
+    Open& trial = open_.at(number);
+    if (trial.record.starts > 0) {
+      if (Collect(number)) return;
+      trial.running = executor_.Adopt(number, trial.folder);
+      if (trial.running) store_.LogEvent(fmt::format("trial {} runs already; adopted", number));
+    }
+    if (trial.to_end) {
+      EndEarly(trial);
+    } else if (!trial.running) {
+      waiting_.push_back(number);
     }
   }
 
@@ -140,24 +175,38 @@ class Controller {
 
   void SubmitWaiting() {
     const Clock::time_point now = Clock::now();
-    for (auto next = waiting_.begin(); next != waiting_.end() && executor_.FreeSlots() > 0;) {
-      const int64_t number = *next;
-      if (open_.at(number).not_before > now) {
+    std::vector<int64_t> due;
+    const auto free = static_cast<size_t>(std::max(0, executor_.FreeSlots()));
+    for (auto next = waiting_.begin(); next != waiting_.end() && due.size() < free;) {
+      if (open_.at(*next).not_before <= now) {
+        due.push_back(*next);
+        next = waiting_.erase(next);
+      } else {
         ++next;
-        continue;
       }
-      next = waiting_.erase(next);
-      // A result may have come late.
-      if (open_.at(number).record.starts == 0 || !Collect(number)) Start(open_.at(number));
     }
+    if (due.empty()) return;
+    // A result may have come late.
+    InOneWrite([&] {
+      std::erase_if(due, [&](int64_t number) {
+        return open_.at(number).record.starts > 0 && Collect(number);
+      });
+    });
+    // Each step is durable before the next, so a killed controller finds the trials again wherever
+    // it was.
+    for (const int64_t number : due) Prepare(open_.at(number));
+    InOneWrite([&] {
+      for (const int64_t number : due) store_.SetRunning(number);
+    });
+    for (const int64_t number : due) Submit(open_.at(number));
   }
 
-  // Each step is durable before the next, so a killed controller finds the trial again wherever it
-  // was.
-  void Start(Open& trial) {
+  void Prepare(const Open& trial) {
     if (trial.record.starts == 0) MoveStaleFolder(trial.folder);
     hooks_.prepare(trial.record, trial.folder);
-    store_.SetRunning(trial.record.number);
+  }
+
+  void Submit(Open& trial) {
     ++trial.record.starts;
     if (trial.record.begin == 0) trial.record.begin = UnixSeconds();
     trial.started_at = trial.last_step;
@@ -193,11 +242,19 @@ class Controller {
   // Fills the free slots, and the row of those that wait for one, with new trials. Returns why
   // there will be no more, once that is so.
   std::optional<SearchEnd> Propose() {
-    while (true) {
+    std::optional<SearchEnd> end;
+    InOneWrite([&] { end = ProposeSome(); });
+    SubmitWaiting();
+    return end;
+  }
+
+  // Not more at once than a slot may wait for.
+  std::optional<SearchEnd> ProposeSome() {
+    const Clock::time_point start = Clock::now();
+    for (int made = 0; made == 0 || Clock::now() - start < kProposeFor; ++made) {
       if (const std::optional<SearchEnd> end = NoMore()) return end;
-      const auto due = std::ranges::count_if(waiting_, [&, now = Clock::now()](int64_t number) {
-        return open_.at(number).not_before <= now;
-      });
+      const auto due = std::ranges::count_if(
+          waiting_, [&](int64_t number) { return open_.at(number).not_before <= start; });
       if (due >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
       const int64_t number = next_number_;
       if (!queue_.empty()) {
@@ -216,8 +273,8 @@ class Controller {
       } else {
         exhausted_ = true;
       }
-      SubmitWaiting();
     }
+    return std::nullopt;
   }
 
   void HandleEnd(const JobEnd& job) {
@@ -322,12 +379,11 @@ class Controller {
     trial.record.end = std::max(UnixSeconds(), trial.record.begin);  // clocks are set back, too
     store_.Finish(trial.record);
     NoteAccuracy(trial.record);
-    const TrialRecord record = std::move(trial.record);
-    if (trial.running) executor_.Cancel(record.number);  // its end will be nobody's business
+    const TrialRecord& record = finished_.emplace_back(std::move(trial.record));
+    if (trial.running) to_cancel_.push_back(record.number);  // its end will be nobody's business
     open_.erase(record.number);
     Count(state);
     proposer_.Tell(record.number, state == TrialState::kComplete ? record.value : std::nullopt);
-    if (hooks_.on_finished) hooks_.on_finished(record);
   }
 
   void ReportRunning() {
@@ -433,12 +489,15 @@ class Controller {
     }
     const Clock::time_point deadline = Clock::now() + kStopPatience;
     while (Running() > 0 && Clock::now() < deadline) {
-      for (const JobEnd& job : executor_.Poll()) {
-        const auto found = open_.find(job.trial);
-        if (found == open_.end()) continue;
-        found->second.running = false;
-        Collect(job.trial);  // it may have finished just before
-      }
+      const std::vector<JobEnd> ends = executor_.Poll();
+      InOneWrite([&] {
+        for (const JobEnd& job : ends) {
+          const auto found = open_.find(job.trial);
+          if (found == open_.end()) continue;
+          found->second.running = false;
+          Collect(job.trial);  // it may have finished just before
+        }
+      });
       if (Running() > 0) std::this_thread::sleep_for(options_.poll_interval);
     }
     SaveTime();
@@ -479,6 +538,8 @@ class Controller {
   double seconds_before_ = 0;  // of earlier runs
   double slot_seconds_ = 0;    // with those of earlier runs
   std::optional<std::vector<JobState>> jobs_written_;
+  std::vector<TrialRecord> finished_;  // in the write that is under way
+  std::vector<int64_t> to_cancel_;     // likewise
   const Clock::time_point started_ = Clock::now();
   Clock::time_point saved_ = started_, looked_ = started_;
 };

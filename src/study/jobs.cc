@@ -19,7 +19,7 @@ void WriteJobs(const fs::path& file, const std::vector<JobState>& jobs) {
                     {"reason", job.reason}});
   }
   const Json json = {{"format", "lathe-jobs"}, {"version", 1}, {"jobs", std::move(list)}};
-  WriteFileAtomically(file, json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  WriteFileQuickly(file, json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<JobState> ReadJobs(const fs::path& file) {

@@ -11,16 +11,21 @@ double AccuracyOf(const TrialRecord& trial) {
   return found == trial.metrics.end() || std::isnan(found->second) ? 0.0 : found->second;
 }
 
+struct Entry {
+  double accuracy, latency_us;
+  size_t place;  // among the trials
+};
+
 // Keeps their order.
-std::vector<TrialRecord> FrontOf(const std::vector<TrialRecord>& ranked) {
+std::vector<Entry> FrontOf(const std::vector<Entry>& ranked) {
   std::vector<double> latency, accuracy;
-  for (const TrialRecord& trial : ranked) {
-    latency.push_back(trial.latency_us);
-    accuracy.push_back(AccuracyOf(trial));
+  for (const Entry& entry : ranked) {
+    latency.push_back(entry.latency_us);
+    accuracy.push_back(entry.accuracy);
   }
   std::vector<size_t> places = search::ParetoFront(latency, accuracy);
   std::ranges::sort(places);
-  std::vector<TrialRecord> front;
+  std::vector<Entry> front;
   for (const size_t place : places) front.push_back(ranked[place]);
   return front;
 }
@@ -28,18 +33,22 @@ std::vector<TrialRecord> FrontOf(const std::vector<TrialRecord>& ranked) {
 }  // namespace
 
 std::vector<TrialRecord> Rank(const std::vector<TrialRecord>& trials, const RankOptions& options) {
-  std::vector<TrialRecord> ranked;
-  for (const TrialRecord& trial : trials) {
-    if (trial.state == TrialState::kComplete && trial.latency_us <= options.latency_budget_us &&
-        AccuracyOf(trial) >= options.accuracy) {
-      ranked.push_back(trial);
-    }
+  std::vector<Entry> ranked;
+  for (size_t i = 0; i < trials.size(); ++i) {
+    const TrialRecord& trial = trials[i];
+    if (trial.state != TrialState::kComplete || trial.latency_us > options.latency_budget_us)
+      continue;
+    const double accuracy = AccuracyOf(trial);
+    if (accuracy >= options.accuracy) ranked.push_back({accuracy, trial.latency_us, i});
   }
-  std::ranges::stable_sort(ranked, [](const TrialRecord& a, const TrialRecord& b) {
-    return AccuracyOf(a) != AccuracyOf(b) ? AccuracyOf(a) > AccuracyOf(b)
-                                          : a.latency_us < b.latency_us;
+  std::ranges::stable_sort(ranked, [](const Entry& a, const Entry& b) {
+    return a.accuracy != b.accuracy ? a.accuracy > b.accuracy : a.latency_us < b.latency_us;
   });
-  return options.goal == search::Goal::kFront ? FrontOf(ranked) : ranked;
+  if (options.goal == search::Goal::kFront) ranked = FrontOf(ranked);
+  if (ranked.size() > options.top) ranked.resize(options.top);
+  std::vector<TrialRecord> best;
+  for (const Entry& entry : ranked) best.push_back(trials[entry.place]);
+  return best;
 }
 
 }  // namespace lathe::study

@@ -1,6 +1,8 @@
 // Which trials of a study are the best.
 #pragma once
 
+#include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "search/proposer.h"
@@ -12,6 +14,7 @@ struct RankOptions {
   double latency_budget_us = 0;  // by the LUT
   double accuracy = 0;           // above 0: only those that reach it
   search::Goal goal = search::Goal::kLeast;
+  size_t top = std::numeric_limits<size_t>::max();  // no more than so many
 };
 
 // Trials that are COMPLETE and within the latency budget, best accuracy first (ties: lower

@@ -59,6 +59,7 @@ class Database {
   int64_t LastId() const;
   bool HasTable(std::string_view name) const;
   bool IsEmpty() const;  // nothing was ever made in it
+  bool InTransaction() const;
   const std::filesystem::path& path() const { return path_; }
 
  private:
@@ -70,7 +71,7 @@ class Database {
 };
 
 // Rolls back unless committed. A read transaction sees one moment of the database; it needs no
-// commit.
+// commit. Within another one it is a part of that: committed with it or not at all.
 class Transaction {
  public:
   enum class Kind { kWrite, kRead };
@@ -82,6 +83,7 @@ class Transaction {
 
  private:
   const Database& database_;
+  const bool inner_;
   bool open_ = true;
 };
 

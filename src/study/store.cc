@@ -302,6 +302,15 @@ struct Store::Impl {
   int64_t study_id = 0;
 };
 
+struct Store::Group::Impl {
+  explicit Impl(const Database& database) : transaction(database) {}
+  Transaction transaction;
+};
+
+Store::Group::Group(Store& store) : impl_(std::make_unique<Impl>(store.impl_->database)) {}
+Store::Group::~Group() = default;
+void Store::Group::Commit() { impl_->transaction.Commit(); }
+
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
@@ -356,9 +365,10 @@ TrialCounts Store::Count() const {
   states.Bind(impl_->study_id);
   while (states.Step())
     counts.states[StateOf(states.Text(0), impl_->database.path())] = states.Int(1);
+  // Ended without ever having been started.
   Statement imported =
-      impl_->database.Prepare("SELECT count(*) FROM trial_user_attributes WHERE key = ?");
-  imported.Bind(kImportedFromAttribute).Step();
+      impl_->database.Prepare("SELECT count(*) FROM lathe_trial WHERE starts = 0 AND end_s > 0");
+  imported.Step();
   counts.imported = imported.Int(0);
   return counts;
 }

@@ -89,6 +89,21 @@ class Store {
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 
+  // Changes made while it lives become durable together, in Commit(), or not at all: one write to
+  // the disk instead of many.
+  class Group {
+   public:
+    explicit Group(Store& store);
+    ~Group();
+    Group(const Group&) = delete;
+    Group& operator=(const Group&) = delete;
+    void Commit();
+
+   private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+  };
+
   // The log of decisions, in order ("trial 12 restarted: killed by signal 9").
   void LogEvent(const std::string& text);
   std::vector<std::pair<double, std::string>> Events() const;

@@ -98,7 +98,7 @@ void WriteSpec(const fs::path& folder, const TrialSpec& spec) {
       {"format", kSpecFormat},       {"version", kVersion},     {"number", spec.number},
       {"study", spec.study},         {"kind", spec.kind},       {"seed", spec.seed},
       {"processes", spec.processes}, {"threads", spec.threads}, {"config", spec.config_toml}};
-  WriteFileAtomically(folder / "trial.json", Dump(json, 2) + "\n");
+  WriteFileQuickly(folder / "trial.json", Dump(json, 2) + "\n");  // again before every start
 }
 
 TrialSpec ReadSpec(const fs::path& folder) {
