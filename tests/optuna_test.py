@@ -1,10 +1,12 @@
 """study.db as Optuna sees it: `optuna_test.py LATHE [STUDY_FOLDER]`; without a folder, a small search makes one."""
 
+import json
 import pathlib
 import shutil
 import sqlite3
 import sys
 import unittest
+import wsgiref.util
 
 import lathe_testing as testing
 
@@ -75,6 +77,28 @@ class OptunaTest(StudyOfOptuna):
         complete = [t for t in self.trials if t["state"] == "COMPLETE"]
         if complete:
             self.assertEqual(study.best_value, min(t["value"] for t in complete))
+
+    def test_the_dashboard_shows_it(self):
+        try:
+            from optuna_dashboard import wsgi
+        except ImportError:
+            self.skipTest("SKIPPED: optuna-dashboard is not installed (scripts/setup --tests)")
+        application = wsgi(optuna.storages.RDBStorage(self.url))
+
+        def get(path):
+            status = []
+            environment = {"PATH_INFO": path, "QUERY_STRING": "after=0"}
+            wsgiref.util.setup_testing_defaults(environment)
+            body = b"".join(application(environment, lambda line, headers, error=None: status.append(line)))
+            self.assertEqual(status, ["200 OK"])
+            return json.loads(body)
+
+        studies = get("/api/studies")["study_summaries"]
+        self.assertEqual([study["study_name"] for study in studies], [self.name])
+        shown = get(f"/api/studies/{studies[0]['study_id']}")["trials"]
+        self.assertEqual([trial["state"].upper() for trial in shown], [trial["state"] for trial in self.trials])
+        for theirs, ours in zip(shown, self.trials):
+            self.assertEqual({param["name"]: int(param["param_external_value"]) for param in theirs["params"]}, ours["params"])
 
     def test_same_schema(self):
         fresh = self.folder / "optuna.db"
