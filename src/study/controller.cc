@@ -144,7 +144,7 @@ class Controller {
   // A trial that never ran cannot have results: they are of an earlier study in the same place.
   void MoveStaleFolder(const fs::path& folder) {
     if (!fs::exists(folder / "result.json") && !fs::exists(folder / "checkpoint") &&
-        !fs::exists(folder / "metrics.jsonl")) {
+        !fs::exists(folder / "metrics.jsonl") && !fs::exists(folder / "out")) {
       return;
     }
     fs::path aside;
@@ -195,7 +195,7 @@ class Controller {
       return;
     }
     if (job.io_error) throw DiskError(found->second.folder);
-    Crash(found->second, job.reason.empty() ? "ended without a result" : job.reason);
+    Crash(found->second, CrashReason(found->second.folder, job));
   }
 
   // Takes the result of a trial if it is there. False: there is none, and nothing was done.

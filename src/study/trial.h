@@ -25,9 +25,11 @@ struct TrialSpec {
   std::string study;
   std::string kind;  // "search", "finalist", "baseline"
   uint64_t seed = 1;
-  int processes = 1;        // that train it together
-  int threads = 1;          // of each
-  std::string config_toml;  // [data] and [recipe] tables for the built-in evaluator
+  int processes = 1;  // that train it together
+  int threads = 1;    // of each
+  // split_seed, [data] and [recipe]; for other evaluators than the built-in one also split_file and
+  // [evaluator].
+  std::string config_toml;
 };
 void WriteSpec(const std::filesystem::path& folder, const TrialSpec& spec);
 TrialSpec ReadSpec(const std::filesystem::path& folder);
@@ -53,6 +55,11 @@ void AppendMetrics(const std::filesystem::path& folder, const MetricLine& line);
 std::vector<MetricLine> ReadMetrics(
     const std::filesystem::path& folder);  // a torn last line is ignored
 
+// What a trial that dies says last, on one line of crash.txt in its folder; its next start begins
+// without.
+void WriteCrash(const std::filesystem::path& folder, std::string_view reason);
+void RemoveCrash(const std::filesystem::path& folder);
+
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
@@ -76,6 +83,12 @@ struct JobEnd {
   bool crashed = false;      // ended without a result and without asking
   std::string reason;        // "killed by signal 9 (SIGKILL)"
 };
+
+// Why a trial crashed: in its own words, or else the executor's.
+std::string CrashReason(const std::filesystem::path& trial_folder, const JobEnd& end);
+
+// Whether a write in `folder` that failed may have failed for want of room.
+bool DiskFull(const std::filesystem::path& folder);
 
 // What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to
 // go on.
