@@ -4,15 +4,29 @@
 
 #include <optional>
 
+#include "base/config.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "cli/command_evaluator.h"
 #include "cli/common.h"
 #include "cli/crew.h"
 #include "cli/train_evaluator.h"
 
 namespace lathe::cli {
 namespace {
+
+// nullopt: as Evaluator::Evaluate(). Only what the first process of a crew returns counts.
+std::optional<study::TrialResult> Evaluate(const fs::path& folder, const study::TrialSpec& spec) {
+  const Config config =
+      ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string()).root();
+  const study::EvaluatorConfig own =
+      study::ReadEvaluator(config.Table("evaluator"), folder / "trial.json");
+  if (own.kind == study::EvaluatorConfig::Kind::kCommand)
+    return CommandEvaluator(own).Evaluate(folder, spec, &StopRequested);
+  const Crew crew(spec.processes, folder);
+  return TrainEvaluator(crew.parallel()).Evaluate(folder, spec, &StopRequested);
+}
 
 int RunTrial(const fs::path& folder) {
   if (!fs::exists(folder / "trial.json")) {
@@ -23,6 +37,7 @@ int RunTrial(const fs::path& folder) {
   if (!IsFurtherMember()) {
     lock.emplace(folder / "lock",
                  fmt::format("{}: another process is running this trial", folder.string()));
+    study::RemoveCrash(folder);
   }
   const study::TrialSpec spec = study::ReadSpec(folder);
   if (study::ReadResult(folder, spec.number)) {
@@ -30,15 +45,15 @@ int RunTrial(const fs::path& folder) {
     return study::kTrialDone;
   }
   try {
-    const Crew crew(spec.processes, folder);
-    TrainEvaluator evaluator(crew.parallel());
-    const std::optional<study::TrialResult> result =
-        evaluator.Evaluate(folder, spec, &StopRequested);
+    const std::optional<study::TrialResult> result = Evaluate(folder, spec);
     if (!result) return study::kTrialContinueMe;
-    if (crew.first()) study::WriteResult(folder, *result);
+    if (lock) study::WriteResult(folder, *result);
     return study::kTrialDone;
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kIo) throw;
+    if (error.kind() != ErrorKind::kIo) {
+      if (lock) study::WriteCrash(folder, error.what());
+      throw;
+    }
     spdlog::error("{}", error.what());
     return study::kTrialIoError;
   }
