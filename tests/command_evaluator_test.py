@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -344,6 +345,35 @@ class TrialTest(ProgramTest):
         testing.run("trial", folder, check=75)
         message = testing.run("trial", folder, check=1).stderr
         self.assertIn("asked to be started again (exit code 75), but had reported nothing new", message)
+
+    def test_tasks_of_srun_run_the_program_together(self):
+        """The second task waits until the first has said what there is to do, and writes nothing of its own."""
+        command = ["sh", "-c", "echo task $SLURM_PROCID; [ $SLURM_PROCID = 1 ] || echo '{\"accuracy\": 0.5}' >\"$1/result.json\"", "sh", "{out}"]
+        folder = self.trial(command=command)
+        tasks = []
+        for number in "1", "0":
+            environment = {**os.environ, "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": number}
+            tasks.append(subprocess.Popen([testing.LATHE, "trial", folder], env=environment, stderr=subprocess.DEVNULL))
+            time.sleep(0.5)
+            if number == "1":
+                self.assertFalse((folder / "log.txt").exists(), "the second task should wait")
+        self.assertEqual([task.wait(60) for task in tasks], [0, 0])
+        self.assertEqual(sorted((folder / "log.txt").read_text().split("\n")), ["", "task 0", "task 1"])
+        self.assertEqual(self.result(folder)["metrics"], {"accuracy": 0.5})
+
+    def test_the_program_of_the_documentation(self):
+        script = re.search(r"```bash\n(.*?)```", (testing.ROOT / "docs/own-trainer.md").read_text(), re.DOTALL)[1]
+        (self.home / "train.sh").write_text(script)
+        trainer = self.home / "bin/my-trainer"
+        trainer.parent.mkdir()
+        trainer.write_text("#!/bin/sh\necho x >>trained\n[ \"$(wc -l <trained)\" != 3 ] || exit 1\necho '{\"loss\": 0.5, \"accuracy\": 0.75}'\n")
+        trainer.chmod(0o755)
+        folder = self.trial(command=["bash", "train.sh", "{network}", "{out}", "{epochs}"], PATH=f"{trainer.parent}:{os.environ['PATH']}")
+        testing.run("trial", folder, check=1)  # dies in the third epoch, and goes on with it
+        testing.run("trial", folder, check=0)
+        self.assertEqual(self.steps(folder), [1, 2, 3, 4])
+        self.assertEqual(len((folder / "out/trained").read_text().split()), 5)
+        self.assertEqual(self.result(folder)["metrics"]["accuracy"], 0.75)
 
     def test_programs_that_do_not_start(self):
         for command, message in ((["no-such-program"], "is it installed"), (["./my program.py"], "Permission denied")):

@@ -58,8 +58,9 @@ class Training:
         pixels = self.images[:10_000].double() / 255
         channels, resolution, _ = self.network.description.input
         self.preprocessing = lathe_torch.Preprocessing(resolution, channels, (pixels.mean().item(),), (pixels.std().item(),))
-        self.batch = min(self.recipe["batch"], len(self.labels))
-        self.epoch_steps = min(self.recipe["images_per_epoch"] or len(self.labels), len(self.labels)) // self.batch
+        epoch_images = min(self.recipe["images_per_epoch"] or len(self.labels), len(self.labels))
+        self.batch = min(self.recipe["batch"], epoch_images)
+        self.epoch_steps = epoch_images // self.batch
         self.steps = max(1, round(job.epochs * self.epoch_steps))
         self.step = 0
         self.optimizer = torch.optim.SGD(self.network.parameters(), self.recipe["learning_rate"], self.recipe["momentum"],

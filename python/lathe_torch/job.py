@@ -45,7 +45,7 @@ class Job:
             raise LatheError(f"{source}: no file of format {FORMAT!r}; Lathe writes it, and names it where the command has {{job}}")
         if table.get("version") != VERSION:
             raise LatheError(f"{source}: this package reads version {VERSION}, the file has {table.get('version')!r}")
-        known = {key: Path(value) if key in _PATHS else value for key, value in table.items() if key in _NAMES}
+        known: dict[str, Any] = {key: Path(value) if key in _PATHS else value for key, value in table.items() if key in _NAMES}
         try:
             return Job(**known)
         except TypeError as error:

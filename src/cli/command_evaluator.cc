@@ -19,7 +19,6 @@
 #include "base/group_guard.h"
 #include "base/process.h"
 #include "cli/common.h"
-#include "cli/job_file.h"
 #include "cli/training_log.h"
 #include "net/graph.h"
 #include "net/network_file.h"
@@ -108,85 +107,81 @@ net::Weights ReadProgramWeights(const fs::path& file, const net::Network& networ
   return weights;
 }
 
-// One run of the program in a trial's folder.
-class Run {
+fs::path OutOf(const fs::path& folder) { return folder / "out"; }
+fs::path LogOf(const fs::path& folder) { return folder / "log.txt"; }
+
+// How a run of the program ended.
+struct End {
+  ProcessExit exit;
+  bool told = false;  // to stop
+  std::string last_words;
+};
+
+// Blocking; `watch` is called all the while.
+End RunProgram(const study::EvaluatorConfig& config, const JobValues& values, const fs::path& log,
+               const std::function<bool()>& stop, const std::function<void()>& watch) {
+  ProcessOptions process;
+  for (const std::string& word : config.command)
+    process.argv.push_back(study::FillIn(word, values));
+  if (const auto program = FindProgram(process.argv[0], config)) process.argv[0] = *program;
+  process.log_file = log;
+  process.working_folder = config.folder;
+  process.env = config.environment;
+  process.env.emplace("OMP_NUM_THREADS", values.at("threads"));
+
+  std::error_code missing;
+  const uintmax_t log_size = fs::exists(log, missing) ? fs::file_size(log, missing) : 0;
+  spdlog::info("starting {}", fmt::join(process.argv, " "));
+  const pid_t pid = StartProcess(process);
+  const GroupGuard guard(pid);
+  End end;
+  std::optional<ProcessExit> exit;
+  while (!(exit = PollProcess(pid))) {
+    if (!end.told && stop()) {
+      SignalProcessGroup(pid, SIGTERM);
+      end.told = true;
+    }
+    watch();
+    std::this_thread::sleep_for(kPoll);
+  }
+  end.exit = *exit;
+  end.last_words = LastWords(log, log_size);
+  return end;
+}
+
+[[noreturn]] void ThrowDeath(const End& end, const fs::path& folder) {
+  const std::string what =
+      end.exit.code == study::kTrialContinueMe
+          ? "asked to be started again (exit code 75), but had reported nothing new"
+          : fmt::format("{} {}", end.exit.signal == 0 ? "ended with" : "was", end.exit.Describe());
+  const bool full = study::DiskFull(folder);
+  throw Error(full ? ErrorKind::kIo : ErrorKind::kInternal, "the program {}{}{}{}", what,
+              full ? "; there is no room left on the disk" : "",
+              end.last_words.empty() ? "" : "; it said last: ", end.last_words);
+}
+
+// What the program reports and leaves in a trial's folder.
+class Answers {
  public:
-  Run(const study::EvaluatorConfig& config, const fs::path& folder, const study::TrialSpec& spec)
-      : config_(config),
-        folder_(folder),
+  Answers(const fs::path& folder, const study::TrialSpec& spec, double epochs)
+      : folder_(folder),
         spec_(spec),
-        network_(net::ReadNetwork(folder / "network.json")),
+        steps_(static_cast<int64_t>(std::ceil(epochs))),
         reports_(out_ / "metrics.jsonl"),
         log_(folder) {
     MakeFolder(out_);
     std::error_code none;
     fs::remove(result_, none);  // of a run that died after it
     study::CutTornLine(out_ / "metrics.jsonl");
-    const ConfigFile own =
-        ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
-    steps_ = static_cast<int64_t>(std::ceil(own.root().Table("recipe").Real("epochs")));
-    if (config.onnx) {
-      onnx::ExportOnnx(folder / "network.onnx", network_,
-                       net::RandomWeights(net::Lower(network_), spec.seed));
-    }
-    values_ = WriteJob(folder, spec, own.root(), config.onnx);
-    TakeReports();  // that an earlier run left
-    reported_ = false;
   }
 
-  // As Evaluator::Evaluate(). Throws kInput for reports and weights that nothing can be done with.
-  std::optional<study::TrialResult> Execute(const std::function<bool()>& stop) {
-    const ProcessOptions process = MakeProcess();
-    std::error_code missing;
-    const uintmax_t log_size = fs::file_size(program_log_, missing);
-    spdlog::info("starting {}", fmt::join(process.argv, " "));
-    const pid_t pid = StartProcess(process);
-    const GroupGuard guard(pid);
-    bool told = false;
-    std::optional<ProcessExit> exit;
-    while (!(exit = PollProcess(pid))) {
-      if (!told && stop()) {
-        SignalProcessGroup(pid, SIGTERM);
-        told = true;
-      }
-      TakeReports();
-      NoteLife();
-      std::this_thread::sleep_for(kPoll);
-    }
-    const std::string last_words = LastWords(program_log_, missing ? 0 : log_size);
-    TakeReports();
-    if (exit->code != 0 || !fs::exists(result_)) {
-      const bool asks = exit->code == study::kTrialContinueMe && reported_;
-      if (told || asks) return std::nullopt;
-    }
-    if (exit->code != 0) ThrowDeath(*exit, last_words);
-    study::TrialResult result = study::ReadProgramResult(result_, spec_.number);
-    if (result.ok && spec_.kind != "search") {
-      net::WriteSafetensors(folder_ / "weights.safetensors",
-                            ReadProgramWeights(out_ / "weights.safetensors", network_));
-    }
-    return result;
-  }
-
- private:
-  ProcessOptions MakeProcess() const {
-    ProcessOptions process;
-    for (const std::string& word : config_.command)
-      process.argv.push_back(study::FillIn(word, values_));
-    if (const auto program = FindProgram(process.argv[0], config_)) process.argv[0] = *program;
-    process.log_file = program_log_;
-    process.working_folder = config_.folder;
-    process.env = config_.environment;
-    process.env.emplace("OMP_NUM_THREADS", std::to_string(spec_.threads));
-    return process;
-  }
-
-  void TakeReports() {
+  // True: there was something new. Throws kInput for what is no log of a training.
+  bool TakeReports() {
     const std::vector<study::MetricLine> reports = reports_.Read();
-    if (reports.empty()) return;
+    if (reports.empty()) return false;
     log_.Add(reports);
     last_step_ = reports.back().step;
-    reported_ = true;
+    return true;
   }
 
   // A program shows that it lives by what it prints and by the files in its folder; executors look
@@ -195,7 +190,7 @@ class Run {
     if (Clock::now() - looked_ < kLookForLifeEvery) return;
     looked_ = Clock::now();
     std::error_code missing;
-    uintmax_t signs = fs::file_size(program_log_, missing);
+    uintmax_t signs = fs::file_size(LogOf(folder_), missing);
     for (const fs::directory_entry& entry : fs::directory_iterator(out_, missing)) {
       signs += static_cast<uintmax_t>(entry.last_write_time(missing).time_since_epoch().count());
     }
@@ -203,47 +198,87 @@ class Run {
     study::WriteProgress(folder_, {.step = std::min<int64_t>(last_step_, steps_), .steps = steps_});
   }
 
-  [[noreturn]] void ThrowDeath(const ProcessExit& exit, const std::string& last_words) const {
-    const std::string what =
-        exit.code == study::kTrialContinueMe
-            ? "asked to be started again (exit code 75), but had reported nothing new"
-            : fmt::format("{} {}", exit.signal == 0 ? "ended with" : "was", exit.Describe());
-    const bool full = study::DiskFull(folder_);
-    throw Error(full ? ErrorKind::kIo : ErrorKind::kInternal, "the program {}{}{}{}", what,
-                full ? "; there is no room left on the disk" : "",
-                last_words.empty() ? "" : "; it said last: ", last_words);
+  bool HasResult() const {
+    std::error_code missing;
+    return fs::exists(result_, missing);
   }
 
-  const study::EvaluatorConfig& config_;
+  // Throws kInput for weights that are not those of `network`.
+  study::TrialResult TakeResult(const net::Network& network) const {
+    study::TrialResult result = study::ReadProgramResult(result_, spec_.number);
+    if (result.ok && spec_.kind != "search") {
+      net::WriteSafetensors(folder_ / "weights.safetensors",
+                            ReadProgramWeights(out_ / "weights.safetensors", network));
+    }
+    return result;
+  }
+
+ private:
   const fs::path folder_;
   const study::TrialSpec& spec_;
-  const fs::path out_ = folder_ / "out";
+  const int64_t steps_;  // the trial's epochs
+  const fs::path out_ = OutOf(folder_);
   const fs::path result_ = out_ / "result.json";
-  const fs::path program_log_ = folder_ / "log.txt";
-  const net::Network network_;
   study::ReportReader reports_;
   TrainingLog log_;
-  JobValues values_;
-  int64_t steps_ = 0;      // the trial's epochs
-  int last_step_ = 0;      // that was reported
-  bool reported_ = false;  // since the program started
+  int last_step_ = 0;  // that was reported
   Clock::time_point looked_;
   uintmax_t signs_ = 0;
 };
 
 }  // namespace
 
-std::optional<study::TrialResult> CommandEvaluator::Evaluate(const fs::path& folder,
+std::optional<study::TrialResult> CommandEvaluator::Evaluate(const fs::path& trial_folder,
                                                              const study::TrialSpec& spec,
                                                              const std::function<bool()>& stop) {
+  const fs::path folder = fs::absolute(trial_folder).lexically_normal();
+  const ConfigFile file = ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
+  const JobFile job(folder, spec, file.root(), config_.onnx);
+  return first_ ? Lead(folder, spec, job, stop) : Follow(folder, job, stop);
+}
+
+std::optional<study::TrialResult> CommandEvaluator::Lead(const fs::path& folder,
+                                                         const study::TrialSpec& spec,
+                                                         const JobFile& job,
+                                                         const std::function<bool()>& stop) const {
+  const net::Network network = net::ReadNetwork(folder / "network.json");
+  Answers answers(folder, spec, job.epochs());
+  if (config_.onnx) {
+    onnx::ExportOnnx(folder / "network.onnx", network,
+                     net::RandomWeights(net::Lower(network), spec.seed));
+  }
+  job.Write();
   try {
-    return Run(config_, fs::absolute(folder).lexically_normal(), spec).Execute(stop);
+    answers.TakeReports();  // that an earlier run left
+    bool reported = false;
+    const End end = RunProgram(config_, job.values(), LogOf(folder), stop, [&] {
+      reported |= answers.TakeReports();
+      answers.NoteLife();
+    });
+    reported |= answers.TakeReports();
+    const bool ended = end.exit.code == 0 && answers.HasResult();
+    const bool asks = end.exit.code == study::kTrialContinueMe && reported;
+    if (!ended && (end.told || asks)) return std::nullopt;
+    if (end.exit.code != 0) ThrowDeath(end, folder);
+    return answers.TakeResult(network);
   } catch (const Error& error) {
     // What the program wrote is wrong, and would be again.
     if (error.kind() != ErrorKind::kInput) throw;
     return study::TrialResult{
         .number = spec.number, .ok = false, .error = error.what(), .metrics = {}};
   }
+}
+
+std::optional<study::TrialResult> CommandEvaluator::Follow(
+    const fs::path& folder, const JobFile& job, const std::function<bool()>& stop) const {
+  while (!job.Written()) {
+    if (stop()) return std::nullopt;
+    std::this_thread::sleep_for(kPoll);
+  }
+  const End end = RunProgram(config_, job.values(), LogOf(folder), stop, [] {});
+  if (end.exit.code == 0) return study::TrialResult();  // what it is, the first one says
+  if (end.told || end.exit.code == study::kTrialContinueMe) return std::nullopt;
+  ThrowDeath(end, folder);
 }
 
 void CheckProgram(const study::EvaluatorConfig& config) {

@@ -239,8 +239,7 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   package.origin = fmt::format("{} of study {}", contender.origin, config.name);
   package.data_name = config.data.kind;
   package.recipe_toml = train::ToToml(config.finalist_recipe);
-  if (config.evaluator.kind == study::EvaluatorConfig::Kind::kCommand)
-    package.recipe_toml += "\n" + ToToml(config.evaluator);
+  if (config.evaluator.HasProgram()) package.recipe_toml += "\n" + ToToml(config.evaluator);
   package.command = ReproduceCommand(context);
   package.seed = config.seed;
 

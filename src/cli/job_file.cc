@@ -66,14 +66,16 @@ void WriteSplit(const fs::path& file, const data::Splits& splits) {
                                   {"test", NamesOf(*splits.test)}}));
 }
 
-JobValues WriteJob(const fs::path& folder, const study::TrialSpec& spec, const Config& config,
-                   bool onnx) {
+JobFile::JobFile(const fs::path& folder, const study::TrialSpec& spec, const Config& config,
+                 bool onnx)
+    : file_(folder / "job.json") {
   constexpr uint64_t kSeeds = uint64_t{1} << 31;  // what the generators of all languages take
   const Config data = config.Table("data"), recipe = config.Table("recipe");
+  epochs_ = recipe.Real("epochs");
   Json told = {{"kind", spec.kind},
                {"number", spec.number},
                {"seed", spec.seed % kSeeds},
-               {"epochs", recipe.Real("epochs")},
+               {"epochs", epochs_},
                {"threads", spec.threads},
                {"processes", spec.processes},
                {"network", (folder / "network.json").string()},
@@ -81,18 +83,23 @@ JobValues WriteJob(const fs::path& folder, const study::TrialSpec& spec, const C
                {"data", data.String("path")},
                {"split", config.String("split_file")}};
   if (onnx) told["onnx"] = (folder / "network.onnx").string();
-  const fs::path file = folder / "job.json";
-  JobValues values = {{"job", file.string()}};
-  for (const auto& [name, value] : told.items()) values[name] = ToText(value);
-  values["epochs"] = fmt::format("{:g}", recipe.Real("epochs"));  // whole ones without a point
+  for (const auto& [name, value] : told.items()) values_[name] = ToText(value);
+  values_["epochs"] = fmt::format("{:g}", epochs_);  // whole ones without a point
+  values_["job"] = file_.string();
 
   Json job = {{"format", "lathe-job"}, {"version", kVersion}, {"study", spec.study}};
   job.update(told);
   job["data_kind"] = data.String("kind");
   job["judged_on"] = spec.kind == "search" ? "validation" : "test";
   job["recipe"] = ToJson(recipe);
-  WriteFileAtomically(file, Dump(job));
-  return values;
+  content_ = Dump(job);
+}
+
+void JobFile::Write() const { WriteFileAtomically(file_, content_); }
+
+bool JobFile::Written() const {
+  std::error_code missing;
+  return fs::exists(file_, missing);
 }
 
 }  // namespace lathe::cli

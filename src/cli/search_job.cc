@@ -47,10 +47,6 @@ fs::path SplitFile(const SearchOptions& options) {
   return fs::absolute(options.folder / "split.json").lexically_normal();
 }
 
-bool HasOwnProgram(const study::StudyConfig& config) {
-  return config.evaluator.kind == study::EvaluatorConfig::Kind::kCommand;
-}
-
 void StopIfRequested() {
   if (StopRequested()) {
     throw Error(ErrorKind::kInterrupted,
@@ -309,7 +305,7 @@ std::unique_ptr<study::Executor> StudyContext::MakeExecutor() const {
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
   space::SearchSpace space = LoadSpace(config);
-  if (HasOwnProgram(config)) CheckProgram(config.evaluator);
+  if (config.evaluator.HasProgram()) CheckProgram(config.evaluator);
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
   const space::SearchSpace::Head head{
       .channels = splits.train->channels(),
@@ -379,7 +375,7 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   KeepObjective(config, store);
   const std::vector<study::EarlierResults> earlier = ReadNewSources(config, context.space, &store);
   WriteFileAtomically(options.folder / "study.toml", config.resolved_toml);  // what was not refused
-  if (HasOwnProgram(config)) WriteSplit(SplitFile(options), context.splits);
+  if (config.evaluator.HasProgram()) WriteSplit(SplitFile(options), context.splits);
   spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
                config.name, context.engine->Target().engine, context.engine->Target().device_name,
                FormatMs(config.target.latency_us), context.splits.train->size(),

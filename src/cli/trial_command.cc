@@ -16,16 +16,34 @@
 namespace lathe::cli {
 namespace {
 
-// nullopt: as Evaluator::Evaluate(). Only what the first process of a crew returns counts.
-std::optional<study::TrialResult> Evaluate(const fs::path& folder, const study::TrialSpec& spec) {
-  const Config config =
-      ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string()).root();
-  const study::EvaluatorConfig own =
-      study::ReadEvaluator(config.Table("evaluator"), folder / "trial.json");
-  if (own.kind == study::EvaluatorConfig::Kind::kCommand)
-    return CommandEvaluator(own).Evaluate(folder, spec, &StopRequested);
+// Returns the exit code.
+int Conclude(const fs::path& folder, const std::optional<study::TrialResult>& result, bool first) {
+  if (!result) return study::kTrialContinueMe;
+  if (first) study::WriteResult(folder, *result);
+  return study::kTrialDone;
+}
+
+// `first`: of the processes that work on the trial; it alone answers for it.
+int Evaluate(const fs::path& folder, const study::TrialSpec& spec, bool first) {
+  const fs::path file = folder / "trial.json";
+  const ConfigFile config = ConfigFile::ParseToml(spec.config_toml, file.string());
+  const study::EvaluatorConfig own = study::ReadEvaluator(config.root().Table("evaluator"), file);
+  if (own.HasProgram()) {
+    return Conclude(folder, CommandEvaluator(own, first).Evaluate(folder, spec, &StopRequested),
+                    first);
+  }
   const Crew crew(spec.processes, folder);
-  return TrainEvaluator(crew.parallel()).Evaluate(folder, spec, &StopRequested);
+  return Conclude(folder, TrainEvaluator(crew.parallel()).Evaluate(folder, spec, &StopRequested),
+                  first);
+}
+
+int EvaluateOrSayWhyNot(const fs::path& folder, const study::TrialSpec& spec, bool first) {
+  try {
+    return Evaluate(folder, spec, first);
+  } catch (const Error& error) {
+    if (first && error.kind() != ErrorKind::kIo) study::WriteCrash(folder, error.what());
+    throw;
+  }
 }
 
 int RunTrial(const fs::path& folder) {
@@ -33,8 +51,9 @@ int RunTrial(const fs::path& folder) {
     throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study",
                 folder.string());
   }
+  const bool first = !IsFurtherMember();
   std::optional<FileLock> lock;  // of all the processes that may train it together
-  if (!IsFurtherMember()) {
+  if (first) {
     lock.emplace(folder / "lock",
                  fmt::format("{}: another process is running this trial", folder.string()));
     study::RemoveCrash(folder);
@@ -45,15 +64,9 @@ int RunTrial(const fs::path& folder) {
     return study::kTrialDone;
   }
   try {
-    const std::optional<study::TrialResult> result = Evaluate(folder, spec);
-    if (!result) return study::kTrialContinueMe;
-    if (lock) study::WriteResult(folder, *result);
-    return study::kTrialDone;
+    return EvaluateOrSayWhyNot(folder, spec, first);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kIo) {
-      if (lock) study::WriteCrash(folder, error.what());
-      throw;
-    }
+    if (error.kind() != ErrorKind::kIo) throw;
     spdlog::error("{}", error.what());
     return study::kTrialIoError;
   }

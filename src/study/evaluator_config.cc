@@ -71,27 +71,25 @@ std::map<std::string, std::string> ReadEnvironment(const Config& table) {
 
 EvaluatorConfig ReadEvaluator(const Config& table, const fs::path& file) {
   EvaluatorConfig config;
-  config.kind = table.Choice("kind", kKinds, std::string(kKinds[0])) == kKinds[0]
-                    ? EvaluatorConfig::Kind::kTrain
-                    : EvaluatorConfig::Kind::kCommand;
+  const bool trains = table.Choice("kind", kKinds, std::string(kKinds[0])) == kKinds[0];
   config.onnx = table.Bool("onnx", false);
   config.folder = table.Path("folder", fs::absolute(file).parent_path().string());
   config.environment = ReadEnvironment(table.Table("environment"));
   config.command = ReadCommand(table);
   table.Finish();
-  if (config.kind == EvaluatorConfig::Kind::kCommand) {
+  if (!trains) {
     CheckCommand(table, config);
     return config;
   }
   for (const char* key : {"command", "folder", "environment", "onnx"}) {
     if (table.Has(key)) table.Fail(key, "has a meaning with kind = \"command\" only");
   }
-  return config;
+  return {};
 }
 
 std::string ToToml(const EvaluatorConfig& config) {
   std::string text = "[evaluator]\n";
-  if (config.kind == EvaluatorConfig::Kind::kTrain) return text + "kind = \"train\"\n";
+  if (!config.HasProgram()) return text + "kind = \"train\"\n";
   std::vector<std::string> words, variables;
   for (const std::string& word : config.command) words.push_back(QuoteToml(word));
   for (const auto& [name, value] : config.environment)

@@ -14,13 +14,13 @@
 namespace lathe::study {
 
 struct EvaluatorConfig {
-  enum class Kind { kTrain, kCommand };
-  Kind kind = Kind::kTrain;
-  // The rest is of kCommand.
-  std::vector<std::string> command;  // the program and its arguments, with placeholders
-  std::filesystem::path folder;      // where it runs; absolute
+  // The program and its arguments, with placeholders; empty: Lathe trains by itself.
+  std::vector<std::string> command;
+  std::filesystem::path folder;                    // where the program runs; absolute
   std::map<std::string, std::string> environment;  // added to Lathe's own
   bool onnx = false;                               // whether it gets the network as ONNX, too
+
+  bool HasProgram() const { return !command.empty(); }
 };
 
 // What a command may name in braces. {onnx} only where the program gets one.

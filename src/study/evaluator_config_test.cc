@@ -23,14 +23,14 @@ std::string ProblemWith(const std::string& lines) {
 }
 
 TEST(EvaluatorConfig, TrainsByDefault) {
-  EXPECT_EQ(Read("").kind, EvaluatorConfig::Kind::kTrain);
-  EXPECT_EQ(Read("[evaluator]\nkind = \"train\"").kind, EvaluatorConfig::Kind::kTrain);
+  EXPECT_FALSE(Read("").HasProgram());
+  EXPECT_FALSE(Read("[evaluator]\nkind = \"train\"").HasProgram());
 }
 
 TEST(EvaluatorConfig, ACommandIsATextOrItsWords) {
   const EvaluatorConfig text =
       Read("evaluator = { kind = \"command\", command = \"python3 'my train.py' {out}\" }");
-  EXPECT_EQ(text.kind, EvaluatorConfig::Kind::kCommand);
+  EXPECT_TRUE(text.HasProgram());
   EXPECT_THAT(text.command, ElementsAre("python3", "my train.py", "{out}"));
   EXPECT_EQ(text.folder, "/studies");
   EXPECT_FALSE(text.onnx);
@@ -41,18 +41,16 @@ TEST(EvaluatorConfig, ACommandIsATextOrItsWords) {
 }
 
 TEST(EvaluatorConfig, ReadsBackWhatItWrites) {
-  const EvaluatorConfig config{.kind = EvaluatorConfig::Kind::kCommand,
-                               .command = {"a \"b\"\\", "$(x)\n{{job}}", "{onnx}", ""},
+  const EvaluatorConfig config{.command = {"a \"b\"\\", "$(x)\n{{job}}", "{onnx}", ""},
                                .folder = "/with \"quotes\"\nand lines",
                                .environment = {{"PATH", "/a:/b"}, {"odd.name", "'\"\n"}},
                                .onnx = true};
   const EvaluatorConfig again = Read(ToToml(config));
-  EXPECT_EQ(again.kind, config.kind);
   EXPECT_EQ(again.command, config.command);
   EXPECT_EQ(again.folder, config.folder);
   EXPECT_EQ(again.environment, config.environment);
   EXPECT_TRUE(again.onnx);
-  EXPECT_EQ(Read(ToToml(EvaluatorConfig{})).kind, EvaluatorConfig::Kind::kTrain);
+  EXPECT_FALSE(Read(ToToml(EvaluatorConfig{})).HasProgram());
 }
 
 TEST(EvaluatorConfig, TheFolderIsRelativeToTheFile) {

@@ -169,7 +169,8 @@ std::vector<MetricLine> ReadMetrics(const fs::path& folder) {
 }
 
 void WriteCrash(const fs::path& folder, std::string_view reason) {
-  std::string line(reason);
+  // What a program printed need not be text, but it ends in databases and JSON.
+  auto line = Json::parse(Dump(std::string(reason), -1)).get<std::string>();
   std::ranges::replace(line, '\n', ' ');
   WriteFileAtomically(folder / kCrashFile, line + "\n");
 }

@@ -27,9 +27,7 @@ struct TrialSpec {
   uint64_t seed = 1;
   int processes = 1;  // that train it together
   int threads = 1;    // of each
-  // split_seed, [data] and [recipe]; for other evaluators than the built-in one also split_file and
-  // [evaluator].
-  std::string config_toml;
+  std::string config_toml;  // split_seed, split_file; tables [data], [recipe], [evaluator]
 };
 void WriteSpec(const std::filesystem::path& folder, const TrialSpec& spec);
 TrialSpec ReadSpec(const std::filesystem::path& folder);
