@@ -72,6 +72,9 @@ if mode == "again" or mode == "again and again":
     say(json.dumps({"step": starts + 1 if mode == "again" else 1, "loss": loss}) + "\n")
     if starts < 2 or mode == "again and again":
         sys.exit(75)
+if mode == "result of a death" and starts == 0:
+    (out / "result.json").write_text('{"loss": 0.1, "accuracy": 0.9}')
+    sys.exit(4)
 if mode == "full disk":
     with open(out / "filler", "wb") as file:
         file.write(b"x" * (8 << 20))
@@ -97,19 +100,23 @@ if mode == "percent":
     finish('{"loss": 0.3, "accuracy": 91.2}')
 if mode == "no loss":
     finish('{"accuracy": 0.5}')
-if mode == "nothing":
+if mode in ("nothing", "result of a death"):
     sys.exit(0)
 if mode == "diverged":
     finish('{"error": "diverged\\nat epoch 4"}')
 accuracy = 1 / (1 + loss)
 if mode == "strange weights":
     (out / "weights.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-elif mode == "weights alone":
-    header = json.dumps({name: entry for name, entry in json.loads(os.environ["HEADER"]).items() if name != "__metadata__"}).encode()
+elif mode in ("weights alone", "weights for others"):
+    header = json.loads(os.environ["HEADER"])
+    metadata = header.pop("__metadata__")
+    if mode == "weights for others":
+        header["__metadata__"] = {"preprocessing": metadata["preprocessing"].replace("28", "32")}
+    header = json.dumps(header).encode()
     (out / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * int(os.environ["BYTES"]))
 elif job["kind"] != "search" and mode != "no weights":
     accuracy = train_weights()
-finish(json.dumps({"loss": loss, "accuracy": accuracy, "starts": starts + 1}))
+finish(json.dumps({"loss": loss, "accuracy": accuracy + float(os.environ.get("BOAST", "0")), "starts": starts + 1}))
 '''
 
 STUDY = """
@@ -189,7 +196,8 @@ class SearchTest(ProgramTest):
             "good": "", "crash": "", "killed": "", "junk": "", "again": "",
             "nan": "result.json: 'loss' is not finite", "not json": "result.json: not JSON",
             "percent": "'accuracy' is 91.2, expected a share from 0 to 1", "no loss": "its result has no metric 'loss'",
-            "nothing": "result.json: the program ended without it", "diverged": "diverged at epoch 4",
+            "nothing": "result.json: the program ended without it", "result of a death": "result.json: the program ended without it",
+            "diverged": "diverged at epoch 4",
             "crash always": "died 3 times, last: the program ended with exit code 3; it said last: ValueError: a \"bad\" $(thing)",
         }
         study, out = self.write_study(len(expected), list(expected)), self.home / "out"
@@ -222,8 +230,10 @@ class SearchTest(ProgramTest):
 
     def test_pruned_trials_are_told(self):
         study = self.write_study(5, [])
-        testing.run("search", study, "--dir", self.home / "out", "--set", "pruning={rule=\"halving\",reduction=2}",
-                    "--set", "executor.slots=1", "--set", "evaluator.environment.PAUSE='0.3'", "--set", "latency.build_seconds=1", check=0)
+        settings = ["pruning={rule=\"halving\",reduction=2}", "executor.slots=1", "evaluator.environment.PAUSE='0.3'",
+                    "evaluator.environment.BOAST='0.125'", "latency.build_seconds=1"]
+        done = testing.run("search", study, "--dir", self.home / "out", *(part for setting in settings for part in ("--set", setting)), check=0)
+        self.assertRegex(done.stderr, "finalist 01: its training reported an accuracy of .* do both mean the same images")
         trials = testing.run_json("study", "trials", self.home / "out")
         pruned = [trial for trial in trials if trial["state"] == "PRUNED"]
         self.assertEqual(trials[0]["state"], "COMPLETE")
@@ -392,7 +402,8 @@ class TrialTest(ProgramTest):
         bare = {"HEADER": content[8:8 + size].decode(), "BYTES": len(content) - 8 - size}
         for mode, message, environment in (("no weights", "weights.safetensors: the program ended without it", {}),
                                            ("strange weights", "weights.safetensors", {}),
-                                           ("weights alone", "its metadata has no 'preprocessing'", bare)):
+                                           ("weights alone", "its metadata has no 'preprocessing'", bare),
+                                           ("weights for others", "makes 1 channels of 32 px, the network takes 1 of 28 px", bare)):
             folder = self.trial(mode, "baseline", folder=mode, **environment)
             testing.run("trial", folder, check=0)
             self.assertFalse(self.result(folder)["ok"], mode)
