@@ -107,7 +107,6 @@ net::Weights ReadProgramWeights(const fs::path& file, const net::Network& networ
   return weights;
 }
 
-fs::path OutOf(const fs::path& folder) { return folder / "out"; }
 fs::path LogOf(const fs::path& folder) { return folder / "log.txt"; }
 
 // How a run of the program ended.
@@ -163,10 +162,11 @@ End RunProgram(const study::EvaluatorConfig& config, const JobValues& values, co
 // What the program reports and leaves in a trial's folder.
 class Answers {
  public:
-  Answers(const fs::path& folder, const study::TrialSpec& spec, double epochs)
+  Answers(const fs::path& folder, const study::TrialSpec& spec, const JobFile& job)
       : folder_(folder),
         spec_(spec),
-        steps_(static_cast<int64_t>(std::ceil(epochs))),
+        steps_(static_cast<int64_t>(std::ceil(job.epochs()))),
+        out_(job.values().at("out")),
         reports_(out_ / "metrics.jsonl"),
         log_(folder) {
     MakeFolder(out_);
@@ -217,7 +217,7 @@ class Answers {
   const fs::path folder_;
   const study::TrialSpec& spec_;
   const int64_t steps_;  // the trial's epochs
-  const fs::path out_ = OutOf(folder_);
+  const fs::path out_;
   const fs::path result_ = out_ / "result.json";
   study::ReportReader reports_;
   TrainingLog log_;
@@ -242,9 +242,9 @@ std::optional<study::TrialResult> CommandEvaluator::Lead(const fs::path& folder,
                                                          const JobFile& job,
                                                          const std::function<bool()>& stop) const {
   const net::Network network = net::ReadNetwork(folder / "network.json");
-  Answers answers(folder, spec, job.epochs());
+  Answers answers(folder, spec, job);
   if (config_.onnx) {
-    onnx::ExportOnnx(folder / "network.onnx", network,
+    onnx::ExportOnnx(job.values().at("onnx"), network,
                      net::RandomWeights(net::Lower(network), spec.seed));
   }
   job.Write();

@@ -73,7 +73,10 @@ double NumberOf(const std::string& name, const Json& value) {
   if (!value.is_number())
     throw Error(ErrorKind::kInput, "'{}' is of type {}, expected a number", name,
                 value.type_name());
-  return value.get<double>();
+  const auto number = value.get<double>();
+  if (name == "accuracy" && (number < 0 || number > 1))
+    throw Error(ErrorKind::kInput, "'accuracy' is {:g}, expected a share from 0 to 1", number);
+  return number;
 }
 
 MetricLine ParseReport(const std::string& line) {
@@ -98,11 +101,7 @@ std::map<std::string, double> ParseResult(const Json& json) {
     if (!std::isfinite(number)) throw Error(ErrorKind::kInput, "'{}' is not finite", name);
     metrics[name] = number;
   }
-  const auto accuracy = metrics.find("accuracy");
-  if (accuracy == metrics.end()) throw Error(ErrorKind::kInput, "no 'accuracy'");
-  if (accuracy->second < 0 || accuracy->second > 1)
-    throw Error(ErrorKind::kInput, "'accuracy' is {:g}, expected a share from 0 to 1",
-                accuracy->second);
+  if (!metrics.contains("accuracy")) throw Error(ErrorKind::kInput, "no 'accuracy'");
   return metrics;
 }
 

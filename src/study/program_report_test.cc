@@ -71,7 +71,8 @@ TEST_F(Reports, LinesThatAreNoneArePassedOver) {
        {"", "epoch 1 done", "[1]", "{}", "{\"loss\": 1}", "{\"step\": 1.5}", "{\"step\": -1}",
         "{\"step\": true}", "{\"step\": \"2\"}", "{\"step\": 99999999999}",
         "{\"step\": 1, \"loss\": \"low\"}", "{\"step\": 1, \"loss\": true}",
-        "{\"step\": 1, \"a,b\": 1}", "{\"step\": 1, \"\": 1}", "{\"step\": 1} {\"step\": 2}"}) {
+        "{\"step\": 1, \"accuracy\": 78}", "{\"step\": 1, \"a,b\": 1}", "{\"step\": 1, \"\": 1}",
+        "{\"step\": 1} {\"step\": 2}"}) {
     Append(std::string(line) + "\n");
   }
   Append("{\"step\": 7}\n");
