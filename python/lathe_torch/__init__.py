@@ -6,7 +6,8 @@
 """
 
 from lathe_torch.description import Layer, LatheError, Network, read_network
+from lathe_torch.job import Job
 from lathe_torch.network import LatheNetwork, build, load
 from lathe_torch.preprocessing import Preprocessing
 
-__all__ = ["LatheError", "LatheNetwork", "Layer", "Network", "Preprocessing", "build", "load", "read_network"]
+__all__ = ["Job", "LatheError", "LatheNetwork", "Layer", "Network", "Preprocessing", "build", "load", "read_network"]

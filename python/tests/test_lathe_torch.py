@@ -438,5 +438,43 @@ class PreprocessingTest(unittest.TestCase):
         self.assertEqual(lathe_torch.Preprocessing.from_json(self.of(crop=0.875).to_json()), self.of(crop=0.875))
 
 
+class JobTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.table = {
+            "format": "lathe-job", "version": 1, "study": "s", "kind": "search", "number": 3, "seed": 5, "epochs": 2.0, "threads": 1,
+            "processes": 1, "network": "/n.json", "out": str(self.folder), "data": "/d", "split": str(self.folder / "split.json"),
+            "data_kind": "idx", "judged_on": "validation", "recipe": {"batch": 64}, "of a later version": 1}
+        (self.folder / "split.json").write_text(json.dumps({"classes": ["a"], "validation": ["2", "9"], "test": []}))
+
+    def read(self, table):
+        file = self.folder / "job.json"
+        file.write_text(table if isinstance(table, str) else json.dumps(table))
+        return lathe_torch.Job.read(file)
+
+    def test_reads_and_answers(self):
+        job = self.read(self.table)
+        self.assertEqual((job.number, job.epochs, job.network, job.onnx), (3, 2.0, pathlib.Path("/n.json"), None))
+        self.assertEqual(self.read(self.table | {"onnx": "/n.onnx"}).onnx, pathlib.Path("/n.onnx"))
+        self.assertEqual(job.held_back(), {"2", "9"})
+        job.report(1, loss=0.5)
+        job.report(2, loss=math.nan, accuracy=0.25)
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["step"] for line in lines], [1, 2])
+        job.finish(accuracy=0.25, loss=0.5)
+        self.assertEqual(json.loads((self.folder / "result.json").read_text()), {"accuracy": 0.25, "loss": 0.5})
+        job.fail("diverged")
+        self.assertEqual(json.loads((self.folder / "result.json").read_text()), {"error": "diverged"})
+
+    def test_says_what_is_wrong(self):
+        incomplete = {key: value for key, value in self.table.items() if key != "seed"}
+        for table, message in (("{", "not JSON"), ("[]", "no file of format 'lathe-job'"), ({"format": "lathe-trial"}, "no file of format"),
+                               (self.table | {"version": 2}, "reads version 1, the file has 2"), (incomplete, "'seed'")):
+            with self.assertRaisesRegex(lathe_torch.LatheError, message):
+                self.read(table)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -240,6 +241,7 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   package.origin = fmt::format("{} of study {}", contender.origin, config.name);
   package.data_name = config.data.kind;
   package.recipe_toml = train::ToToml(config.finalist_recipe);
+  if (config.evaluator.HasProgram()) package.recipe_toml += "\n" + ToToml(config.evaluator);
   package.command = ReproduceCommand(context);
   package.seed = config.seed;
 
@@ -281,6 +283,17 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
   return row;
 }
 
+// A program of the user's own may have judged its network on other pixels or images.
+void NoteOtherAccuracy(const study::TrialResult& result, const FinalistRow& row) {
+  constexpr double kTolerance = 0.01;
+  const double reported = result.metrics.at("accuracy");
+  if (std::abs(reported - row.accuracy) <= kTolerance) return;
+  spdlog::warn(
+      "{}: its training reported an accuracy of {}, on the test images it is {}: do both mean the "
+      "same images, and the same preprocessing?",
+      row.name, FormatPercent(reported), FormatPercent(row.accuracy));
+}
+
 FinalistRow FailedRow(const Contender& contender, const std::string& problem) {
   FinalistRow row;
   row.name = contender.name;
@@ -317,6 +330,7 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
     Judged& one = judged.emplace_back();
     if (results[i].ok) {
       one.row = Judge(context, contenders[i], one.package, one.onnx_bytes);
+      NoteOtherAccuracy(results[i], one.row);
     } else {
       one.row = FailedRow(contenders[i], results[i].error);
     }

@@ -13,8 +13,10 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/random.h"
+#include "cli/command_evaluator.h"
 #include "cli/common.h"
 #include "cli/finalists.h"
+#include "cli/job_file.h"
 #include "cli/study_report.h"
 #include "cli/study_start.h"
 #include "cli/study_subspace.h"
@@ -26,6 +28,7 @@
 #include "space/count.h"
 #include "space/subspace.h"
 #include "study/batch.h"
+#include "study/config_writer.h"
 #include "study/controller.h"
 #include "study/jobs.h"
 
@@ -42,6 +45,11 @@ double SecondsSince(Clock::time_point start) {
 
 // Fits the signed 64 bits of a TOML integer: trials get it through their files.
 uint64_t SplitSeed(const study::StudyConfig& config) { return SubSeed(config.seed, "split") >> 1; }
+
+// What a training program of the user's own is told of the data.
+fs::path SplitFile(const SearchOptions& options) {
+  return fs::absolute(options.folder / "split.json").lexically_normal();
+}
 
 void StopIfRequested() {
   if (StopRequested()) {
@@ -338,6 +346,7 @@ std::unique_ptr<study::Executor> StudyContext::MakeExecutor(const fs::path& tria
 
 StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& options) {
   space::SearchSpace space = LoadSpace(config);
+  if (config.evaluator.HasProgram()) CheckProgram(config.evaluator);
   data::Splits splits = data::OpenSplits(config.data, SplitSeed(config));
   const space::SearchSpace::Head head{
       .channels = splits.train->channels(),
@@ -382,15 +391,17 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
   const study::StudyConfig& config = context.config;
   WriteFileQuickly(folder / "network.json", net::ToJson(network));  // again before every start
   const train::Recipe& recipe = kind == "search" ? config.trial_recipe : config.finalist_recipe;
-  study::WriteSpec(
-      folder, {.number = number,
-               .study = config.name,
-               .kind = kind,
-               .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
-               .processes = config.processes_per_trial,
-               .threads = config.threads_per_slot / config.processes_per_trial,
-               .config_toml = fmt::format("split_seed = {}\n{}\n[recipe]\n{}", SplitSeed(config),
-                                          ToToml(config.data), train::ToToml(recipe))});
+  study::WriteSpec(folder,
+                   {.number = number,
+                    .study = config.name,
+                    .kind = kind,
+                    .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
+                    .processes = config.processes_per_trial,
+                    .threads = config.threads_per_slot / config.processes_per_trial,
+                    .config_toml = fmt::format(
+                        "split_seed = {}\nsplit_file = {}\n{}\n[recipe]\n{}\n{}", SplitSeed(config),
+                        study::QuoteToml(SplitFile(context.options).string()), ToToml(config.data),
+                        train::ToToml(recipe), ToToml(config.evaluator))});
 }
 
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
@@ -405,6 +416,7 @@ int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bo
   KeepObjective(config, store);
   const std::vector<study::EarlierResults> earlier = ReadNewSources(config, context.space, &store);
   WriteFileAtomically(options.folder / "study.toml", config.resolved_toml);  // what was not refused
+  if (config.evaluator.HasProgram()) WriteSplit(SplitFile(options), context.splits);
   spdlog::info("study {}: {} on {}, budget {}, {} training images, space {} (10^{:.1f} networks)",
                config.name, context.engine->Target().engine, context.engine->Target().device_name,
                FormatMs(config.target.latency_us), context.splits.train->size(),

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/file.h"
-#include "study/trial.h"
 
 namespace lathe::cli {
 namespace {
@@ -38,19 +37,24 @@ std::vector<std::pair<std::string, double>> ValuesOf(const train::EpochMetrics& 
           {"seconds", epoch.seconds}};
 }
 
-TrainingLog::TrainingLog(const fs::path& folder) : folder_(folder), events_(folder, "lathe") {}
+TrainingLog::TrainingLog(const fs::path& folder)
+    : folder_(folder), lines_(study::ReadMetrics(folder)), events_(folder, "lathe") {}
 
 void TrainingLog::Add(const train::EpochMetrics& epoch) {
-  std::vector<study::MetricLine> lines = study::ReadMetrics(folder_);
-  const bool known = std::ranges::any_of(
-      lines, [&](const study::MetricLine& line) { return line.step == epoch.epoch; });
-  if (known) return;
   const auto values = ValuesOf(epoch);
-  lines.push_back({.step = epoch.epoch, .values = {values.begin(), values.end()}});
-  study::AppendMetrics(folder_, lines.back());
-  WriteCsv(folder_, lines);
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  events_.Add(epoch.epoch, std::chrono::duration<double>(now).count(), lines.back().values);
+  Add({{.step = epoch.epoch, .values = {values.begin(), values.end()}}});
+}
+
+void TrainingLog::Add(const std::vector<study::MetricLine>& lines) {
+  const size_t before = lines_.size();
+  for (const study::MetricLine& line : lines) {
+    if (std::ranges::find(lines_, line.step, &study::MetricLine::step) != lines_.end()) continue;
+    study::AppendMetrics(folder_, line);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    events_.Add(line.step, std::chrono::duration<double>(now).count(), line.values);
+    lines_.push_back(line);
+  }
+  if (lines_.size() > before) WriteCsv(folder_, lines_);
 }
 
 }  // namespace lathe::cli

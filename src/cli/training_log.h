@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "report/event_file.h"
+#include "study/trial.h"
 #include "train/trainer.h"
 
 namespace lathe::cli {
@@ -22,9 +23,11 @@ class TrainingLog {
   // An epoch that is there already (a restart repeats at most the one it
   // died in) is not added again.
   void Add(const train::EpochMetrics& epoch);
+  void Add(const std::vector<study::MetricLine>& lines);
 
  private:
   const std::filesystem::path folder_;
+  std::vector<study::MetricLine> lines_;
   report::EventFile events_;
 };
 

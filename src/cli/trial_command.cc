@@ -4,9 +4,11 @@
 
 #include <optional>
 
+#include "base/config.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "cli/command_evaluator.h"
 #include "cli/common.h"
 #include "cli/crew.h"
 #include "cli/train_evaluator.h"
@@ -14,15 +16,47 @@
 namespace lathe::cli {
 namespace {
 
+// Returns the exit code.
+int Conclude(const fs::path& folder, const std::optional<study::TrialResult>& result, bool first) {
+  if (!result) return study::kTrialContinueMe;
+  if (first) study::WriteResult(folder, *result);
+  return study::kTrialDone;
+}
+
+// `first`: of the processes that work on the trial; it alone answers for it.
+int Evaluate(const fs::path& folder, const study::TrialSpec& spec, bool first) {
+  const fs::path file = folder / "trial.json";
+  const ConfigFile config = ConfigFile::ParseToml(spec.config_toml, file.string());
+  const study::EvaluatorConfig own = study::ReadEvaluator(config.root().Table("evaluator"), file);
+  if (own.HasProgram()) {
+    return Conclude(folder, CommandEvaluator(own, first).Evaluate(folder, spec, &StopRequested),
+                    first);
+  }
+  const Crew crew(spec.processes, folder);
+  return Conclude(folder, TrainEvaluator(crew.parallel()).Evaluate(folder, spec, &StopRequested),
+                  first);
+}
+
+int EvaluateOrSayWhyNot(const fs::path& folder, const study::TrialSpec& spec, bool first) {
+  try {
+    return Evaluate(folder, spec, first);
+  } catch (const Error& error) {
+    if (first && error.kind() != ErrorKind::kIo) study::WriteCrash(folder, error.what());
+    throw;
+  }
+}
+
 int RunTrial(const fs::path& folder) {
   if (!fs::exists(folder / "trial.json")) {
     throw Error(ErrorKind::kInput, "{}: no trial.json here; give the folder of a trial of a study",
                 folder.string());
   }
+  const bool first = !IsFurtherMember();
   std::optional<FileLock> lock;  // of all the processes that may train it together
-  if (!IsFurtherMember()) {
+  if (first) {
     lock.emplace(folder / "lock",
                  fmt::format("{}: another process is running this trial", folder.string()));
+    study::RemoveCrash(folder);
   }
   const study::TrialSpec spec = study::ReadSpec(folder);
   if (study::ReadResult(folder, spec.number)) {
@@ -30,13 +64,7 @@ int RunTrial(const fs::path& folder) {
     return study::kTrialDone;
   }
   try {
-    const Crew crew(spec.processes, folder);
-    TrainEvaluator evaluator(crew.parallel());
-    const std::optional<study::TrialResult> result =
-        evaluator.Evaluate(folder, spec, &StopRequested);
-    if (!result) return study::kTrialContinueMe;
-    if (crew.first()) study::WriteResult(folder, *result);
-    return study::kTrialDone;
+    return EvaluateOrSayWhyNot(folder, spec, first);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kIo) throw;
     spdlog::error("{}", error.what());

@@ -53,6 +53,9 @@ class Dataset {
   virtual bool InMemory() const { return false; }
   // That memory, as long as the data set lives; without pixels where there is none.
   virtual ImageView View(int64_t /*index*/) const { return {}; }
+  // What a program that reads the same files finds the image by: the path of its file, or its
+  // number in files of many, from 0.
+  virtual std::string Name(int64_t index) const { return std::to_string(index); }
   // Changes when the pixels may have changed: of the file's name, size and time.
   virtual uint64_t Fingerprint(int64_t /*index*/) const { return 0; }
   virtual CacheOptions cache() const { return {}; }

@@ -161,6 +161,9 @@ TEST_F(SplitTest, ValidationKeepsTheSharesOfTheClasses) {
   ASSERT_EQ(splits.search_val->size(), 21);
   ASSERT_EQ(splits.search_train->size(), 82);
   for (const auto& [label, count] : Counts(*splits.search_val)) EXPECT_GE(count, 5) << label;
+  const int64_t row = std::stoll(splits.search_val->Name(7));
+  EXPECT_EQ(splits.train->Label(row), splits.search_val->Label(7));
+  EXPECT_EQ(splits.train->Load(row).pixels, splits.search_val->Load(7).pixels);
   std::vector<int> all = Ids(*splits.search_train);
   const std::vector<int> val = Ids(*splits.search_val);
   all.insert(all.end(), val.begin(), val.end());
@@ -216,7 +219,7 @@ TEST(DataConfigTest, ReadsBackWhatItWrites) {
     return ReadDataConfig(file.root().Table("data"));
   };
   const DataConfig config{.kind = "cifar",
-                          .path = "/a \"b\"\\c",
+                          .path = "/a \"b\"\\c\nd",
                           .validation = 5000,
                           .unreadable = "skip",
                           .cache = "/c",

@@ -23,6 +23,7 @@ class ImageFolder final : public Dataset {
   int channels() const override { return 3; }
   const std::vector<std::string>& class_names() const override { return folder_.class_names; }
   int Label(int64_t index) const override { return File(index).label; }
+  std::string Name(int64_t index) const override { return folder_.PathOf(File(index)).string(); }
   uint64_t Fingerprint(int64_t index) const override { return File(index).fingerprint; }
   CacheOptions cache() const override { return cache_; }
 

@@ -28,6 +28,7 @@ TEST(ImageFolderTest, DecodesEveryKindToRgbInSortedClasses) {
   EXPECT_EQ(data->class_names(), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(data->Label(1), 0);
   EXPECT_EQ(data->Label(2), 1);
+  EXPECT_EQ(data->Name(2), (folder / "b/grey.jpg").string());
   EXPECT_EQ(FirstPixel(data->Load(0)), (std::vector<uint8_t>{40, 40, 40}));
   EXPECT_EQ(FirstPixel(data->Load(1)), (std::vector<uint8_t>{40, 80, 120}));
   const Image grey = data->Load(2);

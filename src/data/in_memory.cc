@@ -53,6 +53,7 @@ class SubsetDataset final : public Dataset {
     all_->LoadInto(Row(index), min_side, image);
   }
   ImageView View(int64_t index) const override { return all_->View(Row(index)); }
+  std::string Name(int64_t index) const override { return all_->Name(Row(index)); }
   uint64_t Fingerprint(int64_t index) const override { return all_->Fingerprint(Row(index)); }
   CacheOptions cache() const override { return all_->cache(); }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <sstream>
 
@@ -183,13 +184,10 @@ DataConfig ReadDataConfig(const Config& table) {
 }
 
 std::string ToToml(const DataConfig& config) {
+  // A JSON string is a TOML string.
   const auto quoted = [](const fs::path& path) {
-    std::string text = "\"";
-    for (const char c : path.string()) {
-      if (c == '"' || c == '\\') text += '\\';
-      text += c;
-    }
-    return text + "\"";
+    return nlohmann::json(path.string())
+        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
   std::string text =
       fmt::format("[data]\nkind = \"{}\"\npath = {}\nvalidation = {}\nunreadable = \"{}\"\n",

@@ -76,7 +76,8 @@ class Batch {
         FinishJob(job, {.number = end.trial,
                         .ok = false,
                         .error = fmt::format("started {} times, last: {}; see {}", starts_[job],
-                                             end.reason, (jobs_[job].folder / "log.txt").string()),
+                                             CrashReason(jobs_[job].folder, end),
+                                             (jobs_[job].folder / "log.txt").string()),
                         .metrics = {}});
       } else {
         waiting_.push_back(job);

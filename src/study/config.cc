@@ -228,6 +228,7 @@ StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrid
   ReadLatency(root.Table("latency"), config);
   ReadStage1(root.Table("stage1"), config);
   ReadSearch(root.Table("search"), config);
+  config.evaluator = ReadEvaluator(root.Table("evaluator"), path);
   config.trial_recipe = train::ReadRecipe(WithRecipe(root.Table("trial"), path));
   ReadPruning(root.Table("pruning"), config);
   ReadFinalists(root.Table("finalists"), config);

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "engine/engine.h"
 #include "search/pruner.h"
+#include "study/evaluator_config.h"
 #include "study/objective.h"
 #include "train/recipe.h"
 
@@ -63,6 +64,7 @@ struct StudyConfig {
   std::vector<std::filesystem::path> warm_start;  // folders of studies, CSV files
   int warm_start_best = 5;        // networks to train again of a study that cannot be compared
   search::PrunerOptions pruning;  // [pruning]; steps are epochs
+  EvaluatorConfig evaluator;
   // [trial], [finalists]
   train::Recipe trial_recipe;
   int finalists = 2;

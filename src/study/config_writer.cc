@@ -17,15 +17,11 @@ class Writer {
   void Key(std::string_view key, const T& value) {
     text_ += fmt::format("{} = {}\n", key, value);
   }
-  void Text(std::string_view key, const std::string& value) { Key(key, Quoted(value)); }
+  void Text(std::string_view key, const std::string& value) { Key(key, QuoteToml(value)); }
   void Ms(std::string_view key, const std::vector<double>& values_us) {
     std::vector<double> values_ms;
     for (double value_us : values_us) values_ms.push_back(value_us / 1000);
     Key(key, fmt::format("[{}]", fmt::join(values_ms, ", ")));
-  }
-  // A JSON string is a TOML string.
-  static std::string Quoted(const std::string& value) {
-    return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
   std::string Take() { return std::move(text_); }
 
@@ -52,10 +48,15 @@ void WriteSlurm(const SlurmConfig& slurm, Writer& writer) {
 
 }  // namespace
 
+// A JSON string is a TOML string.
+std::string QuoteToml(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::string ToToml(const StudyConfig& config) {
   Writer writer;
   writer.Raw(fmt::format("# Resolved from {}; defaults and recipes spelled out.\n",
-                         Writer::Quoted(fs::absolute(config.source).string())));
+                         QuoteToml(fs::absolute(config.source).string())));
   writer.Text("format", "lathe-study");
   writer.Key("version", 1);
   writer.Header("study");
@@ -67,7 +68,7 @@ std::string ToToml(const StudyConfig& config) {
   if (!config.restrict.empty()) {
     writer.Header("space.restrict");
     for (const auto& [gene, choices] : config.restrict) {
-      writer.Key(Writer::Quoted(gene), fmt::format("[{}]", fmt::join(choices, ", ")));
+      writer.Key(QuoteToml(gene), fmt::format("[{}]", fmt::join(choices, ", ")));
     }
   }
   writer.Header("target");
@@ -106,6 +107,7 @@ std::string ToToml(const StudyConfig& config) {
   writer.Text("rule", config.pruning.rule);
   writer.Key("first_epoch", config.pruning.first_step);
   writer.Key("reduction", config.pruning.reduction);
+  writer.Raw("\n" + ToToml(config.evaluator));
   writer.Header("trial");
   writer.Raw(train::ToToml(config.trial_recipe));
   writer.Header("finalists");

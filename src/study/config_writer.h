@@ -10,4 +10,7 @@ namespace lathe::study {
 
 std::string ToToml(const StudyConfig& config);
 
+// `text` as a TOML string; bytes that are not UTF-8 are replaced.
+std::string QuoteToml(const std::string& text);
+
 }  // namespace lathe::study

@@ -217,7 +217,7 @@ class Controller {
   // A trial that never ran cannot have results: they are of an earlier study in the same place.
   void MoveStaleFolder(const fs::path& folder) {
     if (!fs::exists(folder / "result.json") && !fs::exists(folder / "checkpoint") &&
-        !fs::exists(folder / "metrics.jsonl")) {
+        !fs::exists(folder / "metrics.jsonl") && !fs::exists(folder / "out")) {
       return;
     }
     fs::path aside;
@@ -288,7 +288,7 @@ class Controller {
     if (Collect(job.trial)) return;
     if (job.io_error) throw DiskError(trial.folder);
     if (!job.continue_me) {
-      Crash(trial, job.reason.empty() ? "ended without a result" : job.reason);
+      Crash(trial, CrashReason(trial.folder, job));
       return;
     }
     store_.LogEvent(fmt::format("trial {} goes on from where it was{}", job.trial,

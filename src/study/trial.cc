@@ -1,5 +1,6 @@
 #include "study/trial.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@ using Json = nlohmann::ordered_json;
 constexpr int kVersion = 1;
 constexpr char kSpecFormat[] = "lathe-trial";
 constexpr char kResultFormat[] = "lathe-result";
+constexpr char kCrashFile[] = "crash.txt";
 
 [[noreturn]] void FailFile(const fs::path& path, std::string_view what) {
   throw Error(ErrorKind::kInput, "{}: {}", path.string(), what);
@@ -166,11 +168,35 @@ std::vector<MetricLine> ReadMetrics(const fs::path& folder) {
   return lines;
 }
 
-Error DiskError(const fs::path& trial_folder) {
-  constexpr uintmax_t kNoRoom = 16 << 20;  // a write that failed with less was for want of room
+void WriteCrash(const fs::path& folder, std::string_view reason) {
+  // What a program printed need not be text, but it ends in databases and JSON.
+  auto line = Json::parse(Dump(std::string(reason), -1)).get<std::string>();
+  std::ranges::replace(line, '\n', ' ');
+  WriteFileAtomically(folder / kCrashFile, line + "\n");
+}
+
+void RemoveCrash(const fs::path& folder) {
+  std::error_code none;
+  fs::remove(folder / kCrashFile, none);
+}
+
+std::string CrashReason(const fs::path& trial_folder, const JobEnd& end) {
+  std::error_code missing;
+  const fs::path file = trial_folder / kCrashFile;
+  if (!fs::exists(file, missing)) return end.reason.empty() ? "ended without a result" : end.reason;
+  std::string reason = ReadFile(file);
+  return reason.substr(0, reason.find('\n'));
+}
+
+bool DiskFull(const fs::path& folder) {
+  constexpr uintmax_t kNoRoom = 16 << 20;
   std::error_code unknown;
-  const fs::space_info space = fs::space(trial_folder, unknown);
-  const bool full = !unknown && space.available < kNoRoom;
+  const fs::space_info space = fs::space(folder, unknown);
+  return !unknown && space.available < kNoRoom;
+}
+
+Error DiskError(const fs::path& trial_folder) {
+  const bool full = DiskFull(trial_folder);
   return Error(ErrorKind::kIo,
                "{}: this trial could not write its files ({}). Nothing finished is lost: {} and "
                "continue with --resume",

@@ -25,9 +25,9 @@ struct TrialSpec {
   std::string study;
   std::string kind;  // "search", "finalist", "baseline"
   uint64_t seed = 1;
-  int processes = 1;        // that train it together
-  int threads = 1;          // of each
-  std::string config_toml;  // [data] and [recipe] tables for the built-in evaluator
+  int processes = 1;  // that train it together
+  int threads = 1;    // of each
+  std::string config_toml;  // split_seed, split_file; tables [data], [recipe], [evaluator]
 };
 void WriteSpec(const std::filesystem::path& folder, const TrialSpec& spec);
 TrialSpec ReadSpec(const std::filesystem::path& folder);
@@ -52,6 +52,11 @@ struct MetricLine {
 void AppendMetrics(const std::filesystem::path& folder, const MetricLine& line);
 std::vector<MetricLine> ReadMetrics(
     const std::filesystem::path& folder);  // a torn last line is ignored
+
+// What a trial that dies says last, on one line of crash.txt in its folder; its next start begins
+// without.
+void WriteCrash(const std::filesystem::path& folder, std::string_view reason);
+void RemoveCrash(const std::filesystem::path& folder);
 
 class Evaluator {
  public:
@@ -87,6 +92,12 @@ struct JobState {
 
   bool operator==(const JobState&) const = default;
 };
+
+// Why a trial crashed: in its own words, or else the executor's.
+std::string CrashReason(const std::filesystem::path& trial_folder, const JobEnd& end);
+
+// Whether a write in `folder` that failed may have failed for want of room.
+bool DiskFull(const std::filesystem::path& folder);
 
 // What to throw when a trial ended with `io_error`: kIo, says whether the disk is full and how to
 // go on.

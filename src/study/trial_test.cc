@@ -100,5 +100,15 @@ TEST_F(TrialFiles, TornMetricsDoNotSpoilTheOthers) {
   EXPECT_TRUE(std::isnan(lines[1].values.at("loss")));
 }
 
+TEST_F(TrialFiles, ACrashIsToldInTheTrialsOwnWords) {
+  const JobEnd killed{.trial = 3, .crashed = true, .reason = "killed by signal 9 (SIGKILL)"};
+  EXPECT_EQ(CrashReason(folder_, killed), killed.reason);
+  EXPECT_EQ(CrashReason(folder_, {.trial = 3, .crashed = true}), "ended without a result");
+  WriteCrash(folder_, "no module\nnamed 't\xffrch'");
+  EXPECT_EQ(CrashReason(folder_, killed), "no module named 't\uFFFDrch'");
+  RemoveCrash(folder_);
+  EXPECT_EQ(CrashReason(folder_, killed), killed.reason);
+}
+
 }  // namespace
 }  // namespace lathe::study

@@ -40,6 +40,10 @@ std::string DifferenceOf(const StudyConfig& there, const StudyConfig& here) {
       !data.empty()) {
     return "[data] " + data;
   }
+  if (const std::string evaluator = DifferenceOf(ToToml(there.evaluator), ToToml(here.evaluator));
+      !evaluator.empty()) {
+    return "[evaluator] " + evaluator;
+  }
   const std::string recipe =
       DifferenceOf(train::ToToml(there.trial_recipe), train::ToToml(here.trial_recipe));
   return recipe.empty() ? "" : "[trial] " + recipe;
