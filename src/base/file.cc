@@ -176,6 +176,11 @@ FileLock::FileLock(const fs::path& path, std::string_view busy_message) {
 
 FileLock::~FileLock() { close(fd_); }
 
+bool IsLocked(const fs::path& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return file.ok() && flock(file.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 uint64_t HashBytes(std::string_view bytes, uint64_t seed) {
   uint64_t hash = seed;
   for (unsigned char c : bytes) hash = (hash ^ c) * 0x100000001b3ULL;

@@ -69,6 +69,9 @@ class FileLock {
   int fd_ = -1;
 };
 
+// Whether another live process, or this one, holds the lock now. Takes it for an instant.
+bool IsLocked(const fs::path& path);
+
 // 64-bit content hash (FNV-1a) for fingerprints and cache names; not cryptographic.
 uint64_t HashBytes(std::string_view bytes, uint64_t seed = 0xcbf29ce484222325ULL);
 

@@ -204,5 +204,17 @@ TEST(HashTest, IsFnv1a64) {
   EXPECT_EQ(HashBytes("bar", HashBytes("foo")), HashBytes("foobar"));
 }
 
+TEST(IsLockedTest, WhileTheLockIsHeld) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / ".lock";
+  EXPECT_FALSE(IsLocked(path));
+  {
+    const FileLock lock(path, "busy");
+    EXPECT_TRUE(IsLocked(path));
+  }
+  EXPECT_FALSE(IsLocked(path));
+  const FileLock again(path, "asking left it locked");
+}
+
 }  // namespace
 }  // namespace lathe
