@@ -9,18 +9,20 @@ import lathe_testing as testing
 
 
 class ManualTest(testing.TestCase):
-    def commands(self):
+    @classmethod
+    def setUpClass(cls):
         """Words of each command -> names of its options and subcommands, from --help."""
-        found, pending = {}, [()]
+        cls.commands, pending = {}, [()]
         while pending:
             words = pending.pop()
             text = testing.run(*words, "--help", check=0).stdout
             subcommands = re.findall(r"^  (\w+) ", text.partition("Subcommands:")[2], re.MULTILINE)
             switches = [name for line in re.findall(r"^  (-\S+)", text, re.MULTILINE) for name in line.split(",")]
-            found[words] = switches, subcommands
+            cls.commands[words] = switches, subcommands
             pending.extend((*words, one) for one in subcommands)
-        self.assertGreater(len(found), 25)
-        return found
+
+    def test_all_commands_are_looked_at(self):
+        self.assertGreater(len(self.commands), 25)
 
     def complete(self, shell, *words):
         script = ('source /dev/stdin; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lathe; printf "%s\\n" "${COMPREPLY[@]}"')
@@ -30,7 +32,7 @@ class ManualTest(testing.TestCase):
 
     def test_bash_completes_everything(self):
         shell = testing.run("completion", "bash", check=0).stdout
-        for words, (switches, subcommands) in self.commands().items():
+        for words, (switches, subcommands) in self.commands.items():
             known = set(self.complete(shell, *words, ""))
             self.assertLessEqual({*switches, *subcommands}, known, words)
             if words:
@@ -41,7 +43,7 @@ class ManualTest(testing.TestCase):
 
     def test_fish_knows_every_option(self):
         script = testing.run("completion", "fish", check=0).stdout
-        for words, (switches, _) in self.commands().items():
+        for words, (switches, _) in self.commands.items():
             for switch in switches:
                 name = switch.lstrip("-")
                 flag = "-l" if switch.startswith("--") else "-s"
@@ -56,7 +58,7 @@ class ManualTest(testing.TestCase):
         page = testing.run("man", check=0).stdout
         self.assertEqual(page.splitlines()[0].split()[:3], [".TH", "LATHE", "1"])
         plain = page.replace("\\-", "-")
-        for words, (switches, _) in self.commands().items():
+        for words, (switches, _) in self.commands.items():
             title = f".SS {' '.join(['lathe', *words])}\n" if words else ".SH OPTIONS\n"
             self.assertIn(title, plain)
             section = re.split(r"^\.S[SH] ", plain.partition(title)[2], flags=re.MULTILINE)[0]
@@ -68,7 +70,7 @@ class ManualTest(testing.TestCase):
         page = testing.run("man", check=0).stdout
         result = subprocess.run(["groff", "-man", "-ww", "-Tutf8"], input=page, capture_output=True, text=True, check=True)
         self.assertEqual(result.stderr, "")
-        self.assertIn("--latency", result.stdout)
+        self.assertIn("--latency", re.sub(".\b", "", result.stdout))  # bold is overstruck
 
 
 if __name__ == "__main__":

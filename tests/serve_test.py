@@ -104,8 +104,7 @@ class ServeTest(testing.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.out = pathlib.Path(folder.name) / "out"
         cls.seen = []  # (page says, summary)
-        study = pathlib.Path(folder.name) / "study.toml"
-        study.write_text(testing.tiny_study(trials=500, images=512).replace("build_seconds = 6", "build_seconds = 2"))
+        study = study_testing.quick_study(pathlib.Path(folder.name), trials=500)
         cls.missing = testing.run("serve", cls.out)
         cls.out.mkdir()
         with Serving(cls.out) as server:
@@ -120,7 +119,7 @@ class ServeTest(testing.TestCase):
                         cls.summaries.append(status["summary"])
                         cls.jobs += [job for job in status["running"] if job["steps"]]
                         done = re.match(r"Searching: (\d+) of 500", status["summary"])
-                        if cls.jobs and pages and done and int(done[1]) >= 4:
+                        if cls.jobs and pages and done and int(done[1]) >= 2:
                             break
                     if search.poll() is not None:
                         raise AssertionError("the search has ended")
@@ -269,7 +268,7 @@ class ServeTest(testing.TestCase):
             for tab in range(TABS):
                 threading.Thread(target=listen, args=(tab,), daemon=True).start()
             wait(lambda: min(received) > 0)
-            seconds, before = 12, server.cpu_seconds()
+            seconds, before = 8, server.cpu_seconds()
             for second in range(seconds):
                 with sqlite3.connect(folder / "study.db") as database:
                     database.execute("INSERT INTO lathe_event (time_s, text) VALUES (unixepoch(), ?)", (f"event {second}",))
@@ -293,10 +292,10 @@ class ServeTest(testing.TestCase):
             page.wait("document.querySelectorAll('#live tbody tr').length > 10")
             self.assertIn("Searching", page.run("document.querySelector('#live [role=status]').textContent"))
             self.assertLessEqual(page.run("document.documentElement.scrollWidth - innerWidth"), 0)
-            page.run("filter.focus(); filter.value = 'running'; filter.dispatchEvent(new Event('input'))")
-            shown = page.run("document.getElementById('shown').textContent")
             if SCREENSHOTS:
                 page.screenshot(pathlib.Path(SCREENSHOTS) / "live.png")
+            page.run("filter.focus(); filter.value = 'running'; filter.dispatchEvent(new Event('input'))")
+            shown = page.run("document.getElementById('shown').textContent")
             study_testing.grow(folder, 50, state="RUNNING")  # the page comes again, with what the reader typed
             page.wait(f"document.getElementById('shown').textContent !== '{shown}'", 30)
             self.assertIn("of 50 trials", page.run("document.getElementById('shown').textContent"))

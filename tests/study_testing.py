@@ -1,6 +1,9 @@
-"""Studies larger than a test could search: rows put into study.db beside those of a real search."""
+"""Studies for tests that look at them: searched in seconds, and grown larger than a test could search them."""
 
 import sqlite3
+
+import lathe_testing as testing
+import pictures_testing
 
 # Of each new trial: number, whether it is complete, and reproducible noise in 0..1 from two primes.
 NEW = """
@@ -28,6 +31,17 @@ INSERT INTO trial_user_attributes (trial_id, key, value_json)
   SELECT number + 1, 'accuracy', 0.5 + 0.2 * a + 0.25 * b FROM new
   UNION ALL SELECT number + 1, 'loss', 0.9 - 0.3 * a - 0.4 * b FROM new;
 """
+
+
+def quick_study(folder, trials):
+    """The path of a study of a hundred pictures, in `folder`."""
+    pictures_testing.striped(folder / "pictures", {"train": 40, "val": 10}, side=28)
+    file = folder / "study.toml"
+    file.write_text(testing.tiny_study(trials=trials, images=0, finalist_images=0)
+                    .replace('kind = "fashion-mnist"\nvalidation = 1000', f'kind = "image-folder"\npath = "{folder}/pictures"\ncache_gb = 0')
+                    .replace('recipe = "quick"', 'recipe = "quick"\nbatch = 16\nlearning_rate = 0.05')
+                    .replace("build_seconds = 6", "build_seconds = 2"))
+    return file
 
 
 def grow(folder, count, state="COMPLETE"):

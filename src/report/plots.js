@@ -216,7 +216,7 @@
       const shade = colour(complete ? "finalist" : curve.state === "RUNNING" ? "baseline" : "trial");
       return {
         label: curve.state.toLowerCase(), type: "line", borderColor: shade, backgroundColor: shade, borderWidth: complete ? 1.5 : 1,
-        borderDash: complete ? [] : [4, 3], pointStyle: "line", pointRadius: single ? 4 : 0, pointHitRadius: 4, order: complete ? 0 : 1,
+        borderDash: complete ? [] : [4, 3], pointStyle: single ? "circle" : "line", pointRadius: single ? 4 : 0, pointHitRadius: 4, order: complete ? 0 : 1,
         data: curve.points.map(([x, y]) => ({ x: x, y: y, name: "trial " + curve.trial })),
       };
     }), {
