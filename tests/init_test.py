@@ -76,6 +76,7 @@ class InitTest(testing.TestCase):
         for before, line in zip(lines, lines[1:]):
             if re.match(r"[a-z_]+ = ", line):
                 self.assertTrue(before.startswith("# "), f"{line!r} has no comment above it")
+        self.assertNotIn("see below", text)
         self.assertIn("# the budget: what a finalist may take", text)
         self.assertEqual(resolved["space"]["restrict"]["resolution"], [40])
         self.assertEqual(resolved["study"]["name"], "pictures")

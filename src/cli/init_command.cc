@@ -195,7 +195,7 @@ study::StudyConfig WriteStudyFile(const fs::path& out, const std::string& text) 
   try {
     const study::StudyConfig config = study::LoadStudy(draft);
     const std::string head =
-        "# Made by `lathe init`. Every key is here; what you leave out has its default.\n"
+        "# Made by `lathe init`, defaults filled in; docs/study-file.md says more.\n"
         "# Run it with `lathe search " +
         out.string() + "`.\n";
     const size_t first_line = config.resolved_toml.find('\n') + 1;  // says where it came from

@@ -46,8 +46,10 @@ double UnixNow() {
 // A training as live.js shows it. `folder` is relative to the study's.
 Json JobOf(const fs::path& study, const std::string& folder, const std::string& name) {
   const study::TrialProgress progress = study::ReadProgress(study / folder);
+  std::error_code error;
   return {{"name", name},
           {"folder", folder},
+          {"log", fs::exists(study / folder / "log.txt", error)},
           {"step", progress.step},
           {"steps", progress.steps},
           {"seconds_left", progress.seconds_left},

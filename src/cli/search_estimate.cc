@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr int kDrawn = 12;
 constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
-constexpr int kBatches = 12;  // of a training that is only timed
+constexpr int kBatches = 20;  // of a training that is only timed
 // Evaluating an image costs its pass forward; training it, about three of those.
 constexpr double kEvaluationShare = 1.0 / 3;
 constexpr double kMeasureFinalist = 5;  // seconds: export, comparison, timing
@@ -71,8 +72,20 @@ const net::Network& NearBudget(const std::vector<Drawn>& drawn, const study::Stu
       ->network;
 }
 
-// Images per second of a training, while all slots train the same.
-double TrainingSpeed(StudyContext& context, const net::Network& network, int slots) {
+// What one training sees, evaluations counted by their work.
+double ImagesOf(const train::Recipe& recipe, int64_t train_images, int64_t evaluated) {
+  const train::Length length = train::LengthOf(recipe, train_images / recipe.batch);
+  return static_cast<double>(length.steps) * recipe.batch +
+         kEvaluationShare * static_cast<double>(length.epochs() * evaluated);
+}
+
+struct Speed {
+  double images_per_second = 0;
+  double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
+};
+
+// Of a training while all slots train the same.
+Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slots) {
   train::Recipe& recipe = context.config.trial_recipe;
   recipe.epochs = 1;
   recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
@@ -83,24 +96,22 @@ double TrainingSpeed(StudyContext& context, const net::Network& network, int slo
     PrepareTrial(context, jobs.back().folder, i, "search", network);
   }
   const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  const auto start = std::chrono::steady_clock::now();
   const std::vector<study::TrialResult> results = study::RunBatch(
       *executor, jobs, {.max_starts = 1, .on_finished = {}, .on_poll = {}, .stop = &StopRequested});
-  double speed = 0;
+  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+  Speed speed;
   for (const study::TrialResult& result : results) {
     if (!result.ok) {
       throw Error(ErrorKind::kInput, "{}: a candidate cannot be trained: {}",
                   context.config.source.string(), result.error);
     }
-    speed += result.metrics.at("images_per_second") / slots;
+    speed.images_per_second += result.metrics.at("images_per_second") / slots;
   }
+  const data::Splits& splits = context.splits;
+  const double images = ImagesOf(recipe, splits.search_train->size(), splits.search_val->size());
+  speed.overhead = std::max(0.0, wall.count() - images / speed.images_per_second);
   return speed;
-}
-
-// What one training sees, evaluations counted by their work.
-double ImagesOf(const train::Recipe& recipe, int64_t train_images, int64_t evaluated) {
-  const train::Length length = train::LengthOf(recipe, train_images / recipe.batch);
-  return static_cast<double>(length.steps) * recipe.batch +
-         kEvaluationShare * static_cast<double>(length.epochs() * evaluated);
 }
 
 double Rounds(int64_t jobs, int slots) { return static_cast<double>((jobs + slots - 1) / slots); }
@@ -117,17 +128,19 @@ SearchEstimate EstimateSearch(StudyContext context) {
   }
   estimate.slots =
       config.slots > 0 ? config.slots : std::max(1, AvailableThreads() / config.threads_per_slot);
-  estimate.images_per_second =
+  const Speed speed =
       TrainingSpeed(context, NearBudget(drawn, config), std::min(estimate.slots, config.trials));
+  estimate.images_per_second = speed.images_per_second;
 
   const data::Splits& splits = context.splits;
-  const double trial =
-      ImagesOf(config.trial_recipe, splits.search_train->size(), splits.search_val->size()) /
-      estimate.images_per_second;
+  const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
+                           const data::Dataset& evaluated) {
+    return speed.overhead +
+           ImagesOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
+  };
+  const double trial = seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
   const double finalist =
-      ImagesOf(config.finalist_recipe, splits.train->size(), splits.test->size()) /
-          estimate.images_per_second +
-      kMeasureFinalist;
+      seconds(config.finalist_recipe, *splits.train, *splits.test) + kMeasureFinalist;
   const auto finalists = static_cast<int64_t>(config.finalists + config.baselines.size());
   estimate.measuring = context.given_lut ? 0 : config.lut_seconds;
   estimate.trials = Rounds(config.trials, estimate.slots) * trial;

@@ -38,6 +38,8 @@ std::vector<std::string> CellsOf(std::string_view row) {
 Meanings ReadMeanings(std::string_view doc) {
   constexpr size_t kColumns = 5;
   static const std::regex link(R"(\[([^\]]*)\]\([^)]*\))");
+  // What stands elsewhere on the page is not in the file.
+  static const std::regex elsewhere("^see below|, see below| `[^`]*`: see below");
   Meanings meanings;
   std::string heading;
   for (const std::string& line : LinesOf(doc)) {
@@ -47,8 +49,10 @@ Meanings ReadMeanings(std::string_view doc) {
     if (cells.size() != kColumns) continue;
     const std::string key = cells[0].substr(1, cells[0].size() - 2);
     const std::string& range = cells[3];
-    meanings[heading + " " + key] =
-        std::regex_replace(cells[4] + (range.empty() ? "" : " (" + range + ")"), link, "$1");
+    const std::string meaning =
+        std::regex_replace(std::regex_replace(cells[4], link, "$1"), elsewhere, "");
+    meanings[heading + " " + key] = (meaning.empty() ? "more in docs/study-file.md" : meaning) +
+                                    (range.empty() ? "" : " (" + range + ")");
   }
   return meanings;
 }

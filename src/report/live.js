@@ -22,7 +22,7 @@
     return made;
   }
 
-  function table(heads, rows) {
+  function table(heads, rows, className) {
     const made = element("table");
     const head = made.createTHead().insertRow();
     for (const [text, isText] of heads) head.appendChild(element("th", text, isText ? "text" : ""));
@@ -34,7 +34,7 @@
         for (const part of [cell].flat()) made.append(part, " ");
       });
     }
-    const scroll = element("div", undefined, "scroll");
+    const scroll = element("div", undefined, "scroll " + (className || ""));
     scroll.tabIndex = 0;
     scroll.append(made);
     return scroll;
@@ -52,7 +52,7 @@
     const note = job.silent > 60 ? `no news for ${duration(job.silent)}` : job.note;
     return [job.name, job.steps ? [bar(job), `${Math.floor(100 * job.step / job.steps)} %`] : "starting",
       job.steps ? duration(job.seconds_left) : "–", duration(job.age), job.latency_us ? (job.latency_us / 1000).toFixed(3) : "–",
-      [note || "", link(job.folder + "/log.txt")]];
+      [note, ...(job.log ? [link(job.folder + "/log.txt")] : [])]];
   }
 
   function part(title, ...content) {
@@ -67,7 +67,7 @@
     const parts = [part("Now", summary)];
     const jobs = status.running.map(jobRow);
     if (jobs.length) {
-      parts[0].append(table([["running", true], ["progress", true], ["left"], ["runs for"], ["LUT, ms"], ["", true]], jobs));
+      parts[0].append(table([["running", true], ["progress", true], ["left"], ["runs for"], ["LUT, ms"], ["", true]], jobs, "running"));
       const more = status.running_count - status.running.length;
       if (more > 0) parts[0].append(element("p", `and ${more} more`, "muted"));
     }
@@ -87,7 +87,9 @@
       parts.push(part("Events", list));
     }
     const focus = panel.contains(document.activeElement) ? document.activeElement.href : null;
+    const scrolled = panel.querySelector(".running")?.scrollTop;
     panel.replaceChildren(...parts);
+    if (scrolled) panel.querySelector(".running")?.scrollTo({ top: scrolled });
     if (focus) [...panel.querySelectorAll("a")].find((one) => one.href === focus)?.focus({ preventScroll: true });
   }
 
