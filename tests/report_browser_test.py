@@ -208,6 +208,20 @@ class ReportBrowserTest(testing.TestCase):
         self.assertTrue(self.page.run("document.getElementById('trial').hidden"))
         self.assertEqual(self.page.run("document.activeElement.dataset.trial"), "0")
 
+    def test_a_click_on_a_point_shows_its_trial(self):
+        self.page.look()
+        self.open()
+        name, x, y = self.page.run("""(() => {
+            const chart = Chart.getChart("front"), box = chart.canvas.getBoundingClientRect();
+            const set = chart.data.datasets.findIndex((one) => one.label.startsWith("trials"));
+            const { x, y } = chart.getDatasetMeta(set).data[0];
+            return [chart.data.datasets[set].data[0].name, box.left + x, box.top + y];
+        })()""")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.page.wait("!document.getElementById('trial').hidden")
+        self.assertEqual(self.page.run("document.querySelector('#trial h3').textContent").lower(), name)
+
     def test_hostile_names_stay_text(self):
         folder = self.copy()
         config = folder / "study.toml"

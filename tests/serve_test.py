@@ -194,13 +194,16 @@ class ServeTest(testing.TestCase):
                 status, _, body = server.get(path)
                 self.assertEqual(status, 401, path)
                 self.assertNotIn("tiny", body)
-            self.assertEqual(server.get("/1/", Cookie="lathe=wrong")[0], 401)
+            self.assertEqual(server.get("/1/", Cookie=f"lathe-{server.port}=wrong")[0], 401)
             status, headers, _ = server.get(f"/1/?token={TOKEN}")
             self.assertEqual((status, headers["Location"]), (303, "/1/"))
             self.assertIn("HttpOnly", headers["Set-Cookie"])
             cookie = headers["Set-Cookie"].partition(";")[0]
             self.assertEqual(server.get("/1/", Cookie=cookie)[0], 200)
+            self.assertEqual(server.get("/1/", Authorization="Bearer ")[0], 401)
             self.assertEqual(server.get("/1/", Authorization=f"Bearer {TOKEN}", Host="any.example")[0], 200)
+
+        self.assertIn("at least 8", testing.run("serve", self.out, "--token", "a;b", check=2).stderr)
 
     def test_port_in_use(self):
         with socket.socket() as taken:
@@ -212,7 +215,7 @@ class ServeTest(testing.TestCase):
         self.assertIn("--port", refused.stderr)
         with Serving(self.out) as server:  # two servers do not share one, either
             testing.run("serve", self.out, "--port", server.port, check=2)
-        self.assertIn("cannot listen on 203.0.113.1", testing.run("serve", self.out, "--host", "203.0.113.1", "--token", "x", check=2).stderr)
+        self.assertIn("cannot listen on 203.0.113.1", testing.run("serve", self.out, "--host", "203.0.113.1", "--token", TOKEN, check=2).stderr)
 
     def test_bad_folders(self):
         newer = self.copy("newer")

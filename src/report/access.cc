@@ -1,7 +1,7 @@
 #include "report/access.h"
 
 #include <algorithm>
-#include <array>
+#include <cctype>
 
 namespace lathe::report {
 
@@ -18,7 +18,15 @@ bool IsThisMachine(std::string_view host) {
   return host == "localhost" || host == "::1" || (numbers && host.starts_with("127."));
 }
 
+bool IsFitToken(std::string_view token) {
+  constexpr size_t kShortest = 8;
+  return token.size() >= kShortest && std::ranges::all_of(token, [](unsigned char c) {
+           return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
+}
+
 bool SameToken(std::string_view given, std::string_view token) {
+  if (token.empty()) return false;
   size_t difference = given.size() ^ token.size();
   for (size_t i = 0; i < given.size(); ++i) {
     difference |= static_cast<unsigned char>(given[i] ^ token[i % token.size()]);

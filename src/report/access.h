@@ -13,6 +13,9 @@ namespace lathe::report {
 // name of its own (DNS rebinding).
 bool IsThisMachine(std::string_view host);
 
+// Whether a token can stand in an address and a cookie, and is not too easily guessed.
+bool IsFitToken(std::string_view token);
+
 // In a time that does not tell how much of it was right.
 bool SameToken(std::string_view given, std::string_view token);
 

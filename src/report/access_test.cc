@@ -24,6 +24,16 @@ TEST(SameTokenTest, OnlyTheWholeToken) {
   for (const char* given : {"", "s", "secre", "secrets", "Secret", "secretsecret"}) {
     EXPECT_FALSE(SameToken(given, "secret")) << given;
   }
+  EXPECT_FALSE(SameToken("", ""));
+  EXPECT_FALSE(SameToken("x", ""));
+}
+
+TEST(IsFitTokenTest, LongEnoughAndPlain) {
+  EXPECT_TRUE(IsFitToken("a-long_token.1"));
+  for (const char* token :
+       {"", "short", "with blanks", "semi;colon;", "new\nlines\n", "ümläute!"}) {
+    EXPECT_FALSE(IsFitToken(token)) << token;
+  }
 }
 
 TEST(CookieValueTest, AmongOthers) {

@@ -26,7 +26,7 @@ std::string RenderMessage(const std::string& title, const std::string& text) {
 std::string RenderIndex(const std::vector<Glance>& studies) {
   std::string html =
       "<div class=\"scroll\"><table><thead><tr><th class=\"text\">study</th><th "
-      "class=\"text\">state</th><th>trials</th><th>best accuracy, %</th><th>budget, "
+      "class=\"text\">state</th><th>trials</th><th>accuracy of the best, %</th><th>budget, "
       "ms</th></tr></thead>\n<tbody>\n";
   for (size_t i = 0; i < studies.size(); ++i) {
     const Glance& study = studies[i];

@@ -113,7 +113,7 @@
     charts.push(new Chart(canvas, {
       type: type, data: { labels: labels, datasets: datasets }, plugins: [marks],
       options: {
-        animation: false, responsive: true, maintainAspectRatio: false, scales: scales, normalized: true,
+        animation: false, responsive: true, maintainAspectRatio: false, scales: scales,
         onClick: (_, items, chart) => {
           const point = items.length && chart.data.datasets[items[0].datasetIndex].data[items[0].index];
           if (point && point.trial >= 0) lathe.showTrial(point.trial);
@@ -175,7 +175,7 @@
         backgroundColor: colour("trial"), order: 1, data: thin(points.filter((point) => point.y <= top)) },
       { label: "best so far", type: "line", stepped: true, pointRadius: 0, borderWidth: 2, pointStyle: "line",
         borderColor: colour("finalist"), data: steps },
-    ], { x: axis("trial", { ticks: { precision: 0 } }), y: axis("objective, lower is better", { suggestedMax: top }) }, {
+    ], { x: axis("trial", { ticks: { precision: 0 } }), y: axis("objective, lower is better", { max: top }) }, {
       tooltip: { callbacks: { label: (item) => `${item.raw.name}: ${item.raw.y.toFixed(4)}` } },
     });
   }
@@ -216,7 +216,8 @@
       const shade = colour(complete ? "finalist" : curve.state === "RUNNING" ? "baseline" : "trial");
       return {
         label: curve.state.toLowerCase(), type: "line", borderColor: shade, backgroundColor: shade, borderWidth: complete ? 1.5 : 1,
-        borderDash: complete ? [] : [4, 3], pointStyle: single ? "circle" : "line", pointRadius: single ? 4 : 0, pointHitRadius: 4, order: complete ? 0 : 1,
+        borderDash: complete ? [] : [4, 3], order: complete ? 0 : 1,
+        pointStyle: single ? "circle" : "line", pointRadius: single ? 4 : 0, pointHitRadius: 4,
         data: curve.points.map(([x, y]) => ({ x: x, y: y, name: "trial " + curve.trial })),
       };
     }), {

@@ -2,6 +2,8 @@
 
 #include <httplib.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <charconv>
 #include <fstream>
@@ -11,13 +13,10 @@
 #include "base/file.h"
 #include "report/access.h"
 #include "report/feed.h"
-#include "report/frame.h"
-#include "report/html.h"
 
 namespace lathe::report {
 namespace {
 
-constexpr char kCookie[] = "lathe";
 constexpr int kMostStreams = 64;               // each holds a thread
 constexpr size_t kOtherThreads = 8;            // for pages and files
 constexpr std::chrono::seconds kPatience{10};  // before a comment finds out whether a tab is gone
@@ -68,6 +67,10 @@ struct Server::Impl {
                   "which they then have to know",
                   options.host);
     }
+    if (!options.token.empty() && !IsFitToken(options.token)) {
+      throw Error(ErrorKind::kUsage,
+                  "--token: take at least 8 letters, digits, '-', '_' or '.', without others");
+    }
     http.set_socket_options(&ShareNoPort);
     http.new_task_queue = [] { return new httplib::ThreadPool(kMostStreams + kOtherThreads); };
     http.set_default_headers({{"X-Content-Type-Options", "nosniff"},
@@ -115,6 +118,9 @@ struct Server::Impl {
                 options.port, errno == 0 ? "no such address on this machine" : Reason(errno));
   }
 
+  // Browsers do not tell the ports of a machine apart.
+  std::string CookieName() const { return fmt::format("lathe-{}", port); }
+
   // Answers whoever must not come in.
   bool Admit(const httplib::Request& request, httplib::Response& response) const {
     if (options.token.empty()) {
@@ -124,14 +130,15 @@ struct Server::Impl {
                            "text/plain");
       return false;
     }
-    if (SameToken(CookieValue(request.get_header_value("Cookie"), kCookie), options.token) ||
-        request.get_header_value("Authorization") == "Bearer " + options.token) {
+    const std::string cookie = CookieName();
+    if (SameToken(CookieValue(request.get_header_value("Cookie"), cookie), options.token) ||
+        SameToken(request.get_header_value("Authorization"), "Bearer " + options.token)) {
       return true;
     }
     if (SameToken(request.get_param_value("token"), options.token)) {
       // Not to be seen in the address any longer.
       response.set_header("Set-Cookie", fmt::format("{}={}; Path=/; HttpOnly; SameSite=Strict",
-                                                    kCookie, options.token));
+                                                    cookie, options.token));
       response.set_redirect(request.path.c_str(), 303);
       return false;
     }
