@@ -93,7 +93,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", media=media,
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
-    def open(self, url, until="document.documentElement.classList.contains('ready')"):
+    def open(self, url, until="document.documentElement?.classList.contains('ready')"):
         self.console, self.requests, self._events = [], [], []
         self.call("Page.navigate", url=str(url))
         while "Page.loadEventFired" not in self._events:

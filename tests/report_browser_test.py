@@ -200,6 +200,8 @@ class ReportBrowserTest(testing.TestCase):
         self.assertIn("filter", reached)
         self.assertIn("accuracy, %", reached)
         self.assertTrue(any("model.onnx" in name for name in reached), reached)
+        self.page.run("lathe.fillTable(false)")  # as scrolling does
+        self.assertEqual(self.page.run("document.activeElement.dataset.trial"), "0")
         outline = self.page.run("getComputedStyle(document.activeElement).outlineStyle")
         self.assertEqual(outline, "solid", "focus is seen")
         self.page.press("Enter", text="\r")

@@ -249,6 +249,21 @@ class ServeTest(testing.TestCase):
             for number in (1, 2, 3):
                 self.assertEqual(server.get(f"/{number}/")[0], 200)
 
+    @unittest.skipIf(browser_testing.BROWSER is None, browser_testing.MISSING)
+    def test_several_studies_in_a_browser(self):
+        other = self.copy("other")
+        study_testing.grow(other, 30)
+        with Serving(self.out, other) as server, browser_testing.Page(self.folder / "profile") as page:
+            page.look()
+            page.open(server.url)
+            fronts = page.run("Chart.getChart('studies').data.datasets.map((one) => one.data)")
+            for folder, front in zip((self.out, other), fronts, strict=True):
+                complete = [trial for trial in testing.run_json("study", "trials", folder) if trial["state"] == "COMPLETE"]
+                self.assertEqual(front[-1]["y"], max(100 * trial["metrics"]["accuracy"] for trial in complete))
+                self.assertEqual([point["y"] for point in front], sorted(point["y"] for point in front))
+            self.assertEqual(page.console, [])
+            self.assertLessEqual(page.run("document.documentElement.scrollWidth - innerWidth"), 0)
+
     def test_cost(self):
         """1,000 running trials that tell their progress, 20 open tabs, a change of the study every second: 2 % of a core."""
         folder = self.copy()

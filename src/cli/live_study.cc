@@ -175,7 +175,8 @@ report::Glance LiveStudy::Look() {
           .done = overview_.Done(),
           .trials = trials_,
           .best_accuracy = overview_.best.empty() ? 0 : overview_.best.front().accuracy,
-          .latency_budget_us = budget_us_};
+          .latency_budget_us = budget_us_,
+          .front = overview_.front};
 }
 
 std::string LiveStudy::Status() {

@@ -18,6 +18,7 @@ lathe.read = function (text) {
   }
 
   const study = JSON.parse(text);
+  if (study.studies) return study;  // a list of studies has no trials
   const { count, genes, ...columns } = study.trials;
   study.trials = { count: count };
   for (const [name, column] of Object.entries(columns)) study.trials[name] = unpack(column);

@@ -11,7 +11,7 @@ struct Frame {
   std::string title;  // text
   PageKind kind = PageKind::kFile;
   std::string main;  // HTML
-  std::string data;  // JSON for the plots and the table of trials; empty: there are none
+  std::string data;  // JSON for the plots and the table of trials (data.js); empty: there are none
 };
 
 std::string WholePage(const Frame& frame);

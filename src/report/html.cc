@@ -47,4 +47,13 @@ std::string Section(std::string_view title, std::string_view description,
                      description, content);
 }
 
+std::string Plot(std::string_view id, std::string_view title, std::string_view description,
+                 bool tall) {
+  return Section(
+      title, description,
+      fmt::format(
+          "<div class=\"plot{}\"><canvas id=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div>",
+          tall ? " tall" : "", id, title));
+}
+
 }  // namespace lathe::report

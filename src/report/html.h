@@ -19,4 +19,8 @@ std::string Count(double count);
 // `title` and `description` are HTML.
 std::string Section(std::string_view title, std::string_view description, std::string_view content);
 
+// A section with a canvas for plots.js.
+std::string Plot(std::string_view id, std::string_view title, std::string_view description,
+                 bool tall = false);
+
 }  // namespace lathe::report

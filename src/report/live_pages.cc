@@ -1,6 +1,8 @@
 // Pages of the live server that are no study's.
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "report/frame.h"
 #include "report/html.h"
 #include "report/server.h"
@@ -36,11 +38,18 @@ std::string RenderIndex(const std::vector<Glance>& studies) {
         i + 1, Escape(study.title), Escape(study.state), study.done, study.trials,
         Percent(study.best_accuracy), Ms(study.latency_budget_us));
   }
+  nlohmann::ordered_json fronts = nlohmann::ordered_json::array();
+  for (const Glance& study : studies) {
+    fronts.push_back({{"title", study.title}, {"front", study.front}});
+  }
+  const nlohmann::ordered_json data = {{"studies", fronts}};
   return WholePage(
       {.title = "Studies",
        .kind = PageKind::kLive,
-       .main = PageHead("Studies") + "<section>" + html + "</tbody></table></div></section>\n",
-       .data = ""});
+       .main = PageHead("Studies") + "<section>" + html + "</tbody></table></div></section>\n" +
+               Plot("studies", "Accuracy against latency",
+                    "The trials of each study that no other of its trials beats in both.", true),
+       .data = data.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)});
 }
 
 }  // namespace lathe::report

@@ -273,14 +273,24 @@
     }, { legend: { display: false }, marks: { counts: above } }, labels);
   }
 
+  function drawStudies() {
+    const colours = ["finalist", "baseline", "front", "budget", "trial"], styles = ["circle", "triangle", "rectRot", "rect", "star"];
+    draw("studies", "scatter", data.studies.map((study, i) => ({
+      label: study.title, type: "line", stepped: true, pointStyle: styles[i % 5], pointRadius: 4, borderWidth: 2,
+      borderColor: colour(colours[i % 5]), backgroundColor: colour(colours[i % 5]),
+      data: study.front.map(([latency_us, accuracy]) => ({ x: ms(latency_us), y: 100 * accuracy })),
+    })), { x: axis("latency by the LUT, ms"), y: axis("top-1 accuracy after short training, %") });
+  }
+
   lathe.plot = function (study, narrow) {
+    while (charts.length) charts.pop().destroy();
+    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     [data, trials, isNarrow] = [study, study.trials, narrow];
+    if (data.studies) return drawStudies();
     dot = data.complete.length > 2000 ? 1.5 : data.complete.length > 200 ? 2 : 3.5;
     trained = data.networks.filter((network) => network.accuracy > 0);
     finalists = trained.filter((network) => network.finalist);
     baselines = trained.filter((network) => !network.finalist);
-    while (charts.length) charts.pop().destroy();
-    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     for (const one of [drawFront, drawProgress, drawEffects, drawTrialCurves, drawCurves, drawLatency, drawSubspaces]) one();
   };
 })();

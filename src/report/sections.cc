@@ -64,15 +64,6 @@ std::string TrialTiles(const ReportData& data) {
               fmt::format("its LUT latency; budget {} ms", Ms(data.latency_budget_us)));
 }
 
-std::string Plot(std::string_view id, std::string_view title, std::string_view description,
-                 bool tall = false) {
-  return Section(
-      title, description,
-      fmt::format(
-          "<div class=\"plot{}\"><canvas id=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div>",
-          tall ? " tall" : "", id, title));
-}
-
 std::string Downloads(const ReportNetwork& network) {
   std::string html = "<p class=\"files\">";
   for (const std::string& file : network.files) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lathe::report {
@@ -15,6 +16,7 @@ struct Glance {
   std::string title, state;  // state: "searching, 4 min left", or what is wrong
   int64_t done = 0, trials = 0;
   double best_accuracy = 0, latency_budget_us = 0;
+  std::vector<std::pair<double, double>> front;  // latency (us) and accuracy of trials
 };
 
 // One study as the server sees it. Called by one thread at a time.

@@ -45,6 +45,18 @@ void ReadBest(const Database& database, Overview& overview) {
   }
 }
 
+void ReadFront(const Database& database, Overview& overview) {
+  Statement trials = database.Prepare(
+      "SELECT latency_us, CAST(value_json AS REAL) AS accuracy FROM trials JOIN lathe_trial USING "
+      "(trial_id) JOIN trial_user_attributes USING (trial_id) WHERE state = 'COMPLETE' AND key = "
+      "'accuracy' ORDER BY latency_us, accuracy DESC");
+  while (trials.Step()) {
+    const double accuracy = trials.Real(1);
+    if (!overview.front.empty() && accuracy <= overview.front.back().second) continue;
+    overview.front.emplace_back(trials.Real(0), accuracy);
+  }
+}
+
 }  // namespace
 
 int64_t Overview::Done() const {
@@ -64,6 +76,7 @@ Overview ReadOverview(const std::filesystem::path& path) {
   ReadStates(database, overview);
   ReadOpen(database, overview);
   ReadBest(database, overview);
+  ReadFront(database, overview);
   Statement ends = database.Prepare(
       "SELECT end_s FROM lathe_trial WHERE end_s > 0 ORDER BY end_s DESC LIMIT 20");
   while (ends.Step()) overview.ends.push_back(ends.Real(0));

@@ -32,7 +32,9 @@ struct Overview {
   int64_t imported = 0;                   // of the complete ones
   std::vector<OpenTrial> open;            // by number
   std::vector<GoodTrial> best;            // the first few by objective
-  std::vector<double> ends;               // of the last trials, newest first; Unix seconds
+  // Latency and accuracy of the complete trials that no other one beats in both, the fastest first.
+  std::vector<std::pair<double, double>> front;
+  std::vector<double> ends;  // of the last trials, newest first; Unix seconds
   std::vector<std::pair<double, std::string>> events;  // the last few, newest first
 
   int64_t Done() const;  // trials of this study that have ended
