@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -166,10 +168,12 @@ FileLock::FileLock(const fs::path& path, std::string_view busy_message) {
   // do not inherit it, because the descriptor closes on exec.
   Descriptor file = OpenToWrite(path, O_CREAT);
   if (!file.ok()) FailIo("open lock file", path, errno);
+  int tries = 5;  // someone may only be asking: IsLocked()
   while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
-    if (errno == EWOULDBLOCK) throw Error(ErrorKind::kInput, std::string(busy_message));
-    FailIo("lock", path, errno);
+    if (errno != EWOULDBLOCK) FailIo("lock", path, errno);
+    if (--tries == 0) throw Error(ErrorKind::kInput, std::string(busy_message));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   fd_ = file.Release();
 }

@@ -107,8 +107,8 @@ std::string FishCompletion(const CLI::App& root) {
     std::string names;
     for (const CLI::App* sub : subs) names += " " + sub->get_name();
     for (const CLI::App* sub : subs) {
-      const std::string here = condition + (condition.empty() ? "" : "; and ") +
-                               "not __fish_seen_subcommand_from" + names;
+      const std::string here = fmt::format("{}{}not __fish_seen_subcommand_from{}", condition,
+                                           condition.empty() ? "" : "; and ", names);
       text += fmt::format("complete -c lathe -f -n '{}' -a {} -d {}\n", here, sub->get_name(),
                           FishQuoted(sub->get_description()));
     }

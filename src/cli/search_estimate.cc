@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -114,7 +115,7 @@ Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slot
   return speed;
 }
 
-double Rounds(int64_t jobs, int slots) { return static_cast<double>((jobs + slots - 1) / slots); }
+double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jobs) / slots); }
 
 }  // namespace
 

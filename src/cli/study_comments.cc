@@ -1,5 +1,7 @@
 #include "cli/study_comments.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <regex>
@@ -34,6 +36,10 @@ std::vector<std::string> CellsOf(std::string_view row) {
   return cells;
 }
 
+std::string PlaceOf(const std::string& heading, const std::string& key) {
+  return fmt::format("{} {}", heading, key);
+}
+
 // Of the columns key, type, default, range, meaning.
 Meanings ReadMeanings(std::string_view doc) {
   constexpr size_t kColumns = 5;
@@ -51,8 +57,9 @@ Meanings ReadMeanings(std::string_view doc) {
     const std::string& range = cells[3];
     const std::string meaning =
         std::regex_replace(std::regex_replace(cells[4], link, "$1"), elsewhere, "");
-    meanings[heading + " " + key] = (meaning.empty() ? "more in docs/study-file.md" : meaning) +
-                                    (range.empty() ? "" : " (" + range + ")");
+    meanings[PlaceOf(heading, key)] =
+        fmt::format("{}{}", meaning.empty() ? "more in docs/study-file.md" : meaning,
+                    range.empty() ? "" : fmt::format(" ({})", range));
   }
   return meanings;
 }
@@ -83,7 +90,7 @@ std::string WithComments(std::string_view toml, std::string_view doc) {
     if (line.starts_with('[')) heading = line;
     const std::string key = line.substr(0, line.find(' '));
     for (const std::string& place : {heading, std::string("Recipe keys")}) {
-      const auto meaning = meanings.find(place + " " + key);
+      const auto meaning = meanings.find(PlaceOf(place, key));
       if (meaning == meanings.end()) continue;
       text += Comment(meaning->second);
       break;

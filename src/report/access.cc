@@ -57,7 +57,7 @@ std::optional<fs::path> FileInside(const fs::path& folder, std::string_view path
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
   if (error) return std::nullopt;
-  const fs::path file = fs::canonical(root / relative, error);
+  fs::path file = fs::canonical(root / relative, error);
   if (error || !fs::is_regular_file(file, error)) return std::nullopt;
   const auto [end_of_root, unused] = std::ranges::mismatch(root, file);
   if (end_of_root != root.end()) return std::nullopt;
