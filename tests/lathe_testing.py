@@ -84,6 +84,11 @@ def run_json(*arguments, **options):
     return json.loads(run(*arguments, "--json", check=0, **options).stdout)
 
 
+def tiny_study(trials=4, images=512, finalist_images=512):
+    """The text of a small study; images per training."""
+    return TINY_STUDY.format(root=ROOT, trials=trials, images=images, finalist_images=finalist_images)
+
+
 class TestCase(unittest.TestCase):
     maxDiff = None
 
@@ -92,11 +97,10 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._folder.cleanup)
         self.folder = pathlib.Path(self._folder.name)
 
-    def study(self, trials=4, images=512, finalist_images=512):
-        """The path of a small study; images per training."""
+    def study(self, **sizes):
+        """The path of a small study, see tiny_study()."""
         file = self.folder / "study.toml"
-        file.write_text(TINY_STUDY.format(root=ROOT, trials=trials, images=images,
-                                          finalist_images=finalist_images))
+        file.write_text(tiny_study(**sizes))
         return file
 
 

@@ -4,16 +4,14 @@ import csv
 import hashlib
 import json
 import os
-import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import time
-import zlib
 
 import lathe_testing as testing
+import pictures_testing
 
 NETWORK = {
     "format": "lathe-network", "version": 1, "name": "small", "input": [3, 32, 32], "layers": [
@@ -32,17 +30,6 @@ augmentation = { flip = true, random_resized_crop = true, rand_augment = 1, rand
 """
 
 
-def png(path, side, pixel):
-    """An RGB picture with pixel(x, y)."""
-    rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(side)) for y in range(side))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
 def checksum(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -55,16 +42,7 @@ class TrainTest(testing.TestCase):
         self.recipe = self.folder / "recipe.toml"
         self.recipe.write_text(RECIPE)
         self.data = self.folder / "pictures"
-        chance = random.Random(1)
-        for part, count in (("train", 32), ("val", 8)):
-            for label in range(3):
-                folder = self.data / part / f"class {label}"
-                folder.mkdir(parents=True)
-                for i in range(count):
-                    def pixel(x, y, label=label):
-                        stripe = (x, y, x + y)[label] // 4 % 2
-                        return [min(255, 100 * stripe + chance.randrange(100)) for _ in range(3)]
-                    png(folder / f"{i}.png", 40, pixel)
+        pictures_testing.striped(self.data, {"train": 32, "val": 8})
 
     def arguments(self, out, *more):
         return ["net", "train", self.network, "--data", self.data, "--recipe", self.recipe, "--out", self.folder / out,

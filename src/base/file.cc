@@ -179,22 +179,22 @@ FileLock::FileLock(const fs::path& path, std::string_view busy_message) {
   // do not inherit it, because the descriptor closes on exec.
   Descriptor file = OpenToWrite(path, O_CREAT);
   if (!file.ok()) FailIo("open lock file", path, errno);
-  constexpr int kTries = 20;  // IsHeld() of another process has it for a moment
-  for (int tries = 1; flock(file.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
+  int tries = 5;  // someone may only be asking: IsLocked()
+  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) FailIo("lock", path, errno);
-    if (tries == kTries) throw Error(ErrorKind::kInput, std::string(busy_message));
+    if (--tries == 0) throw Error(ErrorKind::kInput, std::string(busy_message));
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   fd_ = file.Release();
 }
 
-bool FileLock::IsHeld(const fs::path& path) {
+FileLock::~FileLock() { close(fd_); }
+
+bool IsLocked(const fs::path& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   return file.ok() && flock(file.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
-
-FileLock::~FileLock() { close(fd_); }
 
 uint64_t HashBytes(std::string_view bytes, uint64_t seed) {
   uint64_t hash = seed;

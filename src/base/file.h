@@ -66,14 +66,15 @@ class FileLock {
   // Takes the lock or throws kInput with `busy_message` when another live process holds it.
   FileLock(const fs::path& path, std::string_view busy_message);
   ~FileLock();
-  // Whether a live process holds it.
-  static bool IsHeld(const fs::path& path);
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
  private:
   int fd_ = -1;
 };
+
+// Whether another live process, or this one, holds the lock now. Takes it for an instant.
+bool IsLocked(const fs::path& path);
 
 // 64-bit content hash (FNV-1a) for fingerprints and cache names; not cryptographic.
 uint64_t HashBytes(std::string_view bytes, uint64_t seed = 0xcbf29ce484222325ULL);

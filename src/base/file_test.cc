@@ -157,13 +157,10 @@ TEST(FileTest, AKilledWriterLeavesTheOldContentOrTheNew) {
 TEST(FileLockTest, ExcludesASecondHolderUntilReleased) {
   TempFolder folder;
   {
-    EXPECT_FALSE(FileLock::IsHeld(folder / "lock")) << "there is none yet";
     FileLock lock(folder / "lock", "busy");
-    EXPECT_TRUE(FileLock::IsHeld(folder / "lock"));
     ExpectError(ErrorKind::kInput, "the study is running elsewhere",
                 [&] { FileLock second(folder / "lock", "the study is running elsewhere"); });
   }
-  EXPECT_FALSE(FileLock::IsHeld(folder / "lock"));
   FileLock again(folder / "lock", "busy");
 }
 
@@ -205,6 +202,18 @@ TEST(HashTest, IsFnv1a64) {
   EXPECT_EQ(HashBytes("a"), 0xaf63dc4c8601ec8cULL);
   EXPECT_EQ(HashBytes("foobar"), 0x85944171f73967e8ULL);
   EXPECT_EQ(HashBytes("bar", HashBytes("foo")), HashBytes("foobar"));
+}
+
+TEST(IsLockedTest, WhileTheLockIsHeld) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / ".lock";
+  EXPECT_FALSE(IsLocked(path));
+  {
+    const FileLock lock(path, "busy");
+    EXPECT_TRUE(IsLocked(path));
+  }
+  EXPECT_FALSE(IsLocked(path));
+  const FileLock again(path, "asking left it locked");
 }
 
 }  // namespace

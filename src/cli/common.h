@@ -30,6 +30,7 @@ struct Globals {
 // Set by the chosen subcommand's parser; main runs it and returns its value.
 using Action = std::function<int()>;
 
+void AddInitCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddSpaceCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddLutCommand(CLI::App& app, const Globals& globals, Action& action);
@@ -37,6 +38,8 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddZooCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action);
 void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddServeCommand(CLI::App& app, const Globals& globals, Action& action);
+void AddManualCommands(CLI::App& app, Action& action);
 void AddTrialCommand(CLI::App& app, const Globals& globals, Action& action);
 
 // Results go to stdout, and only through these.

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
       app.add_option("--seed", globals.seed, "Seed of everything random")->capture_default_str();
 
   Action action;
+  AddInitCommand(app, globals, action);
   AddSearchCommand(app, globals, action);
   AddSpaceCommand(app, globals, action);
   AddLutCommand(app, globals, action);
@@ -33,7 +34,9 @@ int main(int argc, char** argv) {
   AddZooCommand(app, globals, action);
   AddStudyCommand(app, globals, action);
   AddSimulateCommand(app, globals, action);
+  AddServeCommand(app, globals, action);
   AddTrialCommand(app, globals, action);
+  AddManualCommands(app, action);
 
   try {
     app.parse(argc, argv);

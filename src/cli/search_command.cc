@@ -1,6 +1,8 @@
 // lathe search STUDY.toml: the whole job.
 #include "base/error.h"
+#include "base/log.h"
 #include "cli/common.h"
+#include "cli/search_estimate.h"
 #include "cli/search_job.h"
 #include "cli/study_start.h"
 #include "study/config.h"
@@ -13,7 +15,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   struct Flags {
     std::string study, folder;
     std::vector<std::string> set;
-    bool resume = false, dry_run = false;
+    bool resume = false, dry_run = false, estimate = false;
   };
   auto flags = std::make_shared<Flags>();
   command->add_option("study", flags->study, "Study file (TOML)")->required();
@@ -24,6 +26,10 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
       ->allow_extra_args(false);
   command->add_flag("--dry-run", flags->dry_run,
                     "Check the study, data and engine, print the resolved study, do nothing");
+  command
+      ->add_flag("--estimate", flags->estimate,
+                 "Train one candidate for a moment, say how long the search will take, do nothing")
+      ->excludes("--dry-run");
   command->callback([&globals, &action, flags] {
     action = [&globals, flags] {
       std::vector<std::string> overrides = flags->set;
@@ -38,6 +44,12 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
       if (flags->dry_run) {
         ReadNewSources(config, OpenStudy(config, options).space, nullptr);
         PrintText(config.resolved_toml);
+        return 0;
+      }
+      if (flags->estimate) {
+        const SearchEstimate estimate = EstimateSearch(OpenStudy(config, options));
+        globals.json ? PrintJson(ToJson(estimate))
+                     : PrintText(FormatTable(ToRows(estimate, config)));
         return 0;
       }
       return RunSearch(config, options, globals.json);

@@ -1,11 +1,12 @@
-// lathe study status | trials | best | rank | proxy | replay | report DIR: a study, running or
-// finished.
+// lathe study status | trials | best | rank | proxy | replay | export | report DIR: a study,
+// running or finished.
 #include <chrono>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/common.h"
+#include "cli/study_export.h"
 #include "cli/study_proxy.h"
 #include "cli/study_replay.h"
 #include "cli/study_report.h"
@@ -105,6 +106,14 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
       [=, &globals] { return CheckProxy(globals, *folder); });
   add("replay", "Make all proposals again and compare them with the recorded ones",
       [=, &globals] { return ReplayStudy(globals, *folder); });
+  auto exported = std::make_shared<ExportOptions>();
+  CLI::App* export_command =
+      add("export", "All trials as CSV, or everything as JSON (--json)", [=, &globals] {
+        exported->folder = *folder;
+        return ExportStudy(globals, *exported);
+      });
+  export_command->add_option("--out", exported->out, "File to write; stdout if not given");
+  export_command->add_flag("--csv", exported->csv, "Write CSV, which is the default");
   add("report", "Write report.html again from the study's files", [=] {
     WriteStudyReport(*folder);
     PrintText((fs::path(*folder) / "report.html").string() + "\n");

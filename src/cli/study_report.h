@@ -4,9 +4,12 @@
 
 #include <filesystem>
 
+#include "report/report.h"
+
 namespace lathe::cli {
 
 // Throws kInput when the folder holds no study.
+report::ReportData ReadStudyReport(const std::filesystem::path& study_folder);
 void WriteStudyReport(const std::filesystem::path& study_folder);
 
 }  // namespace lathe::cli

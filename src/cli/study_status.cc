@@ -48,7 +48,7 @@ Status ReadStatus(const fs::path& folder) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   Status status{.name = store.study_name(),
                 .trials = study::LoadStudy(folder / "study.toml").trials,
-                .searching = FileLock::IsHeld(folder / ".lock"),
+                .searching = IsLocked(folder / ".lock"),
                 .counts = store.Count(),
                 .events = store.Events(),
                 .finalists = ReadFinalists(folder)};

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "net/zoo.h"
+
 namespace lathe::report {
 namespace {
 
@@ -35,7 +37,8 @@ ReportData Example() {
                     .lut_us = 222,
                     .measured_us = 231.4,
                     .path = "finalists/01",
-                    .layers = {"conv 1x28x28 -> 16, k3 s1, relu"},
+                    .files = {"model.onnx"},
+                    .network = net::ZooNetwork("mobilenet_v2@64"),
                     .curve = {0.8, 0.9}},
                    {.name = kHostile, .accuracy = 0.9, .measured_us = 240}};
   data.edges_us = {100, 200};
@@ -54,14 +57,14 @@ TEST(RenderReport, HostileNamesStayText) {
   const std::string html = RenderReport(Example());
   EXPECT_EQ(html.find("<script>alert"), std::string::npos);
   const nlohmann::json data = EmbeddedData(html);
-  EXPECT_EQ(data["trials"][1]["note"], kHostile);
+  EXPECT_EQ(data["trials"]["note"]["names"][1], kHostile);
   EXPECT_EQ(data["networks"][1]["name"], kHostile);
 }
 
 TEST(RenderReport, ShowsTheNumbers) {
   const std::string html = RenderReport(Example());
   for (const char* part :
-       {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 1x28x28 → 16"}) {
+       {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 3×64×64 → 32×32×32"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }
@@ -99,11 +102,33 @@ TEST(RenderReport, AsksForNothingFromOutside) {
   EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
 }
 
+TEST(RenderReport, OnlyTheLivePageMayAskItsServer) {
+  EXPECT_EQ(RenderReport(Example()).find("connect-src"), std::string::npos);
+  EXPECT_NE(RenderReport(Example(), PageKind::kLive).find("connect-src 'self'"), std::string::npos);
+}
+
+TEST(RenderReport, SaysWhatMattered) {
+  ReportData data = Example();
+  data.trials.clear();
+  for (int i = 0; i < 24; ++i) {
+    data.trials.push_back({.number = i,
+                           .state = "COMPLETE",
+                           .latency_us = 100.0 + 10 * (i % 2) + i % 3,
+                           .accuracy = 0.8 + 0.01 * (i % 2) + 0.001 * (i % 5),
+                           .encoding = {28, i % 2 ? 3 : 5}});
+  }
+  const nlohmann::json effects = EmbeddedData(RenderReport(data))["effects"];
+  ASSERT_EQ(effects.size(), 1u) << effects;  // all have the same resolution
+  EXPECT_EQ(effects[0]["gene"], "stage2.kernel");
+  EXPECT_GT(effects[0]["latency"], 0.9);
+  EXPECT_GT(effects[0]["accuracy"], 0.8);
+}
+
 TEST(RenderReport, EmptyStudyAndBrokenUtf8AreFine) {
   ReportData data;
   data.title = "bad \xff utf-8";
   data.trials.push_back({.state = "RUNNING", .note = "\xc3"});
-  EXPECT_EQ(EmbeddedData(RenderReport(data))["trials"].size(), 1u);
+  EXPECT_EQ(EmbeddedData(RenderReport(data))["trials"]["count"], 1);
 }
 
 }  // namespace

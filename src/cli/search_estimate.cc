@@ -1,0 +1,186 @@
+#include "cli/search_estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/random.h"
+#include "cli/common.h"
+#include "net/weights.h"
+#include "study/batch.h"
+
+namespace lathe::cli {
+namespace {
+
+constexpr int kDrawn = 12;
+constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
+constexpr int kBatches = 20;  // of a training that is only timed
+// Evaluating an image costs its pass forward; training it, about three of those.
+constexpr double kEvaluationShare = 1.0 / 3;
+constexpr double kMeasureFinalist = 5;  // seconds: export, comparison, timing
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "lathe-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw Error(ErrorKind::kIo, "{}: cannot make a temporary folder: {}", name, Reason(errno));
+    }
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code error;
+    fs::remove_all(path_, error);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+struct Drawn {
+  net::Network network;
+  double latency_us = 0;
+};
+
+std::vector<Drawn> DrawNetworks(const StudyContext& context) {
+  std::vector<Drawn> drawn;
+  for (int i = 0; i < kDrawn; ++i) {
+    Random random(SubSeed(context.config.seed, "estimate", static_cast<uint64_t>(i)));
+    net::Network network = context.space.Decode(context.space.Sample(random), context.head);
+    const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
+    const double us = context.engine->Compile(network, weights, {})->Time(kQuick).median_us;
+    drawn.push_back({.network = std::move(network), .latency_us = us});
+  }
+  std::ranges::sort(drawn, {}, &Drawn::latency_us);
+  return drawn;
+}
+
+// What the search will train is near the budget; so is the one that is timed.
+const net::Network& NearBudget(const std::vector<Drawn>& drawn, const study::StudyConfig& config) {
+  const double aim = (config.subspace_low_us + config.subspace_high_us) / 2;
+  return std::ranges::min_element(drawn, {},
+                                  [&](const Drawn& one) { return std::abs(one.latency_us - aim); })
+      ->network;
+}
+
+// What one training sees, evaluations counted by their work.
+double ImagesOf(const train::Recipe& recipe, int64_t train_images, int64_t evaluated) {
+  const train::Length length = train::LengthOf(recipe, train_images / recipe.batch);
+  return static_cast<double>(length.steps) * recipe.batch +
+         kEvaluationShare * static_cast<double>(length.epochs() * evaluated);
+}
+
+struct Speed {
+  double images_per_second = 0;
+  double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
+};
+
+// Of a training while all slots train the same.
+Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slots) {
+  train::Recipe& recipe = context.config.trial_recipe;
+  recipe.epochs = 1;
+  recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
+  const TemporaryFolder folder;
+  std::vector<study::BatchJob> jobs;
+  for (int i = 0; i < slots; ++i) {
+    jobs.push_back({.folder = folder.path() / std::to_string(i), .number = i});
+    PrepareTrial(context, jobs.back().folder, i, "search", network);
+  }
+  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<study::TrialResult> results = study::RunBatch(
+      *executor, jobs, {.max_starts = 1, .on_finished = {}, .on_poll = {}, .stop = &StopRequested});
+  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+  Speed speed;
+  for (const study::TrialResult& result : results) {
+    if (!result.ok) {
+      throw Error(ErrorKind::kInput, "{}: a candidate cannot be trained: {}",
+                  context.config.source.string(), result.error);
+    }
+    speed.images_per_second += result.metrics.at("images_per_second") / slots;
+  }
+  const data::Splits& splits = context.splits;
+  const double images = ImagesOf(recipe, splits.search_train->size(), splits.search_val->size());
+  speed.overhead = std::max(0.0, wall.count() - images / speed.images_per_second);
+  return speed;
+}
+
+double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jobs) / slots); }
+
+}  // namespace
+
+SearchEstimate EstimateSearch(StudyContext context) {
+  const study::StudyConfig config = context.config;
+  SearchEstimate estimate;
+  const std::vector<Drawn> drawn = DrawNetworks(context);
+  for (const Drawn& one : drawn) {
+    estimate.latencies_us.push_back(one.latency_us);
+    estimate.fitting += one.latency_us <= config.target.latency_us ? 1 : 0;
+  }
+  estimate.slots =
+      config.slots > 0 ? config.slots : std::max(1, AvailableThreads() / config.threads_per_slot);
+  const Speed speed =
+      TrainingSpeed(context, NearBudget(drawn, config), std::min(estimate.slots, config.trials));
+  estimate.images_per_second = speed.images_per_second;
+
+  const data::Splits& splits = context.splits;
+  const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
+                           const data::Dataset& evaluated) {
+    return speed.overhead +
+           ImagesOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
+  };
+  const double trial = seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
+  const double finalist =
+      seconds(config.finalist_recipe, *splits.train, *splits.test) + kMeasureFinalist;
+  const auto finalists = static_cast<int64_t>(config.finalists + config.baselines.size());
+  estimate.measuring = context.given_lut ? 0 : config.lut_seconds;
+  estimate.trials = Rounds(config.trials, estimate.slots) * trial;
+  if (config.max_seconds > 0)
+    estimate.trials = std::min(estimate.trials, config.max_seconds + trial);
+  estimate.finalists = Rounds(finalists, estimate.slots) * finalist;
+  const int cores = std::min(AvailableThreads(), estimate.slots * config.threads_per_slot);
+  estimate.core_hours = (estimate.measuring * config.target.options.threads +
+                         cores * (estimate.trials + estimate.finalists)) /
+                        3600;
+  return estimate;
+}
+
+std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,
+                                             const study::StudyConfig& config) {
+  return {
+      {"budget", fmt::format("{}: {} of {} networks of the space are that fast ({} to {})",
+                             FormatMs(config.target.latency_us), estimate.fitting,
+                             estimate.latencies_us.size(), FormatMs(estimate.latencies_us.front()),
+                             FormatMs(estimate.latencies_us.back()))},
+      {"training", fmt::format("{:.0f} images/s in each of {} slots", estimate.images_per_second,
+                               estimate.slots)},
+      {"time", fmt::format("about {}: measuring {}, {} trials {}, {} finalists and {} baselines {}",
+                           FormatSeconds(estimate.total()), FormatSeconds(estimate.measuring),
+                           config.trials, FormatSeconds(estimate.trials), config.finalists,
+                           config.baselines.size(), FormatSeconds(estimate.finalists))},
+      {"cost", fmt::format("{:.1f} core-hours", estimate.core_hours)}};
+}
+
+nlohmann::ordered_json ToJson(const SearchEstimate& estimate) {
+  return {{"latencies_us", estimate.latencies_us},
+          {"fitting", estimate.fitting},
+          {"images_per_second", estimate.images_per_second},
+          {"slots", estimate.slots},
+          {"measuring_seconds", estimate.measuring},
+          {"trials_seconds", estimate.trials},
+          {"finalists_seconds", estimate.finalists},
+          {"seconds", estimate.total()},
+          {"core_hours", estimate.core_hours}};
+}
+
+}  // namespace lathe::cli
