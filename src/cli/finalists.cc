@@ -273,7 +273,8 @@ FinalistRow Judge(const StudyContext& context, const Contender& contender, deplo
                   .params = costs.params,
                   .macs = costs.macs,
                   .meets_target = false,
-                  .problem = deploy::Complaint(package.verification)};
+                  .problem = deploy::Complaint(package.verification,
+                                              deploy::ToleranceOf(config.target.options.precision))};
   row.meets_target = row.problem.empty() && row.measured_us <= config.target.latency_us &&
                      row.accuracy_exported >= config.target.accuracy;
   return row;

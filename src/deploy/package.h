@@ -13,37 +13,12 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "deploy/verify.h"
 #include "engine/engine.h"
 #include "net/network.h"
 #include "net/weights.h"
 
 namespace lathe::deploy {
-
-// Logits of the trained model for NHWC images.
-using LogitsFunction = std::function<std::vector<float>(std::span<const float> nhwc, int count)>;
-
-struct Verification {
-  int64_t images = 0;
-  double max_difference = 0;  // largest absolute logit difference
-  int64_t disagreements = 0;  // images whose top-1 differs
-  int64_t correct_trained = 0, correct_exported = 0;
-  double accuracy_trained() const {
-    return images ? static_cast<double>(correct_trained) / static_cast<double>(images) : 0;
-  }
-  double accuracy_exported() const {
-    return images ? static_cast<double>(correct_exported) / static_cast<double>(images) : 0;
-  }
-};
-struct Tolerance {
-  double max_difference = 1e-3;
-  double disagreement_share = 5e-4;  // 5 images of 10,000
-};
-// Runs both on every image of `dataset` (at most `limit`, 0: all).
-Verification Verify(const LogitsFunction& trained, engine::CompiledModel& exported,
-                    std::shared_ptr<const data::Dataset> dataset,
-                    const data::Preprocessing& preprocessing, int64_t limit = 0);
-// Empty when within tolerance, else one line saying what is outside and by how much.
-std::string Complaint(const Verification& verification, const Tolerance& tolerance = {});
 
 struct Package {
   net::Network network;
@@ -63,8 +38,5 @@ struct Package {
 // temporary name, then renamed). `onnx_bytes` is the file that was verified.
 void WritePackage(const std::filesystem::path& folder, const Package& package,
                   const std::string& onnx_bytes);
-
-// 95 % Wilson interval of an accuracy over `images` images.
-std::pair<double, double> WilsonInterval(double accuracy, int64_t images);
 
 }  // namespace lathe::deploy

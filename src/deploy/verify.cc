@@ -1,4 +1,5 @@
-// Comparing an exported model in its engine with the trained one, image by image.
+#include "deploy/verify.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,20 +8,60 @@
 
 #include "base/error.h"
 #include "data/layout.h"
-#include "deploy/package.h"
 
 namespace lathe::deploy {
 namespace {
+
+// Undoes the loader's normalisation, exactly: pixels are whole numbers.
+void ToPixels(std::span<const float> nhwc, const data::Preprocessing& preprocessing,
+              std::vector<float>& pixels) {
+  const auto channels = static_cast<size_t>(preprocessing.channels);
+  pixels.resize(nhwc.size());
+  for (size_t i = 0; i < nhwc.size(); ++i) {
+    const float mean = preprocessing.mean[i % channels], std = preprocessing.std[i % channels];
+    pixels[i] = std::clamp(std::nearbyint(255 * (nhwc[i] * std + mean)), 0.0f, 255.0f);
+  }
+}
+
+void ToProbabilities(std::span<float> logits) {
+  const float most = *std::ranges::max_element(logits);
+  float sum = 0;
+  for (float& value : logits) sum += value = std::exp(value - most);
+  for (float& value : logits) value /= sum;
+}
+
+// Adds one image's logits.
+void Compare(std::span<const float> trained, std::span<const float> exported, int64_t label,
+             Verification& result) {
+  double scale = 1;
+  for (const float logit : trained)
+    scale = std::max(scale, static_cast<double>(std::abs(logit)));
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const double difference =
+        std::abs(static_cast<double>(trained[i]) - static_cast<double>(exported[i]));
+    // NaN compares false with everything; it must never look like agreement.
+    const double counted =
+        std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+    result.max_difference = std::max(result.max_difference, counted);
+    result.max_relative = std::max(result.max_relative, counted / scale);
+  }
+  const int64_t first = TopOne(trained), second = TopOne(exported);
+  result.disagreements += first != second ? 1 : 0;
+  result.correct_trained += first == label ? 1 : 0;
+  result.correct_exported += second == label ? 1 : 0;
+  ++result.images;
+}
+
+}  // namespace
 
 int64_t TopOne(std::span<const float> logits) {
   return std::ranges::max_element(logits) - logits.begin();
 }
 
-}  // namespace
-
 Verification Verify(const LogitsFunction& trained, engine::CompiledModel& exported,
                     std::shared_ptr<const data::Dataset> dataset,
-                    const data::Preprocessing& preprocessing, int64_t limit) {
+                    const data::Preprocessing& preprocessing, int64_t limit,
+                    const onnx::FileForm& form) {
   const size_t classes = dataset->class_names().size();
   data::Loader loader(
       std::move(dataset),
@@ -28,11 +69,15 @@ Verification Verify(const LogitsFunction& trained, engine::CompiledModel& export
   loader.StartEpoch(0);
   Verification result;
   data::Batch batch;
-  std::vector<float> nchw;
+  std::vector<float> input;
   while ((limit == 0 || result.images < limit) && loader.Next(batch)) {
-    data::ToNchw(batch.images, batch.count, preprocessing, nchw);
-    const std::vector<float> expected = trained(batch.images, batch.count);
-    const std::vector<float> found = exported.Run(nchw, batch.count);
+    if (form.pixels) {
+      ToPixels(batch.images, preprocessing, input);
+    } else {
+      data::ToNchw(batch.images, batch.count, preprocessing, input);
+    }
+    std::vector<float> expected = trained(batch.images, batch.count);
+    const std::vector<float> found = exported.Run(input, batch.count);
     const size_t wanted = classes * static_cast<size_t>(batch.count);
     if (expected.size() != wanted || found.size() != wanted) {
       throw Error(ErrorKind::kInput,
@@ -44,37 +89,32 @@ Verification Verify(const LogitsFunction& trained, engine::CompiledModel& export
     for (size_t image = 0;
          image < static_cast<size_t>(batch.count) && (limit == 0 || result.images < limit);
          ++image) {
-      const std::span<const float> a(expected.data() + image * classes, classes);
-      const std::span<const float> b(found.data() + image * classes, classes);
-      for (size_t i = 0; i < classes; ++i) {
-        const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        // NaN compares false with everything; it must never look like agreement.
-        result.max_difference = std::isnan(difference)
-                                    ? std::numeric_limits<double>::infinity()
-                                    : std::max(result.max_difference, difference);
-      }
-      const int64_t label = batch.labels[image];
-      result.disagreements += TopOne(a) != TopOne(b) ? 1 : 0;
-      result.correct_trained += TopOne(a) == label ? 1 : 0;
-      result.correct_exported += TopOne(b) == label ? 1 : 0;
-      ++result.images;
+      const std::span<float> a(expected.data() + image * classes, classes);
+      if (form.softmax) ToProbabilities(a);
+      Compare(a, {found.data() + image * classes, classes}, batch.labels[image], result);
     }
   }
   return result;
 }
 
+Tolerance ToleranceOf(engine::Precision precision) {
+  if (precision == engine::Precision::kF32) return {.max_relative = 1e-3};
+  return {.max_drop = 0.005};
+}
+
 std::string Complaint(const Verification& verification, const Tolerance& tolerance) {
   if (verification.images == 0) return "no image was compared";
-  if (!(verification.max_difference <= tolerance.max_difference)) {
-    return fmt::format("logits differ by up to {:.2e}, allowed are {:.2e}",
-                       verification.max_difference, tolerance.max_difference);
+  if (std::isinf(verification.max_difference)) return "some of its logits are not finite";
+  if (tolerance.max_relative && verification.max_relative > *tolerance.max_relative) {
+    return fmt::format(
+        "logits differ by up to {:.2e} of the largest ({:.2e} in all), allowed are {:.2e}",
+        verification.max_relative, verification.max_difference, *tolerance.max_relative);
   }
-  const double share =
-      static_cast<double>(verification.disagreements) / static_cast<double>(verification.images);
-  if (share > tolerance.disagreement_share) {
-    return fmt::format("top-1 differs on {} of {} images, allowed are {:g} %",
-                       verification.disagreements, verification.images,
-                       100 * tolerance.disagreement_share);
+  const double drop = verification.accuracy_trained() - verification.accuracy_exported();
+  if (tolerance.max_drop && drop > *tolerance.max_drop) {
+    return fmt::format("accuracy drops from {:.2f} % to {:.2f} %, allowed are {:g} points",
+                       100 * verification.accuracy_trained(),
+                       100 * verification.accuracy_exported(), 100 * *tolerance.max_drop);
   }
   return "";
 }
