@@ -103,13 +103,6 @@ onnx::ExportOptions OptionsOf(const net::Weights& weights, const ExportFlags& fl
   return options;
 }
 
-std::optional<deploy::RangeMethod> MethodOf(const std::string& name) {
-  for (const deploy::RangeMethod method : deploy::kRangeMethods) {
-    if (name == deploy::Name(method)) return method;
-  }
-  return std::nullopt;  // "best"
-}
-
 onnx::ActivationType ActivationsOf(const std::string& name) {
   return name == onnx::Name(onnx::ActivationType::kInt8) ? onnx::ActivationType::kInt8
                                                          : onnx::ActivationType::kUint8;
@@ -133,7 +126,7 @@ deploy::QuantizedModel Quantize(const ExportFlags& flags, const Trained& trained
   deploy::QuantizedModel quantized = deploy::QuantizeModel(
       trained.network, trained.weights, *trained.model, *engine, trained.splits.train,
       trained.preprocessing,
-      {.method = MethodOf(flags.ranges),
+      {.method = deploy::RangeMethodOf(flags.ranges),
        .activations = ActivationsOf(flags.activations),
        .images = flags.images,
        .max_drop = flags.max_drop / 100});
@@ -163,12 +156,17 @@ std::vector<Measured> MeasureBeside(const ExportFlags& flags, const Trained& tra
                  .model = MakeEngine("openvino", {.precision = Precision::kInt8})->Load(flags.out),
                  .form = onnx::ReadForm(flags.out)});
   std::vector<engine::CompiledModel*> models;
-  for (const Measured& one : all) models.push_back(one.model.get());
+  std::vector<deploy::ExportedModel> exported;
+  for (const Measured& one : all) {
+    models.push_back(one.model.get());
+    exported.push_back({one.model.get(), one.form});
+  }
   const std::vector<engine::Timing> timings = engine::TimeSteadily(models, 10);
+  const std::vector<deploy::Verification> verifications = deploy::Verify(
+      trained.Logits(), exported, trained.splits.test, trained.preprocessing);
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].timing = timings[i];
-    all[i].verification = deploy::Verify(trained.Logits(), *all[i].model, trained.splits.test,
-                                         trained.preprocessing, 0, all[i].form);
+    all[i].verification = verifications[i];
   }
   return all;
 }
@@ -282,11 +280,11 @@ int Verify(const Globals& globals, const VerifyFlags& flags) {
   const std::unique_ptr<engine::CompiledModel> exported = flags.target.Make()->Load(flags.onnx);
   const engine::Timing timing =
       engine::TimeUndisturbed(*exported, {.warmup = 10, .min_runs = 50, .min_seconds = 0.3});
-  const deploy::Verification result = deploy::Verify(
+  const std::vector<deploy::Verification> results = deploy::Verify(
       [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
-      *exported, splits.test,
-      PreprocessingOf(weights, flags.weights, *splits.train, network.input.h), flags.images,
-      onnx::ReadForm(flags.onnx));
+      {{exported.get(), onnx::ReadForm(flags.onnx)}}, splits.test,
+      PreprocessingOf(weights, flags.weights, *splits.train, network.input.h), flags.images);
+  const deploy::Verification& result = results.front();
   const std::string complaint = deploy::Complaint(result, ToleranceOf(flags));
   if (globals.json) {
     PrintJson({{"images", result.images},

@@ -83,6 +83,13 @@ std::string_view Name(RangeMethod method) {
   throw Error(ErrorKind::kInternal, "unknown range method {}", static_cast<int>(method));
 }
 
+std::optional<RangeMethod> RangeMethodOf(std::string_view name) {
+  for (const RangeMethod method : kRangeMethods) {
+    if (name == Name(method)) return method;
+  }
+  return std::nullopt;
+}
+
 float Distribution::Largest() const {
   return std::max(std::abs(range.low), std::abs(range.high));
 }

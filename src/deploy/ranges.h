@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,8 @@ enum class RangeMethod {
 inline constexpr std::array kRangeMethods = {RangeMethod::kMinMax, RangeMethod::kPercentile,
                                              RangeMethod::kEntropy};
 std::string_view Name(RangeMethod method);  // "min-max", "percentile", "entropy"
+// None for any other name ("best").
+std::optional<RangeMethod> RangeMethodOf(std::string_view name);
 
 // How the values of a tensor are distributed.
 struct Distribution {

@@ -36,19 +36,25 @@ struct Verification {
   }
 };
 
-// Runs both on every image of `dataset` (at most `limit`, 0: all). Throws kInput when their numbers
-// of classes differ. Probabilities are compared as such.
-Verification Verify(const LogitsFunction& trained, engine::CompiledModel& exported,
-                    std::shared_ptr<const data::Dataset> dataset,
-                    const data::Preprocessing& preprocessing, int64_t limit = 0,
-                    const onnx::FileForm& form = {});
+struct ExportedModel {
+  engine::CompiledModel* model = nullptr;
+  onnx::FileForm form = {};
+};
+
+// Runs the trained model, and each of the exported ones, on every image of `dataset` (at most
+// `limit`, 0: all). Throws kInput when their numbers of classes differ. Probabilities are compared
+// as such.
+std::vector<Verification> Verify(const LogitsFunction& trained,
+                                 const std::vector<ExportedModel>& exported,
+                                 std::shared_ptr<const data::Dataset> dataset,
+                                 const data::Preprocessing& preprocessing, int64_t limit = 0);
 
 // What is allowed; none: anything.
 struct Tolerance {
   // Rounding errors grow with the logits, which are large in networks that are hardly trained: hence
   // relative. Of logits this close only classes as good as tied change places.
   std::optional<double> max_relative = {};
-  std::optional<double> max_drop = {};  // of accuracy
+  std::optional<double> max_drop = {};  // of accuracy, beyond what chance explains (95 %)
 };
 // Logits within 1e-3 for f32; for precisions that round every value, accuracy within half a point.
 Tolerance ToleranceOf(engine::Precision precision);

@@ -24,6 +24,14 @@ struct TargetConfig {
   double accuracy = 0;    // a finalist needs at least this on the test set; 0: no target
 };
 
+// [int8]: how finalists are quantised.
+struct Int8Config {
+  bool finalists = true;  // also where the target's precision is another
+  int64_t images = 300;
+  std::string ranges = "best";
+  double max_drop = 0.005;
+};
+
 struct StudyConfig {
   std::string name;
   uint64_t seed = 1;
@@ -52,6 +60,7 @@ struct StudyConfig {
   train::Recipe trial_recipe;
   int finalists = 2;
   train::Recipe finalist_recipe;
+  Int8Config int8;
   std::vector<std::string> baselines;  // zoo names ("mobilenet_v2"), width chosen to fit the budget
   // [executor]
   std::string executor = "local";
