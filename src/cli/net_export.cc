@@ -290,6 +290,7 @@ int Verify(const Globals& globals, const VerifyFlags& flags) {
     PrintJson({{"images", result.images},
                {"max_difference", result.max_difference},
                {"max_relative_difference", result.max_relative},
+               {"rounding", result.rounding},
                {"disagreements", result.disagreements},
                {"accuracy_trained", result.accuracy_trained()},
                {"accuracy_exported", result.accuracy_exported()},

@@ -30,21 +30,46 @@ void ToProbabilities(std::span<float> logits) {
   for (float& value : logits) value /= sum;
 }
 
+// The largest absolute logit, at least 1.
+double ScaleOf(std::span<const float> logits) {
+  double scale = 1;
+  for (const float logit : logits) scale = std::max(scale, static_cast<double>(std::abs(logit)));
+  return scale;
+}
+
+double LargestDifference(std::span<const float> a, std::span<const float> b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    // NaN compares false with everything; it must never look like agreement.
+    largest = std::isnan(difference) ? std::numeric_limits<double>::infinity()
+                                     : std::max(largest, difference);
+  }
+  return largest;
+}
+
+// Verification::rounding on the images of `batch`, whose logits are `expected`.
+double RoundingOf(const LogitsFunction& trained, const data::Batch& batch,
+                  std::span<const float> expected, size_t classes) {
+  std::vector<float> images = batch.images;
+  for (size_t i = 0; i < images.size(); ++i)
+    images[i] *= 1 + (i % 2 == 0 ? 1 : -1) * std::numeric_limits<float>::epsilon();
+  const std::vector<float> moved = trained(images, batch.count);
+  double rounding = 0;
+  for (size_t i = 0; i + classes <= moved.size(); i += classes) {
+    const std::span<const float> logits = expected.subspan(i, classes);
+    const double change = LargestDifference(logits, std::span(moved).subspan(i, classes));
+    if (std::isfinite(change)) rounding = std::max(rounding, change / ScaleOf(logits));
+  }
+  return rounding;
+}
+
 // Adds one image's logits.
 void Compare(std::span<const float> trained, std::span<const float> exported, int64_t label,
              Verification& result) {
-  double scale = 1;
-  for (const float logit : trained)
-    scale = std::max(scale, static_cast<double>(std::abs(logit)));
-  for (size_t i = 0; i < trained.size(); ++i) {
-    const double difference =
-        std::abs(static_cast<double>(trained[i]) - static_cast<double>(exported[i]));
-    // NaN compares false with everything; it must never look like agreement.
-    const double counted =
-        std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
-    result.max_difference = std::max(result.max_difference, counted);
-    result.max_relative = std::max(result.max_relative, counted / scale);
-  }
+  const double difference = LargestDifference(trained, exported);
+  result.max_difference = std::max(result.max_difference, difference);
+  result.max_relative = std::max(result.max_relative, difference / ScaleOf(trained));
   const int64_t first = TopOne(trained), second = TopOne(exported);
   result.disagreements += first != second ? 1 : 0;
   result.correct_trained += first == label ? 1 : 0;
@@ -99,7 +124,9 @@ std::vector<Verification> Verify(const LogitsFunction& trained,
   data::Batch batch;
   for (int64_t seen = 0; seen < limit && loader.Next(batch); seen += batch.count) {
     const std::vector<float> expected = trained(batch.images, batch.count);
+    const double rounding = seen == 0 ? RoundingOf(trained, batch, expected, classes) : 0;
     for (size_t i = 0; i < exported.size(); ++i) {
+      results[i].rounding = std::max(results[i].rounding, rounding);
       CompareBatch(batch, exported[i], classes, std::min<int64_t>(batch.count, limit - seen),
                    preprocessing, expected, results[i]);
     }
@@ -112,13 +139,20 @@ Tolerance ToleranceOf(engine::Precision precision) {
   return {.max_drop = 0.005};
 }
 
+double AllowedRelative(const Verification& verification, double max_relative) {
+  constexpr double kRoundings = 100;
+  return std::max(max_relative, kRoundings * verification.rounding);
+}
+
 std::string Complaint(const Verification& verification, const Tolerance& tolerance) {
   if (verification.images == 0) return "no image was compared";
   if (std::isinf(verification.max_difference)) return "some of its logits are not finite";
-  if (tolerance.max_relative && verification.max_relative > *tolerance.max_relative) {
+  const double allowed =
+      AllowedRelative(verification, tolerance.max_relative.value_or(INFINITY));
+  if (verification.max_relative > allowed) {
     return fmt::format(
         "logits differ by up to {:.2e} of the largest ({:.2e} in all), allowed are {:.2e}",
-        verification.max_relative, verification.max_difference, *tolerance.max_relative);
+        verification.max_relative, verification.max_difference, allowed);
   }
   // Images whose answers differ get better or worse like coins that fall; few images say little.
   constexpr double kOneSided = 1.645;

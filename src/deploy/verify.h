@@ -24,6 +24,9 @@ struct Verification {
   double max_difference = 0;  // largest absolute difference of a logit
   // The same relative to the image's largest absolute logit, or to 1 where all are smaller.
   double max_relative = 0;
+  // What the trained model itself makes of changes in the last bits of its images, as max_relative:
+  // how ill-conditioned it is.
+  double rounding = 0;
   int64_t disagreements = 0;  // images whose top-1 differs
   int64_t correct_trained = 0, correct_exported = 0;
   double accuracy_trained() const { return Share(correct_trained); }
@@ -51,11 +54,15 @@ std::vector<Verification> Verify(const LogitsFunction& trained,
 
 // What is allowed; none: anything.
 struct Tolerance {
-  // Rounding errors grow with the logits, which are large in networks that are hardly trained: hence
-  // relative. Of logits this close only classes as good as tied change places.
+  // Rounding errors grow with the logits, hence relative. Of logits this close only classes as good
+  // as tied change places. A network that is hardly trained may magnify rounding errors a thousand
+  // times; AllowedRelative() takes that into account.
   std::optional<double> max_relative = {};
   std::optional<double> max_drop = {};  // of accuracy, beyond what chance explains (95 %)
 };
+// The tolerance, but at least a hundred times what the network makes of its images' last bits: every
+// layer rounds, and rounds sums.
+double AllowedRelative(const Verification& verification, double max_relative);
 // Logits within 1e-3 for f32; for precisions that round every value, accuracy within half a point.
 Tolerance ToleranceOf(engine::Precision precision);
 

@@ -74,6 +74,33 @@ TEST(Verify, CountsDisagreementsAndDifferences) {
   EXPECT_NE(Complaint(shifted, kFloat).find("5.00e-01"), std::string::npos);
 }
 
+// A model that answers wildly to what no one can see may differ by that, and others may not.
+TEST(Verify, IllConditionedModelsMayDifferMore) {
+  Verification verification{.images = 12, .max_difference = 0.5, .max_relative = 0.005};
+  EXPECT_NE(Complaint(verification, kFloat), "");
+  verification.rounding = 1e-4;
+  EXPECT_EQ(Complaint(verification, kFloat), "");
+  verification.max_relative = 0.02;
+  EXPECT_NE(Complaint(verification, kFloat).find("allowed are 1.00e-02"), std::string::npos);
+}
+
+TEST(Verify, MeasuresWhatTheLastBitsDo) {
+  Scripted exported(0, {});
+  const auto rounding = [&](float gain) {
+    return Verify(
+               [&](std::span<const float> images, int count) {
+                 std::vector<float> logits(static_cast<size_t>(count) * 3);
+                 for (size_t i = 0; i < logits.size(); ++i) logits[i] = gain * (images[16 * (i / 3)] - 0.2f);
+                 return logits;
+               },
+               {{&exported}}, std::make_shared<Stripes>(), kPlain)
+        .front()
+        .rounding;
+  };
+  EXPECT_LT(rounding(1), 1e-6);
+  EXPECT_GT(rounding(1000), 1e-6);
+}
+
 // One image of twelve says nothing about half a point.
 TEST(Verify, FewImagesAreNoEvidence) {
   EXPECT_EQ(Complaint(Compare(0, {4}), {.max_drop = 0.005}), "");
