@@ -71,7 +71,8 @@ std::map<std::string, std::string> MetadataOf(const deploy::Package& package) {
       {"lathe.latency_lut_us", fmt::format("{}", package.latency_lut_us)},
       {"lathe.preprocessing", data::ToJson(package.preprocessing)},
       {"lathe.classes", classes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)}};
-  for (const auto& [name, value] : package.target.Fields()) metadata["lathe.target." + name] = value;
+  for (const auto& [name, value] : package.target.Fields())
+    metadata["lathe.target." + name] = value;
   return metadata;
 }
 
@@ -129,21 +130,22 @@ class Judging {
     const std::unique_ptr<engine::Engine> engine = EngineIn(context_, Precision::kInt8);
     if (!engine) return;
     const study::Int8Config& config = context_.config.int8;
-    deploy::QuantizedModel quantized = deploy::QuantizeModel(
-        contender_.network, package_.weights, trained_, *engine, context_.splits.train,
-        package_.preprocessing,
-        {.method = deploy::RangeMethodOf(config.ranges),
-         .images = config.images,
-         .max_drop = config.max_drop});
+    deploy::QuantizedModel quantized =
+        deploy::QuantizeModel(contender_.network, package_.weights, trained_, *engine,
+                              context_.splits.train, package_.preprocessing,
+                              {.method = deploy::RangeMethodOf(config.ranges),
+                               .images = config.images,
+                               .max_drop = config.max_drop});
     if (quantized.holds) {
       Export(deploy::kInt8File, quantized.quantization);
       package_.quantized = std::move(quantized);
       return;
     }
-    problem_ = fmt::format("int8 takes accuracy from {} to {} on training images, [int8] max_drop "
-                           "is {:g}",
-                           FormatPercent(quantized.accuracy_float),
-                           FormatPercent(quantized.accuracy_int8), config.max_drop);
+    problem_ = fmt::format(
+        "int8 takes accuracy from {} to {} on training images, [int8] max_drop "
+        "is {:g}",
+        FormatPercent(quantized.accuracy_float), FormatPercent(quantized.accuracy_int8),
+        config.max_drop);
     if (target_ == Precision::kInt8) return;
     spdlog::warn("{}: no int8 file: {}", contender_.name, problem_);
     problem_.clear();
@@ -172,9 +174,8 @@ class Judging {
     }
     package_.measured = engine::TimeUndisturbed(
         *timed.front(), {.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
-    const std::vector<engine::Timing> timings = timed.size() > 1
-                                                    ? engine::TimeSteadily(timed, 5)
-                                                    : std::vector{package_.measured};
+    const std::vector<engine::Timing> timings =
+        timed.size() > 1 ? engine::TimeSteadily(timed, 5) : std::vector{package_.measured};
     const std::vector<deploy::Verification> verifications = deploy::Verify(
         [&](std::span<const float> images, int count) { return trained_.Logits(images, count); },
         exported, context_.splits.test, package_.preprocessing);

@@ -44,9 +44,8 @@ struct Trained {
   std::unique_ptr<train::TrainedModel> model;
 
   deploy::LogitsFunction Logits() const {
-    return [this](std::span<const float> images, int count) {
-      return model->Logits(images, count);
-    };
+    return
+        [this](std::span<const float> images, int count) { return model->Logits(images, count); };
   }
 };
 
@@ -123,13 +122,13 @@ Trained LoadTrained(const Globals& globals, const ExportFlags& flags, const net:
 deploy::QuantizedModel Quantize(const ExportFlags& flags, const Trained& trained) {
   const std::unique_ptr<engine::Engine> engine =
       MakeEngine("openvino", {.precision = Precision::kInt8});
-  deploy::QuantizedModel quantized = deploy::QuantizeModel(
-      trained.network, trained.weights, *trained.model, *engine, trained.splits.train,
-      trained.preprocessing,
-      {.method = deploy::RangeMethodOf(flags.ranges),
-       .activations = ActivationsOf(flags.activations),
-       .images = flags.images,
-       .max_drop = flags.max_drop / 100});
+  deploy::QuantizedModel quantized =
+      deploy::QuantizeModel(trained.network, trained.weights, *trained.model, *engine,
+                            trained.splits.train, trained.preprocessing,
+                            {.method = deploy::RangeMethodOf(flags.ranges),
+                             .activations = ActivationsOf(flags.activations),
+                             .images = flags.images,
+                             .max_drop = flags.max_drop / 100});
   if (quantized.holds) return quantized;
   throw Error(ErrorKind::kTargetNotReached,
               "int8 costs {:.2f} points of accuracy on {} training images, even with all layers "
@@ -139,8 +138,8 @@ deploy::QuantizedModel Quantize(const ExportFlags& flags, const Trained& trained
               flags.max_drop);
 }
 
-// The file beside the same network in f32 and, where the processor has it, bf16: timed in turns, and
-// judged on all test images.
+// The file beside the same network in f32 and, where the processor has it, bf16: timed in turns,
+// and judged on all test images.
 std::vector<Measured> MeasureBeside(const ExportFlags& flags, const Trained& trained) {
   std::vector<Measured> all;
   for (const Precision precision : {Precision::kF32, Precision::kBf16}) {
@@ -162,8 +161,8 @@ std::vector<Measured> MeasureBeside(const ExportFlags& flags, const Trained& tra
     exported.push_back({one.model.get(), one.form});
   }
   const std::vector<engine::Timing> timings = engine::TimeSteadily(models, 10);
-  const std::vector<deploy::Verification> verifications = deploy::Verify(
-      trained.Logits(), exported, trained.splits.test, trained.preprocessing);
+  const std::vector<deploy::Verification> verifications =
+      deploy::Verify(trained.Logits(), exported, trained.splits.test, trained.preprocessing);
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].timing = timings[i];
     all[i].verification = verifications[i];
@@ -177,17 +176,15 @@ bool IsInFloat(const deploy::QuantizedModel& quantized, int layer) {
 
 nlohmann::ordered_json JsonOf(const net::Network& network, const deploy::QuantizedModel& quantized,
                               const std::vector<Measured>& measured) {
-  nlohmann::ordered_json json = {
-      {"ranges", deploy::Name(quantized.method)},
-      {"biases_corrected", !quantized.quantization.bias_shifts.empty()},
-      {"layers", nlohmann::ordered_json::array()},
-      {"measured", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"ranges", deploy::Name(quantized.method)},
+                                 {"biases_corrected", !quantized.quantization.bias_shifts.empty()},
+                                 {"layers", nlohmann::ordered_json::array()},
+                                 {"measured", nlohmann::ordered_json::array()}};
   for (const deploy::LayerSensitivity& one : quantized.sensitivity) {
-    json["layers"].push_back(
-        {{"layer", one.layer},
-         {"op", net::Name(network.layers[static_cast<size_t>(one.layer)].op)},
-         {"error", one.error},
-         {"float", IsInFloat(quantized, one.layer)}});
+    json["layers"].push_back({{"layer", one.layer},
+                              {"op", net::Name(network.layers[static_cast<size_t>(one.layer)].op)},
+                              {"error", one.error},
+                              {"float", IsInFloat(quantized, one.layer)}});
   }
   for (const Measured& one : measured) {
     json["measured"].push_back({{"name", one.name},
@@ -205,7 +202,8 @@ std::string TextOf(const net::Network& network, const deploy::QuantizedModel& qu
   for (const deploy::LayerSensitivity& one : quantized.sensitivity) {
     rows.push_back({std::to_string(one.layer),
                     std::string(net::Name(network.layers[static_cast<size_t>(one.layer)].op)),
-                    fmt::format("{:.2e}", one.error), IsInFloat(quantized, one.layer) ? "float" : ""});
+                    fmt::format("{:.2e}", one.error),
+                    IsInFloat(quantized, one.layer) ? "float" : ""});
   }
   std::string text = FormatTable(rows);
   rows = {{"", "latency", "test accuracy", "same top-1"}};
@@ -214,9 +212,9 @@ std::string TextOf(const net::Network& network, const deploy::QuantizedModel& qu
                     FormatPercent(one.verification.accuracy_exported()),
                     FormatPercent(one.verification.agreement())});
   }
-  return text + fmt::format("ranges by {}, biases {}\n", deploy::Name(quantized.method),
-                            quantized.quantization.bias_shifts.empty() ? "as they are"
-                                                                       : "corrected") +
+  return text +
+         fmt::format("ranges by {}, biases {}\n", deploy::Name(quantized.method),
+                     quantized.quantization.bias_shifts.empty() ? "as they are" : "corrected") +
          FormatTable(rows);
 }
 
@@ -265,8 +263,7 @@ struct VerifyFlags {
 };
 
 deploy::Tolerance ToleranceOf(const VerifyFlags& flags) {
-  deploy::Tolerance tolerance =
-      deploy::ToleranceOf(engine::ParsePrecision(flags.target.precision));
+  deploy::Tolerance tolerance = deploy::ToleranceOf(engine::ParsePrecision(flags.target.precision));
   if (flags.tolerance) tolerance.max_relative = flags.tolerance;
   if (flags.max_drop) tolerance.max_drop = *flags.max_drop / 100;
   return tolerance;

@@ -20,10 +20,9 @@ template <typename Use>
 void Observe(const net::Network& network, train::TrainedModel& model,
              const std::shared_ptr<const data::Dataset>& dataset,
              const data::Preprocessing& preprocessing, Use use) {
-  data::Loader loader(dataset, {.preprocessing = preprocessing,
-                                .augmentation = {},
-                                .batch = kBatch,
-                                .training = false});
+  data::Loader loader(
+      dataset,
+      {.preprocessing = preprocessing, .augmentation = {}, .batch = kBatch, .training = false});
   data::Batch batch;
   loader.StartEpoch(0);
   while (loader.Next(batch)) {

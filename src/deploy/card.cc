@@ -25,7 +25,8 @@ std::string Escape(std::string_view text) {
 std::string AccuracySection(const Package& package) {
   const Verification& check = package.deployed().verification;
   std::string text = fmt::format(
-      "Top-1 on the {} test images of {}; the trained model has {:.2f} %. Each file was compared in "
+      "Top-1 on the {} test images of {}; the trained model has {:.2f} %. Each file was compared "
+      "in "
       "the engine with the trained model, image by image.\n\n"
       "| file | computed in | accuracy | 95 % interval | same top-1 | largest logit difference "
       "|\n|---|---|---:|---:|---:|---:|\n",
@@ -33,10 +34,10 @@ std::string AccuracySection(const Package& package) {
   for (const Variant& variant : package.variants) {
     const Verification& one = variant.verification;
     const auto [low, high] = WilsonInterval(one.accuracy_exported(), one.images);
-    text += fmt::format("| {} | {} | {:.2f} % | {:.2f} - {:.2f} % | {:.2f} % | {:.1e} |\n",
-                        variant.file, engine::Name(variant.precision),
-                        100 * one.accuracy_exported(), 100 * low, 100 * high,
-                        100 * one.agreement(), one.max_difference);
+    text +=
+        fmt::format("| {} | {} | {:.2f} % | {:.2f} - {:.2f} % | {:.2f} % | {:.1e} |\n",
+                    variant.file, engine::Name(variant.precision), 100 * one.accuracy_exported(),
+                    100 * low, 100 * high, 100 * one.agreement(), one.max_difference);
   }
   return text;
 }
@@ -67,13 +68,12 @@ std::string Int8Section(const Package& package) {
       "## Int8\n\nCalibrated on training images: ranges by {}, biases {}. Layers by what each "
       "alone in int8 does to the logits (mean square relative to their variance):\n\n"
       "| layer | operation | error | |\n|---:|---|---:|---|\n",
-      Name(model.method),
-      model.quantization.bias_shifts.empty() ? "as they are" : "corrected");
+      Name(model.method), model.quantization.bias_shifts.empty() ? "as they are" : "corrected");
   for (const LayerSensitivity& one : model.sensitivity) {
-    text += fmt::format("| {} | {} | {:.2e} | {} |\n", one.layer,
-                        net::Name(package.network.layers[static_cast<size_t>(one.layer)].op),
-                        one.error,
-                        model.quantization.float_layers.contains(one.layer) ? "stays float" : "");
+    text +=
+        fmt::format("| {} | {} | {:.2e} | {} |\n", one.layer,
+                    net::Name(package.network.layers[static_cast<size_t>(one.layer)].op), one.error,
+                    model.quantization.float_layers.contains(one.layer) ? "stays float" : "");
   }
   return text + "\n";
 }

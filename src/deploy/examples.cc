@@ -19,8 +19,7 @@ namespace {
 // A string literal of Python and of C++. Names come from folders on a user's disk: control
 // characters, whose escapes differ, become spaces.
 std::string Quote(std::string text) {
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -66,9 +65,8 @@ std::map<std::string, std::string> ExampleFiles(const Package& package) {
   }
   const Variant& deployed = package.deployed();
   // int8 stands in the file itself; what is left of it in float is f32.
-  const engine::Precision hint = deployed.precision == engine::Precision::kInt8
-                                     ? engine::Precision::kF32
-                                     : deployed.precision;
+  const engine::Precision hint =
+      deployed.precision == engine::Precision::kInt8 ? engine::Precision::kF32 : deployed.precision;
   const std::map<std::string, std::string> values = {
       {"FILE", deployed.file},
       {"NAME", TritonName(package)},

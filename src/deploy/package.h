@@ -41,9 +41,9 @@ struct Package {
   std::vector<std::string> class_names;
   engine::Fingerprint target;
   double latency_budget_us = 0, latency_lut_us = 0;
-  engine::Timing measured;        // of the target's file, by itself
-  std::vector<Variant> variants;  // the one for the target first; timed in turns
-  std::optional<QuantizedModel> quantized;  // of kInt8File
+  engine::Timing measured;                        // of the target's file, by itself
+  std::vector<Variant> variants;                  // the one for the target first; timed in turns
+  std::optional<QuantizedModel> quantized;        // of kInt8File
   std::map<std::string, std::string> onnx_files;  // by name; the very bytes that were verified
   std::string triton_onnx;  // the target's file for any batch; empty: no model repository
   std::string origin;       // "trial 17 of study fashion-mnist" or "zoo mobilenet_v2@28x0.5"

@@ -23,16 +23,15 @@ TEST(WritePackage, AppearsWholeAndReadsBack) {
   package.preprocessing = kPlain;
   package.preprocessing.resolution = 32;
   package.cost = {.trials = 24, .search_seconds = 90, .training_seconds = 60};
-  package.variants = {{.precision = engine::Precision::kF32,
-                       .file = kModelFile,
-                       .measured = {.median_us = 230},
-                       .verification = {.images = 12, .correct_trained = 12,
-                                        .correct_exported = 12}},
-                      {.precision = engine::Precision::kInt8,
-                       .file = kInt8File,
-                       .measured = {.median_us = 120},
-                       .verification = {.images = 12, .correct_trained = 12,
-                                        .correct_exported = 9}}};
+  package.variants = {
+      {.precision = engine::Precision::kF32,
+       .file = kModelFile,
+       .measured = {.median_us = 230},
+       .verification = {.images = 12, .correct_trained = 12, .correct_exported = 12}},
+      {.precision = engine::Precision::kInt8,
+       .file = kInt8File,
+       .measured = {.median_us = 120},
+       .verification = {.images = 12, .correct_trained = 12, .correct_exported = 9}}};
   package.quantized = {.sensitivity = {{.layer = 2, .error = 0.25}}};
   package.quantized->quantization.float_layers = {2};
   package.onnx_files = {{kModelFile, "onnx bytes"}, {kInt8File, "int8 bytes"}};

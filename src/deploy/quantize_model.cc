@@ -68,7 +68,8 @@ class TuningSet {
     for (size_t i = 0; i < found.size(); ++i) {
       const double difference = static_cast<double>(found[i]) - static_cast<double>(expected[i]);
       noise += difference * difference;
-      signal += (static_cast<double>(expected[i]) - mean) * (static_cast<double>(expected[i]) - mean);
+      signal +=
+          (static_cast<double>(expected[i]) - mean) * (static_cast<double>(expected[i]) - mean);
     }
     // A network whose logits are all the same has nothing to lose.
     return {.error = signal > 0 ? noise / signal : 0, .accuracy = AccuracyOf(found)};

@@ -26,8 +26,8 @@ double Divergence(std::span<const int64_t> counts, size_t kept, size_t levels) {
   for (size_t level = 0; level < levels; ++level) {
     const size_t begin = level * kept / levels, end = (level + 1) * kept / levels;
     const std::span<const int64_t> step = inside.subspan(begin, end - begin);
-    const auto filled = static_cast<double>(
-        std::ranges::count_if(step, [](int64_t count) { return count > 0; }));
+    const auto filled =
+        static_cast<double>(std::ranges::count_if(step, [](int64_t count) { return count > 0; }));
     const double each = filled > 0 ? sum(step) / filled / total_inside : 0;
     for (size_t i = begin; i < end; ++i) {
       const double reference =
@@ -41,8 +41,7 @@ double Divergence(std::span<const int64_t> counts, size_t kept, size_t levels) {
 // The number of leading bins to keep.
 size_t BinsOfPercentile(const Distribution& distribution) {
   const std::vector<int64_t>& counts = distribution.counts;
-  const auto total =
-      static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+  const auto total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
   double clipped = 0;
   size_t kept = counts.size();
   while (kept > 1 && clipped + static_cast<double>(counts[kept - 1]) <= kClippedShare * total)
@@ -56,8 +55,8 @@ size_t BinsOfEntropy(const Distribution& distribution) {
   const onnx::Range& range = distribution.range;
   // Steps that fall on one sign's side, which has the larger magnitudes.
   const double width = std::max(range.high, 0.0f) - std::min(range.low, 0.0f);
-  const auto levels = static_cast<size_t>(
-      std::clamp(std::round(256 * static_cast<double>(distribution.Largest()) / width), 1.0, 256.0));
+  const auto levels = static_cast<size_t>(std::clamp(
+      std::round(256 * static_cast<double>(distribution.Largest()) / width), 1.0, 256.0));
   size_t best = counts.size();
   double least = Divergence(counts, best, levels);
   for (size_t kept = levels; kept < counts.size(); kept += kStride) {
@@ -90,9 +89,7 @@ std::optional<RangeMethod> RangeMethodOf(std::string_view name) {
   return std::nullopt;
 }
 
-float Distribution::Largest() const {
-  return std::max(std::abs(range.low), std::abs(range.high));
-}
+float Distribution::Largest() const { return std::max(std::abs(range.low), std::abs(range.high)); }
 
 void Distribution::Count(float value) {
   counts.resize(kBins);

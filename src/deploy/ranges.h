@@ -26,11 +26,11 @@ std::optional<RangeMethod> RangeMethodOf(std::string_view name);
 // How the values of a tensor are distributed.
 struct Distribution {
   static constexpr size_t kBins = 2048;
-  onnx::Range range;             // smallest and largest value
-  std::vector<int64_t> counts;   // kBins equal bins of magnitudes up to the largest; without zeros,
-                                 // which int8 always meets exactly
-  float Largest() const;         // magnitude
-  void Count(float value);       // needs `range`
+  onnx::Range range;            // smallest and largest value
+  std::vector<int64_t> counts;  // kBins equal bins of magnitudes up to the largest; without zeros,
+                                // which int8 always meets exactly
+  float Largest() const;        // magnitude
+  void Count(float value);      // needs `range`
 };
 
 // Never wider than the distribution's.

@@ -147,8 +147,7 @@ double AllowedRelative(const Verification& verification, double max_relative) {
 std::string Complaint(const Verification& verification, const Tolerance& tolerance) {
   if (verification.images == 0) return "no image was compared";
   if (std::isinf(verification.max_difference)) return "some of its logits are not finite";
-  const double allowed =
-      AllowedRelative(verification, tolerance.max_relative.value_or(INFINITY));
+  const double allowed = AllowedRelative(verification, tolerance.max_relative.value_or(INFINITY));
   if (verification.max_relative > allowed) {
     return fmt::format(
         "logits differ by up to {:.2e} of the largest ({:.2e} in all), allowed are {:.2e}",
@@ -158,8 +157,7 @@ std::string Complaint(const Verification& verification, const Tolerance& toleran
   constexpr double kOneSided = 1.645;
   const double chance = kOneSided * std::sqrt(static_cast<double>(verification.disagreements)) /
                         static_cast<double>(verification.images);
-  const double drop =
-      verification.accuracy_trained() - verification.accuracy_exported() - chance;
+  const double drop = verification.accuracy_trained() - verification.accuracy_exported() - chance;
   if (tolerance.max_drop && drop > *tolerance.max_drop) {
     return fmt::format("accuracy drops from {:.2f} % to {:.2f} %, allowed are {:g} points",
                        100 * verification.accuracy_trained(),

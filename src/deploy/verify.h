@@ -60,14 +60,14 @@ struct Tolerance {
   std::optional<double> max_relative = {};
   std::optional<double> max_drop = {};  // of accuracy, beyond what chance explains (95 %)
 };
-// The tolerance, but at least a hundred times what the network makes of its images' last bits: every
-// layer rounds, and rounds sums.
+// The tolerance, but at least a hundred times what the network makes of its images' last bits:
+// every layer rounds, and rounds sums.
 double AllowedRelative(const Verification& verification, double max_relative);
 // Logits within 1e-3 for f32; for precisions that round every value, accuracy within half a point.
 Tolerance ToleranceOf(engine::Precision precision);
 
-// Empty when within tolerance, else one line saying what is outside and by how much. Logits that are
-// not finite never are within.
+// Empty when within tolerance, else one line saying what is outside and by how much. Logits that
+// are not finite never are within.
 std::string Complaint(const Verification& verification, const Tolerance& tolerance);
 
 // The index of the largest value.

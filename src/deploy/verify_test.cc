@@ -90,7 +90,8 @@ TEST(Verify, MeasuresWhatTheLastBitsDo) {
     return Verify(
                [&](std::span<const float> images, int count) {
                  std::vector<float> logits(static_cast<size_t>(count) * 3);
-                 for (size_t i = 0; i < logits.size(); ++i) logits[i] = gain * (images[16 * (i / 3)] - 0.2f);
+                 for (size_t i = 0; i < logits.size(); ++i)
+                   logits[i] = gain * (images[16 * (i / 3)] - 0.2f);
                  return logits;
                },
                {{&exported}}, std::make_shared<Stripes>(), kPlain)
@@ -144,8 +145,7 @@ TEST(Verify, PixelsAndProbabilitiesAreCompared) {
     }
   } exported;
   const Verification same =
-      Verify([](std::span<const float> images,
-                int count) { return Answer(images, count, 0, {}); },
+      Verify([](std::span<const float> images, int count) { return Answer(images, count, 0, {}); },
              {{&exported, {.lengths = {}, .pixels = true, .softmax = true}}},
              std::make_shared<Stripes>(), kPlain)
           .front();

@@ -65,7 +65,8 @@ class CompiledModel {
  public:
   virtual ~CompiledModel() = default;
   // Images NCHW float32, `count` of them packed; returns logits [count x classes]. Any count: split
-  // into batches inside. For a file that takes pixels (onnx/export.h): NHWC, whole numbers 0 to 255.
+  // into batches inside. For a file that takes pixels (onnx/export.h): NHWC, whole numbers 0 to
+  // 255.
   virtual std::vector<float> Run(std::span<const float> images, int count) = 0;
   // End-to-end latency of one inference of one batch, wall clock, blocking.
   virtual Timing Time(const TimingOptions& options) = 0;

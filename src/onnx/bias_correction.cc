@@ -53,8 +53,8 @@ std::map<std::string, std::vector<float>, std::less<>> BiasShifts(const net::Gra
   for (const Node& node : graph.nodes) {
     const bool conv = node.kind == NodeKind::kConv;
     if ((!conv && node.kind != NodeKind::kLinear) || !ReadsQuantized(node, 0)) continue;
-    const std::vector<float> weight = conv ? FoldBatchNorm(node, weights).weight
-                                           : weights.at(node.name + ".weight").values;
+    const std::vector<float> weight =
+        conv ? FoldBatchNorm(node, weights).weight : weights.at(node.name + ".weight").values;
     shifts[node.name] = ShiftsOf(node, weight, InputMeans(graph, node, means));
   }
   return shifts;

@@ -141,8 +141,9 @@ class Producers {
 TEST_P(EveryZooNetwork, IsQuantizedWhereverANodeReadsInt8) {
   const net::Network network = net::ZooNetwork(GetParam(), {.resolution = 32, .classes = 10});
   const net::Graph graph = net::Lower(network);
-  pb::ModelProto model = Parse(
-      ToOnnx(network, ZeroWeights(graph), {.batch = 2, .quantization = Quantization{NominalRanges(graph)}}));
+  pb::ModelProto model =
+      Parse(ToOnnx(network, ZeroWeights(graph),
+                   {.batch = 2, .quantization = Quantization{NominalRanges(graph)}}));
   pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), {true, 1, false});
   const Producers producers(model);
   for (const net::Node& node : graph.nodes) {
@@ -192,8 +193,8 @@ TEST(Export, NamesFollowTheGraph) {
 TEST(Export, Int8NamesFollowTheGraphToo) {
   const net::Network network = Small(net::Activation::kRelu);
   const net::Graph graph = net::Lower(network);
-  const pb::ModelProto model =
-      Parse(ToOnnx(network, WeightsOf(network), {.quantization = Quantization{NominalRanges(graph)}}));
+  const pb::ModelProto model = Parse(
+      ToOnnx(network, WeightsOf(network), {.quantization = Quantization{NominalRanges(graph)}}));
   EXPECT_THAT(
       Ops(model),
       testing::ElementsAre(
@@ -232,8 +233,9 @@ TEST(Export, Int8NeedsRangesAndTheirOpset) {
   const net::Weights weights = WeightsOf(network);
   Ranges ranges = NominalRanges(net::Lower(network));
   const auto message = [&](int opset) {
-    return MessageOf(ErrorKind::kInput,
-                     [&] { ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}}); });
+    return MessageOf(ErrorKind::kInput, [&] {
+      ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}});
+    });
   };
   EXPECT_THAT(message(12), HasSubstr("opset 13 or later, not 12"));
   ranges["l00.conv"] = {.low = 2, .high = 1};
@@ -242,7 +244,8 @@ TEST(Export, Int8NeedsRangesAndTheirOpset) {
   EXPECT_THAT(message(17), HasSubstr("'l00.conv', which is missing"));
   ranges = NominalRanges(net::Lower(network));
   for (const int opset : {13, 17}) {
-    EXPECT_FALSE(ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}}).empty());
+    EXPECT_FALSE(
+        ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}}).empty());
   }
 }
 

@@ -108,9 +108,7 @@ class GraphWriter {
            !options_.quantization->float_layers.contains(node.layer);
   }
 
-  bool IsSymmetric() const {
-    return options_.quantization->activations == ActivationType::kInt8;
-  }
+  bool IsSymmetric() const { return options_.quantization->activations == ActivationType::kInt8; }
 
   std::string Quantize(const Value& value) {
     const Quantization& quantization = *options_.quantization;
@@ -185,8 +183,8 @@ class GraphWriter {
     std::vector<std::string> inputs = {
         Read(input, node, 0),
         Weight(node, {node.out.c, node.in.c}, weights_.at(node.name + ".weight").values)};
-    AddBias(node,
-            node.bias ? weights_.at(node.name + ".bias").values : std::vector<float>(), inputs);
+    AddBias(node, node.bias ? weights_.at(node.name + ".bias").values : std::vector<float>(),
+            inputs);
     SetInt(Main(node, "Gemm", std::move(inputs)), "transB", 1);
   }
 

@@ -84,7 +84,7 @@ TEST(OpenVinoEngine, Bf16IsLessExactThanF32) {
 }
 
 onnx::Ranges MeasuredRanges(const net::Network& network, const net::Weights& weights,
-                                  std::span<const float> images, int count) {
+                            std::span<const float> images, int count) {
   onnx::Ranges ranges;
   for (const auto& [name, range] : ReferenceRanges(network, weights, images, count)) {
     ranges[name] = {range.first, range.second};
@@ -112,9 +112,9 @@ TEST(Int8, LogitsFollowTheFloatOnes) {
   const std::vector<float> images = RandomImages(network, 16, 2);
   const std::vector<float> expected = ReferenceRun(network, weights, images, 16);
   const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "int8.onnx";
-  onnx::ExportOnnx(path, network, weights,
-                   {.quantization =
-                        onnx::Quantization{MeasuredRanges(network, weights, images, 16)}});
+  onnx::ExportOnnx(
+      path, network, weights,
+      {.quantization = onnx::Quantization{MeasuredRanges(network, weights, images, 16)}});
   for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
     const std::vector<float> logits =
         MakeOpenVinoEngine({.precision = precision})->Load(path)->Run(images, 16);
@@ -135,10 +135,10 @@ TEST_P(IntegerKernels, RunEveryConvolution) {
        {EveryOpNetwork(), net::ZooNetwork("mobilenet_v2", {.resolution = 64}),
         net::ZooNetwork("gpunet_0", {.resolution = 64})}) {
     const net::Graph graph = net::Lower(network);
-    const std::string bytes = onnx::ToOnnx(
-        network, net::RandomWeights(graph, 1),
-        {.quantization = onnx::Quantization{.ranges = onnx::NominalRanges(graph),
-                                            .activations = GetParam()}});
+    const std::string bytes =
+        onnx::ToOnnx(network, net::RandomWeights(graph, 1),
+                     {.quantization = onnx::Quantization{.ranges = onnx::NominalRanges(graph),
+                                                         .activations = GetParam()}});
     ov::Core core;
     ov::CompiledModel model =
         core.compile_model(core.read_model(bytes, ov::Tensor()), "CPU", ov::enable_profiling(true));
@@ -156,8 +156,7 @@ TEST_P(IntegerKernels, RunEveryConvolution) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Activations, IntegerKernels,
-                         testing::Values(onnx::ActivationType::kUint8,
-                                         onnx::ActivationType::kInt8),
+                         testing::Values(onnx::ActivationType::kUint8, onnx::ActivationType::kInt8),
                          [](const auto& each) { return std::string(onnx::Name(each.param)); });
 
 bool HasVnni() {
