@@ -58,6 +58,9 @@ recipe = "quick"
 epochs = 1
 images_per_epoch = {finalist_images}
 
+[int8]
+finalists = false
+
 [baselines]
 networks = ["mobilenet_v3_small"]
 

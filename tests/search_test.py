@@ -1,16 +1,23 @@
 """A whole search on Fashion-MNIST, small: every file it promises is there and agrees with the others."""
 
 import csv
+import gzip
 import json
+import pathlib
+import subprocess
+import sys
 
 import lathe_testing as testing
+
+PYTHON = testing.ROOT / "build/deps/python"  # openvino
+STB = pathlib.Path("/usr/include/stb/stb_image.h")
 
 
 class SearchTest(testing.TestCase):
     def test_whole_job(self):
         study = self.study(trials=5, images=1024, finalist_images=8192)
         out = self.folder / "out"
-        table = json.loads(testing.run("search", study, "--dir", out, "--json", check=0).stdout)
+        table = json.loads(testing.run("search", study, "--dir", out, "--json", "--set", "int8.finalists=true", check=0).stdout)
 
         finalist = table["networks"][0]
         self.assertEqual(finalist["kind"], "finalist")
@@ -21,8 +28,12 @@ class SearchTest(testing.TestCase):
         self.assertLessEqual(finalist["disagreements"], 5)
         self.assertIn("baseline", [network["kind"] for network in table["networks"]])
         package = out / finalist["path"]
-        for name in ("network.json", "weights.safetensors", "model.onnx", "card.md"):
+        for name in ("network.json", "weights.safetensors", "model.onnx", "model-int8.onnx", "card.md"):
             self.assertGreater((package / name).stat().st_size, 100, name)
+        precisions = {one["precision"]: one for one in finalist["precisions"]}
+        self.assertLessEqual({"f32", "int8"}, set(precisions))
+        self.assertGreater(precisions["int8"]["accuracy"], precisions["f32"]["accuracy"] - 0.01)
+        self.check_examples(package)
 
         # The files of the study agree with each other.
         lut = json.loads((out / "lut.json").read_text())
@@ -57,6 +68,56 @@ class SearchTest(testing.TestCase):
         self.assertEqual(again["networks"][0]["accuracy"], finalist["accuracy"])
         refused = testing.run("search", study, "--dir", out, check=2)
         self.assertIn("--resume", refused.stderr)
+
+    def check_examples(self, package):
+        """Both programs of a package name the same class of real pictures, with the same certainty."""
+        try:
+            sys.path.append(str(PYTHON))
+            import numpy
+            import openvino  # noqa: F401
+            from PIL import Image
+        except ImportError as error:
+            print(f"SKIPPED: examples: {error}; scripts/setup --tests installs it", file=sys.stderr)
+            return
+        with gzip.open(next(pathlib.Path("/usr/share/datasets/fashion-mnist").glob("t10k-images*"))) as file:
+            file.read(16)
+            pixels = numpy.frombuffer(file.read(2 * 784), dtype=numpy.uint8).reshape(2, 28, 28)
+        pictures = [self.folder / "shirt.png", self.folder / "wide.png"]
+        Image.fromarray(pixels[0]).save(pictures[0])
+        Image.fromarray(pixels[1]).resize((90, 60), Image.Resampling.BICUBIC).convert("RGB").save(pictures[1])  # shrunk and cut again
+        path = f"{PYTHON}:{testing.ROOT / 'build/deps/testing'}"
+        python = subprocess.run([sys.executable, package / "examples/classify.py", *pictures], capture_output=True, text=True, check=True,
+                                env={"PYTHONPATH": path}).stdout
+        self.assertRegex(python, r"(?m)\A.*shirt.png: .+ 0\.\d{4}\n.*wide.png: .+ 0\.\d{4}\Z")
+        if not STB.exists():
+            print("SKIPPED: the C++ example: no stb_image.h; scripts/setup --tests installs it", file=sys.stderr)
+            return
+        build = self.folder / "build"
+        for command in (["cmake", "-B", build, "-S", package / "examples", f"-DOpenVINO_DIR={PYTHON / 'openvino/cmake'}"],
+                        ["cmake", "--build", build]):
+            done = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        cpp = subprocess.run([build / "classify", package / "model.onnx", *pictures], capture_output=True, text=True, check=True).stdout
+        for ours, theirs in zip(cpp.splitlines(), python.splitlines(), strict=True):
+            (name, share), (other_name, other_share) = ours.rsplit(" ", 1), theirs.rsplit(" ", 1)
+            self.assertEqual(name, other_name)
+            self.assertAlmostEqual(float(share), float(other_share), delta=0.02)  # pixels may be rounded the other way
+
+    def test_int8_target(self):
+        """Latencies of the table, the measured ones and the accuracy that ranks are all of int8."""
+        study, out = self.study(trials=2, images=256, finalist_images=4096), self.folder / "out"
+        table = json.loads(testing.run("search", study, "--dir", out, "--json", "--set", "target.precision=int8", "--set",
+                                       "baselines.networks=[]", "--set", "int8.max_drop=0.02", check=0).stdout)
+        self.assertEqual(json.loads((out / "lut.json").read_text())["target"]["precision"], "int8")
+        finalist = table["networks"][0]
+        self.assertEqual(finalist["precisions"][0]["precision"], "int8")
+        self.assertEqual(finalist["accuracy_exported"], finalist["precisions"][0]["accuracy"])
+        self.assertGreater(finalist["disagreements"], 0, "computed in int8")
+        package = out / finalist["path"]
+        self.assertIn(b"QuantizeLinear", (package / "model-int8.onnx").read_bytes())
+        self.assertIn('"model-int8.onnx"', (package / "examples/classify.py").read_text())
+        deployed = next((package / "triton").glob("*/1/model.onnx")).read_bytes()
+        self.assertIn(b"QuantizeLinear", deployed)
 
 
 if __name__ == "__main__":

@@ -210,11 +210,15 @@ class LatheNetwork(nn.Module):
             result[name] = tensor
         return result
 
-    @torch.no_grad()
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """From Lathe's weights.safetensors. Throws LatheError unless it has exactly the tensors of this network."""
-        source = os.fspath(path)
         found, metadata = safetensors.read(path)
+        self.set_tensors(found, os.fspath(path))
+        self.metadata = metadata
+
+    @torch.no_grad()
+    def set_tensors(self, found: Mapping[str, Tensor], source: str) -> None:
+        """All weights, by Lathe's names. Throws LatheError, which begins with `source`, unless they are exactly those of this network."""
         wanted = self.tensors()
         for name, tensor in wanted.items():
             if name not in found:
@@ -228,7 +232,6 @@ class LatheNetwork(nn.Module):
                 raise LatheError(f"{source}: tensor {name!r} does not belong to {self.description.name}")
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
-        self.metadata = metadata
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """As Lathe's weights.safetensors, with this network's metadata: 'lathe net export --weights' reads it."""

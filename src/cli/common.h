@@ -80,6 +80,7 @@ space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Networ
 
 // A network from a file or, when no such file exists, from the zoo ("mobilenet_v2@64x0.5").
 net::Network LoadNetwork(const std::string& file_or_name);
+inline constexpr const char* kNetworkHelp = "Network file (Lathe's or GPUNet's JSON) or zoo name";
 
 // What images trained weights want, if their file says so.
 std::optional<data::Preprocessing> StoredPreprocessing(const net::Weights& weights,

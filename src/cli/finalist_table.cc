@@ -12,11 +12,22 @@ namespace {
 
 constexpr int kFormatVersion = 1;
 
+// "f32 0.218 ms 92.83 %, int8 0.131 ms 92.80 %"
+std::string PrecisionsText(const FinalistRow& row) {
+  std::vector<std::string> texts;
+  for (const PrecisionRow& one : row.precisions) {
+    texts.push_back(fmt::format("{} {} {}", one.precision, FormatMs(one.median_us),
+                                FormatPercent(one.accuracy)));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
 }  // namespace
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PrecisionRow, precision, file, median_us, accuracy, agreement)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FinalistRow, name, kind, origin, path, training, accuracy,
                                    accuracy_exported, images, disagreements, lut_us, measured_us,
-                                   p10_us, p90_us, params, macs, meets_target, problem)
+                                   p10_us, p90_us, params, macs, precisions, meets_target, problem)
 
 bool FinalistTable::AnyMeetsTarget() const {
   return std::ranges::any_of(
@@ -39,13 +50,17 @@ FinalistTable ReadFinalists(const fs::path& study_folder) {
   FinalistTable table;
   if (!fs::exists(file)) return table;
   try {
-    const nlohmann::json json = nlohmann::json::parse(ReadFile(file));
+    nlohmann::json json = nlohmann::json::parse(ReadFile(file));
     if (json.at("version").get<int>() > kFormatVersion) {
       throw Error(ErrorKind::kInput, "{}: written by a newer lathe; use that version",
                   file.string());
     }
     table.latency_budget_us = json.at("latency_budget_us");
     table.accuracy_target = json.at("accuracy_target");
+    for (nlohmann::json& network : json.at("networks")) {
+      // Files of before there were several.
+      if (!network.contains("precisions")) network["precisions"] = nlohmann::json::array();
+    }
     table.rows = json.at("networks").get<std::vector<FinalistRow>>();
     table.latency_check = json.at("latency_check").get<std::vector<std::pair<double, double>>>();
     table.left_out = json.at("left_out").get<std::vector<std::pair<std::string, std::string>>>();
@@ -71,6 +86,7 @@ std::string ToText(const FinalistTable& table, const fs::path& study_folder) {
   }
   std::string text = FormatTable(rows);
   for (const FinalistRow& row : table.rows) {
+    if (row.precisions.size() > 1) text += fmt::format("{}: {}\n", row.name, PrecisionsText(row));
     if (!row.problem.empty()) text += fmt::format("{}: {}\n", row.name, row.problem);
   }
   for (const auto& [name, reason] : table.left_out)

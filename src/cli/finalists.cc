@@ -11,15 +11,13 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/common.h"
-#include "cli/version.h"
+#include "cli/judge.h"
 #include "deploy/package.h"
 #include "engine/timing.h"
 #include "net/network_file.h"
 #include "net/zoo.h"
-#include "onnx/export.h"
 #include "study/batch.h"
 #include "study/rank.h"
-#include "train/trainer.h"
 
 namespace lathe::cli {
 namespace {
@@ -27,15 +25,6 @@ namespace {
 // A candidate is trained fully only if it is this much faster than the budget before training: the
 // final measurement, minutes later, has to confirm it.
 constexpr double kMeasuringMargin = 0.97;
-
-// A network that goes into the final table.
-struct Contender {
-  std::string name, kind, origin;
-  net::Network network;
-  double lut_us = 0;
-  double measured_us = 0;        // with random weights, before training
-  std::filesystem::path folder;  // of its training
-};
 
 engine::Timing MeasureUntrained(const StudyContext& context, const net::Network& network) {
   const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
@@ -218,71 +207,6 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
   return study::RunBatch(*executor, jobs, options);
 }
 
-std::string ReproduceCommand(const StudyContext& context) {
-  std::string command = fmt::format("lathe search {}", context.config.source.string());
-  for (const std::string& setting : context.options.overrides)
-    command += fmt::format(" --set '{}'", setting);
-  return command;
-}
-
-// Exports, verifies and measures one trained network.
-FinalistRow Judge(const StudyContext& context, const Contender& contender, deploy::Package& package,
-                  std::string& onnx_bytes) {
-  const study::StudyConfig& config = context.config;
-  package.network = contender.network;
-  package.weights = net::ReadSafetensors(contender.folder / "weights.safetensors");
-  package.preprocessing =
-      PreprocessingOf(package.weights, (contender.folder / "weights.safetensors").string(),
-                      *context.splits.train, contender.network.input.h);
-  package.class_names = context.splits.train->class_names();
-  package.target = context.engine->Target();
-  package.latency_budget_us = config.target.latency_us;
-  package.latency_lut_us = contender.lut_us;
-  package.origin = fmt::format("{} of study {}", contender.origin, config.name);
-  package.data_name = config.data.kind;
-  package.recipe_toml = train::ToToml(config.finalist_recipe);
-  if (config.evaluator.HasProgram()) package.recipe_toml += "\n" + ToToml(config.evaluator);
-  package.command = ReproduceCommand(context);
-  package.seed = config.seed;
-
-  const fs::path onnx_file = contender.folder / "model.onnx";
-  onnx_bytes = onnx::ToOnnx(
-      contender.network, package.weights,
-      {.metadata = {{"lathe.version", kVersion},
-                    {"lathe.origin", package.origin},
-                    {"lathe.latency_budget_us", fmt::format("{}", config.target.latency_us)}}});
-  WriteFileAtomically(onnx_file, onnx_bytes);
-  const std::unique_ptr<engine::CompiledModel> exported = context.engine->Load(onnx_file.string());
-  package.measured =
-      engine::TimeUndisturbed(*exported, {.warmup = 50, .min_runs = 300, .min_seconds = 1.0});
-  train::TrainedModel trained(contender.network, package.weights, AvailableThreads());
-  package.verification = deploy::Verify(
-      [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
-      *exported, context.splits.test, package.preprocessing);
-
-  const net::Costs costs = net::Count(contender.network);
-  FinalistRow row{.name = contender.name,
-                  .kind = contender.kind,
-                  .origin = contender.origin,
-                  .path = fs::relative(contender.folder, context.options.folder).string(),
-                  .training = fs::relative(contender.folder, context.options.folder).string(),
-                  .accuracy = package.verification.accuracy_trained(),
-                  .accuracy_exported = package.verification.accuracy_exported(),
-                  .images = package.verification.images,
-                  .disagreements = package.verification.disagreements,
-                  .lut_us = contender.lut_us,
-                  .measured_us = package.measured.median_us,
-                  .p10_us = package.measured.p10_us,
-                  .p90_us = package.measured.p90_us,
-                  .params = costs.params,
-                  .macs = costs.macs,
-                  .meets_target = false,
-                  .problem = deploy::Complaint(package.verification)};
-  row.meets_target = row.problem.empty() && row.measured_us <= config.target.latency_us &&
-                     row.accuracy_exported >= config.target.accuracy;
-  return row;
-}
-
 // A program of the user's own may have judged its network on other pixels or images.
 void NoteOtherAccuracy(const study::TrialResult& result, const FinalistRow& row) {
   constexpr double kTolerance = 0.01;
@@ -305,12 +229,6 @@ FinalistRow FailedRow(const Contender& contender, const std::string& problem) {
   return row;
 }
 
-struct Judged {
-  FinalistRow row;
-  deploy::Package package;
-  std::string onnx_bytes;
-};
-
 }  // namespace
 
 FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
@@ -329,7 +247,7 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
   for (size_t i = 0; i < contenders.size(); ++i) {
     Judged& one = judged.emplace_back();
     if (results[i].ok) {
-      one.row = Judge(context, contenders[i], one.package, one.onnx_bytes);
+      one = Judge(context, store, contenders[i]);
       NoteOtherAccuracy(results[i], one.row);
     } else {
       one.row = FailedRow(contenders[i], results[i].error);
@@ -348,7 +266,7 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
     if (one.row.kind == "finalist" && one.row.problem.empty()) {
       one.row.name = fmt::format("finalist {:02}", ++place);
       one.row.path = fmt::format("finalists/{:02}", place);
-      deploy::WritePackage(context.options.folder / one.row.path, one.package, one.onnx_bytes);
+      deploy::WritePackage(context.options.folder / one.row.path, one.package);
     }
     table.rows.push_back(one.row);
   }

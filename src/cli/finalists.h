@@ -12,6 +12,12 @@
 
 namespace lathe::cli {
 
+// The network in one precision beside others, timed in turns.
+struct PrecisionRow {
+  std::string precision, file;  // "int8", "model-int8.onnx"
+  double median_us = 0, accuracy = 0, agreement = 0;
+};
+
 // One fully trained network: a line of the final table, kept in finalists.json.
 struct FinalistRow {
   std::string name;    // "finalist 01", "mobilenet_v2@28x0.50"
@@ -21,10 +27,11 @@ struct FinalistRow {
       path;  // package of a finalist, training folder of a baseline; relative to the study's folder
   std::string training;          // folder it was trained in, likewise
   double accuracy = 0;           // test set, of the trained model
-  double accuracy_exported = 0;  // test set, of model.onnx in the engine
+  double accuracy_exported = 0;  // test set, of the target's file in the engine
   int64_t images = 0, disagreements = 0;
   double lut_us = 0, measured_us = 0, p10_us = 0, p90_us = 0;
   int64_t params = 0, macs = 0;
+  std::vector<PrecisionRow> precisions;
   bool meets_target = false;
   std::string problem;  // why it is not a finalist, or did not train; empty: none
 };

@@ -1,33 +1,21 @@
-// lathe net show | time | train | export | verify: one network.
-#include <algorithm>
-#include <array>
-#include <filesystem>
+// lathe net show | time; its other subcommands are in files of their own.
 #include <optional>
 
-#include "base/config.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "cli/common.h"
+#include "cli/net_export.h"
 #include "cli/net_train.h"
-#include "data/dataset.h"
-#include "deploy/package.h"
 #include "engine/timing.h"
 #include "latency/estimator.h"
 #include "net/network_file.h"
-#include "onnx/export.h"
-#include "onnx/quantize.h"
-#include "train/trainer.h"
 
 namespace lathe::cli {
 namespace {
 
 struct NetFlags {
-  std::string network, lut, weights, onnx, out, data = "fashion-mnist";
+  std::string network, lut;
   TargetFlags target;
-  int64_t images = 0;
-  bool random = false;
 };
 
 // What a table says of a network beside what was measured of it.
@@ -136,58 +124,6 @@ int Time(const Globals& globals, const NetFlags& flags) {
   return 0;
 }
 
-int Export(const Globals& globals, const NetFlags& flags) {
-  const net::Network network = LoadNetwork(flags.network);
-  if (flags.weights.empty() && !flags.random) {
-    throw Error(ErrorKind::kUsage,
-                "give --weights FILE.safetensors, or --random for a network that is only timed");
-  }
-  const net::Weights weights = flags.random ? net::RandomWeights(net::Lower(network), globals.seed)
-                                            : net::ReadSafetensors(flags.weights);
-  onnx::ExportOptions options{.batch = flags.target.batch};
-  if (flags.target.precision == "int8") {
-    if (!flags.random) {
-      throw Error(ErrorKind::kUsage,
-                  "--precision int8 is for timing: its ranges are guessed, not calibrated; give "
-                  "--random instead of --weights");
-    }
-    options.quantization = onnx::NominalRanges(net::Lower(network));
-  }
-  onnx::ExportOnnx(flags.out, network, weights, options);
-  PrintText(flags.out + "\n");
-  return 0;
-}
-
-int Verify(const Globals& globals, const NetFlags& flags) {
-  const data::Splits splits = OpenData(flags.data, globals.seed);
-  const net::Network network = LoadNetwork(flags.network);
-  const net::Weights weights = net::ReadSafetensors(flags.weights);
-  train::TrainedModel trained(network, weights, AvailableThreads());
-  const std::unique_ptr<engine::CompiledModel> exported = flags.target.Make()->Load(flags.onnx);
-  const deploy::Verification result = deploy::Verify(
-      [&](std::span<const float> images, int count) { return trained.Logits(images, count); },
-      *exported, splits.test,
-      PreprocessingOf(weights, flags.weights, *splits.train, network.input.h), flags.images);
-  const std::string complaint = deploy::Complaint(result);
-  if (globals.json) {
-    PrintJson({{"images", result.images},
-               {"max_difference", result.max_difference},
-               {"disagreements", result.disagreements},
-               {"accuracy_trained", result.accuracy_trained()},
-               {"accuracy_exported", result.accuracy_exported()},
-               {"ok", complaint.empty()}});
-  } else {
-    PrintText(fmt::format(
-        "{} images: largest logit difference {:.2e}, {} top-1 disagreements, accuracy trained {} "
-        "exported {}\n",
-        result.images, result.max_difference, result.disagreements,
-        FormatPercent(result.accuracy_trained()), FormatPercent(result.accuracy_exported())));
-  }
-  if (complaint.empty()) return 0;
-  throw Error(ErrorKind::kTargetNotReached, "{} does not match the trained model: {}", flags.onnx,
-              complaint);
-}
-
 }  // namespace
 
 void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
@@ -197,10 +133,7 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
   auto flags = std::make_shared<NetFlags>();
   const auto add = [&](const std::string& name, const std::string& help, std::function<int()> run) {
     CLI::App* command = net_command->add_subcommand(name, help);
-    command
-        ->add_option("network", flags->network,
-                     "Network file (Lathe's or GPUNet's JSON) or zoo name")
-        ->required();
+    command->add_option("network", flags->network, kNetworkHelp)->required();
     command->callback([&action, run] { action = run; });
     return command;
   };
@@ -218,27 +151,8 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
 
   AddNetTrainCommand(*net_command, globals, action);
 
-  CLI::App* export_command =
-      add("export", "Write an ONNX file", [=, &globals] { return Export(globals, *flags); });
-  export_command->add_option("--weights", flags->weights, "Weights (safetensors)");
-  export_command->add_flag("--random", flags->random, "Random weights instead");
-  export_command->add_option("--batch", flags->target.batch, "Images per inference; 0: dynamic")
-      ->capture_default_str();
-  export_command
-      ->add_option("--precision", flags->target.precision,
-                   "f32, or int8 with guessed ranges, for timing (with --random)")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"f32", "int8"}));
-  export_command->add_option("--out,-o", flags->out, "ONNX file to write")->required();
-
-  CLI::App* verify = add("verify", "Compare an ONNX file in the engine with the trained model",
-                         [=, &globals] { return Verify(globals, *flags); });
-  verify->add_option("--weights", flags->weights, "Weights (safetensors)")->required();
-  verify->add_option("--onnx", flags->onnx, "ONNX file")->required();
-  verify->add_option("--data", flags->data, kDataHelp)->capture_default_str();
-  verify->add_option("--images", flags->images, "At most so many test images; 0: all")
-      ->capture_default_str();
-  flags->target.AddTo(*verify);
+  AddNetExportCommand(*net_command, globals, action);
+  AddNetVerifyCommand(*net_command, globals, action);
 }
 
 }  // namespace lathe::cli

@@ -11,7 +11,7 @@
 #include "cli/crew.h"
 #include "cli/teacher_file.h"
 #include "cli/training_log.h"
-#include "deploy/package.h"
+#include "deploy/verify.h"
 #include "latency/stats.h"
 #include "net/network_file.h"
 #include "study/recipe_file.h"
@@ -150,9 +150,7 @@ data::Splits OpenData(const std::string& name, uint64_t seed) {
 void AddNetTrainCommand(CLI::App& net_command, const Globals& globals, Action& action) {
   CLI::App* command = net_command.add_subcommand("train", "Train a network");
   auto flags = std::make_shared<TrainFlags>();
-  command
-      ->add_option("network", flags->network, "Network file (Lathe's or GPUNet's JSON) or zoo name")
-      ->required();
+  command->add_option("network", flags->network, kNetworkHelp)->required();
   command->add_option("--data", flags->data, kDataHelp)->capture_default_str();
   command->add_option("--recipe", flags->recipe,
                       "Preset (quick, small-images, gpunet) or recipe file (TOML)");

@@ -283,13 +283,6 @@ void CheckEngine(const study::StudyConfig& config, engine::Engine& engine,
                 "files; use \"openvino\"",
                 config.source.string());
   }
-  if (config.target.options.precision == engine::Precision::kInt8) {
-    throw Error(
-        ErrorKind::kInput,
-        "{}: [target] precision = \"int8\" can time networks, but finalists are exported in "
-        "float; use \"f32\" or \"bf16\"",
-        config.source.string());
-  }
   Random random(config.seed);
   const net::Network network = space.Decode(space.Sample(random), head);
   engine.Compile(network, net::RandomWeights(net::Lower(network), config.seed), {});

@@ -11,7 +11,7 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/version.h"
-#include "deploy/package.h"
+#include "deploy/verify.h"
 #include "latency/estimator.h"
 #include "latency/lut.h"
 #include "net/network_file.h"

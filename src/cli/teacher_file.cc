@@ -22,7 +22,14 @@ std::shared_ptr<train::Teacher> FromOnnx(const std::string& path, const StudentD
   const auto engine = MakeEngine("openvino", {.threads = threads});
   std::unique_ptr<engine::CompiledModel> model = engine->Load(path);
   data::Preprocessing preprocessing = student.preprocessing;
-  const std::vector<int> shape = onnx::ReadInputShape(path);  // {n, c, h, w}: Load() checked it
+  const onnx::FileForm form = onnx::ReadForm(path);
+  if (form.pixels || form.softmax) {
+    throw Error(ErrorKind::kInput,
+                "{}: a teacher takes normalised images and gives logits; export it without "
+                "--pixels and --softmax",
+                path);
+  }
+  const std::vector<int>& shape = form.lengths;  // {n, c, h, w}: Load() checked it
   CheckSquare(path, shape[2], shape[3]);
   preprocessing.channels = shape[1];
   preprocessing.resolution = shape[2];

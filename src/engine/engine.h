@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "net/network.h"
 #include "net/weights.h"
+#include "onnx/quantize.h"
 
 namespace lathe::engine {
 
@@ -63,7 +65,8 @@ class CompiledModel {
  public:
   virtual ~CompiledModel() = default;
   // Images NCHW float32, `count` of them packed; returns logits [count x classes]. Any count: split
-  // into batches inside.
+  // into batches inside. For a file that takes pixels (onnx/export.h): NHWC, whole numbers 0 to
+  // 255.
   virtual std::vector<float> Run(std::span<const float> images, int count) = 0;
   // End-to-end latency of one inference of one batch, wall clock, blocking.
   virtual Timing Time(const TimingOptions& options) = 0;
@@ -75,6 +78,8 @@ class CompiledModel {
 
 struct CompileOptions {
   bool profile = false;
+  // For precision int8. Without it ranges are guessed: the time is right, the logits are not.
+  std::optional<onnx::Quantization> quantization = {};
 };
 
 class Engine {

@@ -111,26 +111,36 @@ Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int a
   return best;
 }
 
-Timing TimeSteadily(CompiledModel& model) {
-  constexpr int kRounds = 25;
+std::vector<Timing> TimeSteadily(const std::vector<CompiledModel*>& models, int rounds) {
   constexpr std::chrono::milliseconds kPause{100};
   constexpr TimingOptions kRound{.warmup = 2, .min_runs = 3, .min_seconds = 0.1};
-  model.Time({.warmup = 10, .min_runs = 1, .min_seconds = 0});
-  std::vector<double> medians, low, high;
-  Timing all;
-  for (int round = 0; round < kRounds; ++round) {
+  struct Samples {
+    std::vector<double> medians, low, high;
+    int runs = 0;
+  };
+  std::vector<Samples> samples(models.size());
+  for (CompiledModel* model : models) model->Time({.warmup = 10, .min_runs = 1, .min_seconds = 0});
+  for (int round = 0; round < rounds; ++round) {
     if (round > 0) std::this_thread::sleep_for(kPause);
-    const Timing timing = model.Time(kRound);
-    medians.push_back(timing.median_us);
-    low.push_back(timing.p10_us);
-    high.push_back(timing.p90_us);
-    all.runs += timing.runs;
+    for (size_t i = 0; i < models.size(); ++i) {
+      const Timing timing = models[i]->Time(kRound);
+      samples[i].medians.push_back(timing.median_us);
+      samples[i].low.push_back(timing.p10_us);
+      samples[i].high.push_back(timing.p90_us);
+      samples[i].runs += timing.runs;
+    }
   }
-  all.median_us = Summarise(medians).median_us;
-  all.p10_us = Summarise(low).median_us;
-  all.p90_us = Summarise(high).median_us;
-  return all;
+  std::vector<Timing> timings;
+  for (const Samples& one : samples) {
+    timings.push_back({.median_us = Summarise(one.medians).median_us,
+                       .p10_us = Summarise(one.low).median_us,
+                       .p90_us = Summarise(one.high).median_us,
+                       .runs = one.runs});
+  }
+  return timings;
 }
+
+Timing TimeSteadily(CompiledModel& model) { return TimeSteadily({&model}).front(); }
 
 LayerTime SummariseLayer(int layer, std::vector<double> samples_us, double resolution_us) {
   std::sort(samples_us.begin(), samples_us.end());

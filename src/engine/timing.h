@@ -31,6 +31,8 @@ Timing TimeUndisturbed(CompiledModel& model, const TimingOptions& options, int a
 // seconds, as the machine's speed wanders; medians over
 // them of their medians and percentiles.
 Timing TimeSteadily(CompiledModel& model);
+// The same of several models in turns, so that what the machine does meets all of them.
+std::vector<Timing> TimeSteadily(const std::vector<CompiledModel*>& models, int rounds = 25);
 
 // One layer from its time in each run. For samples of a clock that counts whole microseconds the
 // median is interpolated within its microsecond (the grouped median), or layers of 3 us would be 30

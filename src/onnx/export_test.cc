@@ -141,8 +141,9 @@ class Producers {
 TEST_P(EveryZooNetwork, IsQuantizedWhereverANodeReadsInt8) {
   const net::Network network = net::ZooNetwork(GetParam(), {.resolution = 32, .classes = 10});
   const net::Graph graph = net::Lower(network);
-  pb::ModelProto model = Parse(
-      ToOnnx(network, ZeroWeights(graph), {.batch = 2, .quantization = NominalRanges(graph)}));
+  pb::ModelProto model =
+      Parse(ToOnnx(network, ZeroWeights(graph),
+                   {.batch = 2, .quantization = Quantization{NominalRanges(graph)}}));
   pb::shape_inference::InferShapes(model, pb::OpSchemaRegistry::Instance(), {true, 1, false});
   const Producers producers(model);
   for (const net::Node& node : graph.nodes) {
@@ -192,8 +193,8 @@ TEST(Export, NamesFollowTheGraph) {
 TEST(Export, Int8NamesFollowTheGraphToo) {
   const net::Network network = Small(net::Activation::kRelu);
   const net::Graph graph = net::Lower(network);
-  const pb::ModelProto model =
-      Parse(ToOnnx(network, WeightsOf(network), {.quantization = NominalRanges(graph)}));
+  const pb::ModelProto model = Parse(
+      ToOnnx(network, WeightsOf(network), {.quantization = Quantization{NominalRanges(graph)}}));
   EXPECT_THAT(
       Ops(model),
       testing::ElementsAre(
@@ -215,7 +216,7 @@ TEST(Export, Int8QuantizesTheFoldedWeight) {
   weights.tensors["l00.conv.bn.var"].values = {4 - 1e-3f, 1 - 1e-3f, 0.25f - 1e-3f};
   const std::vector<float> folded = Values(Parse(ToOnnx(network, weights)), "l00.conv.weight");
   const pb::ModelProto model =
-      Parse(ToOnnx(network, weights, {.quantization = NominalRanges(graph)}));
+      Parse(ToOnnx(network, weights, {.quantization = Quantization{NominalRanges(graph)}}));
   const std::vector<float> scales = Values(model, "l00.conv.weight.scale");
   ASSERT_EQ(scales.size(), 3u);
   const std::string bytes = Producers(model).Initializer("l00.conv.weight").raw_data();
@@ -230,10 +231,11 @@ TEST(Export, Int8QuantizesTheFoldedWeight) {
 TEST(Export, Int8NeedsRangesAndTheirOpset) {
   const net::Network network = Small(net::Activation::kRelu);
   const net::Weights weights = WeightsOf(network);
-  Quantization ranges = NominalRanges(net::Lower(network));
+  Ranges ranges = NominalRanges(net::Lower(network));
   const auto message = [&](int opset) {
-    return MessageOf(ErrorKind::kInput,
-                     [&] { ToOnnx(network, weights, {.opset = opset, .quantization = ranges}); });
+    return MessageOf(ErrorKind::kInput, [&] {
+      ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}});
+    });
   };
   EXPECT_THAT(message(12), HasSubstr("opset 13 or later, not 12"));
   ranges["l00.conv"] = {.low = 2, .high = 1};
@@ -242,7 +244,8 @@ TEST(Export, Int8NeedsRangesAndTheirOpset) {
   EXPECT_THAT(message(17), HasSubstr("'l00.conv', which is missing"));
   ranges = NominalRanges(net::Lower(network));
   for (const int opset : {13, 17}) {
-    EXPECT_FALSE(ToOnnx(network, weights, {.opset = opset, .quantization = ranges}).empty());
+    EXPECT_FALSE(
+        ToOnnx(network, weights, {.opset = opset, .quantization = Quantization{ranges}}).empty());
   }
 }
 
@@ -296,12 +299,12 @@ TEST(Export, DynamicBatchAndMetadata) {
   EXPECT_EQ(model.graph().input(0).type().tensor_type().shape().dim(0).dim_param(), "N");
   EXPECT_EQ(model.graph().output(0).type().tensor_type().shape().dim(0).dim_param(), "N");
   const net::Shape& input = network.input;
-  EXPECT_EQ(ReadInputShape(path), (std::vector<int>{0, input.c, input.h, input.w}));
+  EXPECT_EQ(ReadForm(path).lengths, (std::vector<int>{0, input.c, input.h, input.w}));
   const std::map<std::string, std::string> metadata = ReadMetadata(path);
   EXPECT_EQ(metadata.at("lathe.latency_us"), "312");
   EXPECT_EQ(net::ParseNetwork(metadata.at("lathe.network"), "metadata"), network);
   ExportOnnx(path, network, WeightsOf(network), {.batch = 3});
-  EXPECT_EQ(ReadInputShape(path)[0], 3);
+  EXPECT_EQ(ReadForm(path).lengths[0], 3);
 }
 
 TEST(Export, RefusesWhatDoesNotFit) {

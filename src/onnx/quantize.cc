@@ -22,11 +22,6 @@ constexpr float kLeastScale = 1e-18f;
 
 float SafeScale(float scale) { return scale < kLeastScale ? 1.0f : scale; }
 
-std::string NameOf(const net::Graph& graph, int node) {
-  return node == Node::kImage ? std::string(kImageName)
-                              : graph.nodes.at(static_cast<size_t>(node)).name;
-}
-
 // The smallest values of swish and hard-swish, and six standard deviations of whatever else. The
 // range of kNone is not symmetric on purpose: nor are those of real images, and engines have a
 // shorter way for ranges that are.
@@ -50,6 +45,16 @@ Range NominalRange(Activation act) {
 
 }  // namespace
 
+std::string_view Name(ActivationType type) {
+  return type == ActivationType::kInt8 ? "int8" : "uint8";
+}
+
+std::string InputName(const net::Graph& graph, const Node& node, size_t index) {
+  const int input = node.inputs.at(index);
+  return input == Node::kImage ? std::string(kImageName)
+                               : graph.nodes.at(static_cast<size_t>(input)).name;
+}
+
 bool ReadsQuantized(const Node& node, size_t index) {
   switch (node.kind) {
     case NodeKind::kConv:
@@ -65,28 +70,29 @@ bool ReadsQuantized(const Node& node, size_t index) {
 }
 
 std::vector<std::string> QuantizedNodes(const net::Graph& graph) {
-  std::vector<bool> read(graph.nodes.size() + 1);  // the image first
+  std::set<std::string> read;
   for (const Node& node : graph.nodes) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (ReadsQuantized(node, i)) read[static_cast<size_t>(node.inputs[i] + 1)] = true;
+      if (ReadsQuantized(node, i)) read.insert(InputName(graph, node, i));
     }
   }
   std::vector<std::string> names;
-  for (size_t i = 0; i < read.size(); ++i) {
-    if (read[i]) names.push_back(NameOf(graph, static_cast<int>(i) - 1));
+  if (read.contains(std::string(kImageName))) names.emplace_back(kImageName);
+  for (const Node& node : graph.nodes) {
+    if (read.contains(node.name)) names.push_back(node.name);
   }
   return names;
 }
 
-Quantization NominalRanges(const net::Graph& graph) {
-  Quantization ranges = {{std::string(kImageName), {-2.1f, 2.6f}}};  // normalised pixels
+Ranges NominalRanges(const net::Graph& graph) {
+  Ranges ranges = {{std::string(kImageName), {-2.1f, 2.6f}}};  // normalised pixels
   for (const Node& node : graph.nodes) {
     Range range = NominalRange(node.act);
-    const Range first = ranges.at(NameOf(graph, node.inputs.at(0)));
+    const Range first = ranges.at(InputName(graph, node, 0));
     if (node.kind == NodeKind::kPool || node.kind == NodeKind::kScale) {
       range = first;
     } else if (node.kind == NodeKind::kAdd) {
-      const Range second = ranges.at(NameOf(graph, node.inputs.at(1)));
+      const Range second = ranges.at(InputName(graph, node, 1));
       range = {first.low + second.low, first.high + second.high};
     }
     ranges[node.name] = range;
@@ -94,9 +100,9 @@ Quantization NominalRanges(const net::Graph& graph) {
   return ranges;
 }
 
-ActivationScale ScaleOf(const Quantization& quantization, const std::string& name) {
-  const auto found = quantization.find(name);
-  if (found == quantization.end()) {
+ActivationScale ScaleOf(const Ranges& ranges, const std::string& name, ActivationType type) {
+  const auto found = ranges.find(name);
+  if (found == ranges.end()) {
     throw Error(ErrorKind::kInput, "ONNX export: int8 needs the range of '{}', which is missing",
                 name);
   }
@@ -105,11 +111,15 @@ ActivationScale ScaleOf(const Quantization& quantization, const std::string& nam
     throw Error(ErrorKind::kInput, "ONNX export: the range of '{}', {} to {}, is {}", name, low,
                 high, low > high ? "empty" : "not finite");
   }
+  if (type == ActivationType::kInt8) {
+    return {.scale = SafeScale(std::max(std::abs(low), std::abs(high)) / kInt8Most),
+            .zero_point = 0};
+  }
   const float least = std::min(low, 0.0f);
   // Divided first, so that the difference of two huge numbers does not overflow.
   const float scale = SafeScale(std::max(high, 0.0f) / kUint8Most - least / kUint8Most);
   const float zero = std::clamp(std::nearbyint(-least / scale), 0.0f, kUint8Most);
-  return {.scale = scale, .zero_point = static_cast<uint8_t>(zero)};
+  return {.scale = scale, .zero_point = static_cast<int>(zero)};
 }
 
 QuantizedWeight QuantizeWeight(std::span<const float> weight, size_t channels) {

@@ -1,13 +1,12 @@
 // What an int8 model needs to know of the values inside a network, and how they become integers.
-// Activations: uint8 with a scale and a zero point per tensor. Weights: int8, symmetric, a scale
-// per output channel. That is what both OpenVINO's low precision transformations (a convolution
-// takes uint8 on processors without AMX) and ONNX Runtime's static quantiser ask for. Processors
-// without VNNI add pairs of products in 16 bits, which can saturate. Finding the ranges on real
-// images, calibration, is not done here.
+// Activations: a scale per tensor, and a zero point or none. Weights: int8, symmetric, a scale per
+// output channel. Processors without VNNI add pairs of products in 16 bits, which can saturate.
+// Finding the ranges on real images, calibration, is not done here but in deploy.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,7 +16,7 @@
 
 namespace lathe::onnx {
 
-// The key of the network's input in Quantization.
+// The key of the network's input in Ranges.
 inline constexpr std::string_view kImageName = "image";
 
 struct Range {
@@ -27,7 +26,25 @@ struct Range {
 
 // The range of each node's output, after its activation, by the node's name (net/graph.h). More
 // nodes than needed do no harm.
-using Quantization = std::map<std::string, Range, std::less<>>;
+using Ranges = std::map<std::string, Range, std::less<>>;
+
+enum class ActivationType {
+  // With a zero point. A convolution of OpenVINO takes it on processors without AMX, and ONNX
+  // Runtime's static quantiser asks for it.
+  kUint8,
+  // Symmetric, zero point 0: the one that TensorRT takes. Values that are never negative lose a
+  // bit.
+  kInt8,
+};
+std::string_view Name(ActivationType type);  // "uint8", "int8"
+
+struct Quantization {
+  Ranges ranges;
+  ActivationType activations = ActivationType::kUint8;
+  std::set<int> float_layers = {};  // indices into Network::layers that stay as they are
+  // Added to the bias of a node, by its name and per output channel (onnx/bias_correction.h).
+  std::map<std::string, std::vector<float>, std::less<>> bias_shifts = {};
+};
 
 // The nodes, kImageName among them, whose ranges an int8 model needs, in the order they run: what
 // calibration has to observe. Inputs of convolutions and linear layers, both inputs of a shortcut's
@@ -37,20 +54,24 @@ std::vector<std::string> QuantizedNodes(const net::Graph& graph);
 
 // Ranges for networks that are only timed: typical ones for each kind of node and activation. The
 // engine does the same work as with calibrated ranges, but the logits are not worth anything.
-Quantization NominalRanges(const net::Graph& graph);
+Ranges NominalRanges(const net::Graph& graph);
 
-// Whether `node` reads its input `index` in int8.
+// The key in Ranges of what `node` reads as input `index`.
+std::string InputName(const net::Graph& graph, const net::Node& node, size_t index);
+
+// Whether `node` reads its input `index` in int8, if its layer is not left in float.
 bool ReadsQuantized(const net::Node& node, size_t index);
 
 // real = scale * (integer - zero_point)
 struct ActivationScale {
   float scale = 1;
-  uint8_t zero_point = 0;
+  int zero_point = 0;  // 0 to 255; of kInt8 always 0
 };
 // For the range of `name`, widened to hold zero, which must be exact because padding is zero; a
 // node that is always zero has scale 1. Throws kInput, naming the node, when it has no range or one
 // that is empty or not finite.
-ActivationScale ScaleOf(const Quantization& quantization, const std::string& name);
+ActivationScale ScaleOf(const Ranges& ranges, const std::string& name,
+                        ActivationType type = ActivationType::kUint8);
 
 struct QuantizedWeight {
   std::vector<int8_t> values;

@@ -59,7 +59,7 @@ TEST(Quantize, ConstantZeroIsFine) {
 }
 
 TEST(Quantize, BadRangesAreNamed) {
-  const auto message = [](const Quantization& ranges) -> std::string {
+  const auto message = [](const Ranges& ranges) -> std::string {
     try {
       onnx::ScaleOf(ranges, "l03.project");
     } catch (const Error& e) {
@@ -103,7 +103,7 @@ TEST(Quantize, NodesOfABlockWithAGate) {
 TEST(Quantize, NominalRangesNameEveryNode) {
   for (const net::ZooEntry& entry : net::Zoo()) {
     const net::Graph graph = net::Lower(net::ZooNetwork(entry.name, {.resolution = 32}));
-    const Quantization ranges = NominalRanges(graph);
+    const Ranges ranges = NominalRanges(graph);
     EXPECT_EQ(ranges.size(), graph.nodes.size() + 1);
     for (const auto& [name, range] : ranges) {
       EXPECT_NO_THROW(onnx::ScaleOf(ranges, name));

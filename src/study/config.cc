@@ -165,6 +165,16 @@ void ReadFinalists(const Config& table, StudyConfig& config) {
   config.finalist_recipe = train::ReadRecipe(merged);
 }
 
+void ReadInt8(const Config& table, Int8Config& int8) {
+  static constexpr std::array<std::string_view, 4> kRanges = {"best", "min-max", "percentile",
+                                                              "entropy"};
+  int8.finalists = table.Bool("finalists", int8.finalists);
+  int8.images = table.Int("images", {.fallback = int8.images, .min = 1, .max = 1'000'000});
+  int8.ranges = table.Choice("ranges", kRanges, int8.ranges);
+  int8.max_drop = table.Real("max_drop", {.fallback = int8.max_drop, .min = 0, .max = 1});
+  table.Finish();
+}
+
 void ReadExecutor(const Config& table, StudyConfig& config) {
   static constexpr std::array<std::string_view, 2> kKinds = {"local", "slurm"};
   config.executor = table.Choice("kind", kKinds, config.executor);
@@ -232,6 +242,7 @@ StudyConfig LoadStudy(const fs::path& path, std::span<const std::string> overrid
   config.trial_recipe = train::ReadRecipe(WithRecipe(root.Table("trial"), path));
   ReadPruning(root.Table("pruning"), config);
   ReadFinalists(root.Table("finalists"), config);
+  ReadInt8(root.Table("int8"), config.int8);
   const Config baselines = root.Table("baselines");
   config.baselines = baselines.Strings("networks");
   baselines.Finish();

@@ -38,6 +38,14 @@ struct SlurmConfig {
   bool cancel_on_stop = true;      // when the search is asked to stop; otherwise jobs go on
 };
 
+// [int8]: how finalists are quantised.
+struct Int8Config {
+  bool finalists = true;  // also where the target's precision is another
+  int64_t images = 300;
+  std::string ranges = "best";
+  double max_drop = 0.005;
+};
+
 struct StudyConfig {
   std::string name;
   uint64_t seed = 1;
@@ -69,6 +77,7 @@ struct StudyConfig {
   train::Recipe trial_recipe;
   int finalists = 2;
   train::Recipe finalist_recipe;
+  Int8Config int8;
   std::vector<std::string> baselines;  // zoo names ("mobilenet_v2"), width chosen to fit the budget
   // [executor]
   std::string executor = "local";

@@ -113,6 +113,11 @@ std::string ToToml(const StudyConfig& config) {
   writer.Header("finalists");
   writer.Key("count", config.finalists);
   writer.Raw(train::ToToml(config.finalist_recipe));
+  writer.Header("int8");
+  writer.Key("finalists", config.int8.finalists);
+  writer.Key("images", config.int8.images);
+  writer.Text("ranges", config.int8.ranges);
+  writer.Key("max_drop", config.int8.max_drop);
   writer.Header("baselines");
   writer.Key("networks", nlohmann::json(config.baselines).dump());
   writer.Header("executor");

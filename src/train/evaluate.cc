@@ -51,12 +51,21 @@ TrainedModel::TrainedModel(const net::Network& network, const net::Weights& weig
 
 TrainedModel::~TrainedModel() = default;
 
-std::vector<float> TrainedModel::Logits(std::span<const float> images, int count) {
+std::vector<float> TrainedModel::Logits(std::span<const float> images, int count,
+                                        const Observer& observer) {
   const net::Shape shape = impl_->network.input;
   const int64_t size = int64_t{shape.c} * shape.h * shape.w;
   if (std::ssize(images) != size * count) {
     throw Error(ErrorKind::kInternal, "{} images of {} x {} x {} need {} values, not {}", count,
                 shape.h, shape.w, shape.c, size * count, images.size());
+  }
+  NodeObserver onto_host;
+  if (observer) {
+    onto_host = [&](const net::Node& node, const at::Tensor& output) {
+      const at::Tensor values =
+          (output.dim() == 4 ? output.permute({0, 2, 3, 1}) : output).to(at::kCPU).contiguous();
+      observer(node, {values.const_data_ptr<float>(), static_cast<size_t>(values.numel())});
+    };
   }
   return GuardTorch([&] {
     const c10::InferenceMode inference;
@@ -65,7 +74,8 @@ std::vector<float> TrainedModel::Logits(std::span<const float> images, int count
     for (int begin = 0; begin < count; begin += kBatch) {
       const int part = std::min(kBatch, count - begin);
       const at::Tensor input = ImagesOf(images.data() + begin * size, part, shape);
-      const at::Tensor logits = impl_->module.Forward(input).to(at::kCPU).contiguous();
+      const at::Tensor logits =
+          impl_->module.Forward(input, nullptr, onto_host).to(at::kCPU).contiguous();
       const auto* values = logits.const_data_ptr<float>();
       result.insert(result.end(), values, values + logits.numel());
     }

@@ -123,7 +123,8 @@ at::Tensor Module::Convolve(const net::Node& node, const NodeState& state, at::T
   return at::conv2d(input, weight, bias, node.stride, padding, 1, node.groups);
 }
 
-at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training) {
+at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* training,
+                           const NodeObserver& observer) {
   std::vector<at::Tensor> outputs(graph_.nodes.size());
   const at::Tensor input = training != nullptr ? images.to(training->type) : images;
   const NormMode norm_mode{.training = training != nullptr,
@@ -167,6 +168,7 @@ at::Tensor Module::Forward(const at::Tensor& images, const TrainingPass* trainin
         break;
       }
     }
+    if (observer) observer(node, out);
   }
   return outputs.back();
 }

@@ -6,6 +6,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -29,13 +30,17 @@ struct TrainingPass {
   ProcessGroup* group = nullptr;           // norms see the images of all its processes
 };
 
+// Sees every node's output as soon as it is there.
+using NodeObserver = std::function<void(const net::Node& node, const at::Tensor& output)>;
+
 class Module {
  public:
   explicit Module(const net::Graph& graph);
 
   // Images {n, c, h, w}, channels-last; returns logits {n, classes}, float. With `training`, norms
   // use and update batch statistics and the gradient can be taken.
-  at::Tensor Forward(const at::Tensor& images, const TrainingPass* training = nullptr);
+  at::Tensor Forward(const at::Tensor& images, const TrainingPass* training = nullptr,
+                     const NodeObserver& observer = {});
 
   // Parameters that decay, then the others, then the norms' running statistics.
   const at::Tensor& state() const { return state_; }

@@ -76,13 +76,18 @@ struct TrainResult {
 TrainResult Train(const net::Network& network, std::shared_ptr<const data::Dataset> train,
                   std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options);
 
+// Sees the outputs of a network's nodes, after their activations, in the order they run; values
+// {images, h, w, c}, of part of the images at a time.
+using Observer = std::function<void(const net::Node& node, std::span<const float> values)>;
+
 // A trained network in evaluation mode.
 class TrainedModel {
  public:
   TrainedModel(const net::Network& network, const net::Weights& weights, int threads);
   ~TrainedModel();
   // Images NHWC float, as the loader gives them; returns logits, count x classes.
-  std::vector<float> Logits(std::span<const float> images, int count);
+  std::vector<float> Logits(std::span<const float> images, int count,
+                            const Observer& observer = {});
 
  private:
   struct Impl;

@@ -1,6 +1,7 @@
 #include "engine/backends/openvino/openvino_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <openvino/op/fake_quantize.hpp>
 #include <openvino/openvino.hpp>
 #include <optional>
@@ -80,11 +81,13 @@ class OpenVinoModel : public CompiledModel {
     const ov::Shape input = timed_.model.input().get_shape();
     image_size_ = ov::shape_size(input) / input.at(0);
     classes_ = timed_.model.output(0).get_shape().at(1);
+    pixels_ = timed_.model.input().get_element_type() == ov::element::u8;
     // Not zeros: the values must be such as real images give, lest the hardware find them easier.
     Random random(SubSeed(0, "engine.timing-input"));
-    std::span<float> values(timed_.request.get_input_tensor().data<float>(), ov::shape_size(input));
-    for (float& value : values) value = static_cast<float>(random.Normal());
-    timing_input_.assign(values.begin(), values.end());
+    for (size_t i = 0; i < ov::shape_size(input); ++i) {
+      timing_input_.push_back(
+          static_cast<float>(pixels_ ? std::floor(256 * random.Uniform()) : random.Normal()));
+    }
   }
 
   std::vector<float> Run(std::span<const float> images, int count) override {
@@ -136,17 +139,24 @@ class OpenVinoModel : public CompiledModel {
                 std::vector<float>& logits) const {
     const auto begin = static_cast<size_t>(first);
     const auto size = static_cast<size_t>(count);
-    std::ranges::copy(images.subspan(begin * image_size_, size * image_size_),
-                      request.get_input_tensor().data<float>());
+    SetInput(request, images.subspan(begin * image_size_, size * image_size_));
     request.infer();
     const ov::Tensor output = request.get_output_tensor(0);
     std::copy_n(output.data<const float>(), size * classes_,
                 logits.begin() + static_cast<std::ptrdiff_t>(begin * classes_));
   }
 
-  void PresetInput() {
-    std::ranges::copy(timing_input_, timed_.request.get_input_tensor().data<float>());
+  void SetInput(ov::InferRequest& request, std::span<const float> values) const {
+    ov::Tensor input = request.get_input_tensor();
+    if (pixels_) {
+      std::ranges::transform(values, input.data<uint8_t>(),
+                             [](float value) { return static_cast<uint8_t>(value); });
+    } else {
+      std::ranges::copy(values, input.data<float>());
+    }
   }
+
+  void PresetInput() { SetInput(timed_.request, timing_input_); }
 
   std::shared_ptr<ov::Core> core_;
   std::shared_ptr<ov::Model> model_;
@@ -156,6 +166,7 @@ class OpenVinoModel : public CompiledModel {
   std::optional<Compiled> bulk_;
   size_t image_size_ = 0;
   size_t classes_ = 0;
+  bool pixels_ = false;  // the input is uint8
   std::vector<float> timing_input_;
 };
 
@@ -185,7 +196,9 @@ class OpenVinoEngine : public Engine {
                                          const CompileOptions& options) override {
     onnx::ExportOptions exporting{.batch = options_.batch};
     if (options_.precision == Precision::kInt8) {
-      exporting.quantization = onnx::NominalRanges(net::Lower(network));
+      exporting.quantization = options.quantization;
+      if (!exporting.quantization)
+        exporting.quantization.emplace(onnx::NominalRanges(net::Lower(network)));
     }
     const std::string bytes = onnx::ToOnnx(network, weights, exporting);
     return Guard("compile the network", [&] {
@@ -232,12 +245,13 @@ class OpenVinoEngine : public Engine {
     const bool one = model.inputs().size() == 1 && model.outputs().size() == 1;
     const ov::PartialShape in = one ? model.input().get_partial_shape() : ov::PartialShape();
     const ov::PartialShape out = one ? model.output().get_partial_shape() : ov::PartialShape();
+    const ov::element::Type type = one ? model.input().get_element_type() : ov::element::Type();
     const bool image = one && in.size() == 4 && in[1].is_static() && in[2].is_static() &&
-                       in[3].is_static() && model.input().get_element_type() == ov::element::f32;
+                       in[3].is_static() && (type == ov::element::f32 || type == ov::element::u8);
     if (!image || out.size() != 2 || out[1].is_dynamic()) {
       throw Error(ErrorKind::kInput,
-                  "{}: not an image classifier: expected one float input {{N, C, H, W}} and one "
-                  "output {{N, classes}}",
+                  "{}: not an image classifier: expected one input {{N, C, H, W}} of floats or "
+                  "{{N, H, W, C}} of pixels, and one output {{N, classes}}",
                   path);
     }
   }

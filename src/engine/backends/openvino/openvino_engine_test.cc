@@ -83,9 +83,9 @@ TEST(OpenVinoEngine, Bf16IsLessExactThanF32) {
   EXPECT_LT(difference, 0.2);
 }
 
-onnx::Quantization MeasuredRanges(const net::Network& network, const net::Weights& weights,
-                                  std::span<const float> images, int count) {
-  onnx::Quantization ranges;
+onnx::Ranges MeasuredRanges(const net::Network& network, const net::Weights& weights,
+                            std::span<const float> images, int count) {
+  onnx::Ranges ranges;
   for (const auto& [name, range] : ReferenceRanges(network, weights, images, count)) {
     ranges[name] = {range.first, range.second};
   }
@@ -112,8 +112,9 @@ TEST(Int8, LogitsFollowTheFloatOnes) {
   const std::vector<float> images = RandomImages(network, 16, 2);
   const std::vector<float> expected = ReferenceRun(network, weights, images, 16);
   const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "int8.onnx";
-  onnx::ExportOnnx(path, network, weights,
-                   {.quantization = MeasuredRanges(network, weights, images, 16)});
+  onnx::ExportOnnx(
+      path, network, weights,
+      {.quantization = onnx::Quantization{MeasuredRanges(network, weights, images, 16)}});
   for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
     const std::vector<float> logits =
         MakeOpenVinoEngine({.precision = precision})->Load(path)->Run(images, 16);
@@ -122,8 +123,10 @@ TEST(Int8, LogitsFollowTheFloatOnes) {
   }
 }
 
+class IntegerKernels : public testing::TestWithParam<onnx::ActivationType> {};
+
 // A convolution in float costs several times as much, and no other test would notice one.
-TEST(Int8, EveryConvolutionRunsInAnIntegerKernel) {
+TEST_P(IntegerKernels, RunEveryConvolution) {
   const auto quantized = [](const net::Node& node) {
     return (node.kind == net::NodeKind::kConv || node.kind == net::NodeKind::kLinear) &&
            onnx::ReadsQuantized(node, 0);
@@ -132,8 +135,10 @@ TEST(Int8, EveryConvolutionRunsInAnIntegerKernel) {
        {EveryOpNetwork(), net::ZooNetwork("mobilenet_v2", {.resolution = 64}),
         net::ZooNetwork("gpunet_0", {.resolution = 64})}) {
     const net::Graph graph = net::Lower(network);
-    const std::string bytes = onnx::ToOnnx(network, net::RandomWeights(graph, 1),
-                                           {.quantization = onnx::NominalRanges(graph)});
+    const std::string bytes =
+        onnx::ToOnnx(network, net::RandomWeights(graph, 1),
+                     {.quantization = onnx::Quantization{.ranges = onnx::NominalRanges(graph),
+                                                         .activations = GetParam()}});
     ov::Core core;
     ov::CompiledModel model =
         core.compile_model(core.read_model(bytes, ov::Tensor()), "CPU", ov::enable_profiling(true));
@@ -149,6 +154,10 @@ TEST(Int8, EveryConvolutionRunsInAnIntegerKernel) {
     EXPECT_EQ(integer, std::ranges::count_if(graph.nodes, quantized)) << network.name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Activations, IntegerKernels,
+                         testing::Values(onnx::ActivationType::kUint8, onnx::ActivationType::kInt8),
+                         [](const auto& each) { return std::string(onnx::Name(each.param)); });
 
 bool HasVnni() {
   std::ifstream info("/proc/cpuinfo");

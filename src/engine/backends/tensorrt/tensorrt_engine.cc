@@ -10,12 +10,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "engine/backends/tensorrt/half.h"
 #include "engine/backends/tensorrt/timing_cache.h"
 #include "engine/backends/tensorrt/trtexec.h"
 #include "engine/timing.h"
 #include "net/network_file.h"
 #include "onnx/export.h"
+#include "onnx/half.h"
 
 namespace lathe::engine {
 namespace {
@@ -275,7 +275,7 @@ class TensorRtEngine : public Engine {
                   "the shapes)",
                   onnx_path);
     }
-    const std::vector<int> shape = onnx::ReadInputShape(onnx_path);
+    const std::vector<int> shape = onnx::ReadForm(onnx_path).lengths;
     const int batch = shape.empty() ? 0 : shape[0];
     if (batch != 0 && batch != options_.batch) {
       throw Error(ErrorKind::kInput, "{}: made for batch {}, the target's batch is {}", onnx_path,
@@ -295,7 +295,7 @@ class TensorRtEngine : public Engine {
   // The model in the types that this TensorRT is to compute in.
   std::string Typed(const std::string& onnx_bytes, std::string_view name) const {
     const bool half = options_.precision == Precision::kF16 && tensorrt_.IsStronglyTyped();
-    return half ? ToHalf(onnx_bytes, name) : onnx_bytes;
+    return half ? onnx::ToHalf(onnx_bytes, name) : onnx_bytes;
   }
 
   TensorRtModel::Options ModelOptions() const {

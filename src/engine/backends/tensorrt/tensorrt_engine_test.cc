@@ -16,11 +16,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/temp_folder_testing.h"
-#include "engine/backends/tensorrt/half.h"
 #include "engine/backends/tensorrt/trtexec.h"
 #include "engine/reference_testing.h"
 #include "engine/timing.h"
 #include "onnx/export.h"
+#include "onnx/half.h"
 
 namespace lathe::engine {
 namespace {
@@ -167,7 +167,7 @@ TEST(TrtexecFiles, BrokenProfilesAndOutputsAreNamed) {
 TEST(Half, TypesFitTogetherAndWeightsAreRounded) {
   const net::Network network = EveryOpNetwork();
   const std::string bytes =
-      ToHalf(onnx::ToOnnx(network, BusyWeights(network, 1), {.batch = 2}), "every-op");
+      onnx::ToHalf(onnx::ToOnnx(network, BusyWeights(network, 1), {.batch = 2}), "every-op");
   ::onnx::ModelProto model;
   ASSERT_TRUE(model.ParseFromString(bytes));
   ::onnx::checker::check_model(model);
@@ -194,8 +194,8 @@ TEST(Half, RefusesWhatDoesNotFit) {
     if (name.ends_with("bias")) tensor.values[0] = 1e6f;
   }
   ExpectError(ErrorKind::kInput, "too large for f16",
-              [&] { ToHalf(onnx::ToOnnx(network, weights), "network"); });
-  ExpectError(ErrorKind::kInput, "file.onnx", [] { ToHalf("nonsense", "file.onnx"); });
+              [&] { onnx::ToHalf(onnx::ToOnnx(network, weights), "network"); });
+  ExpectError(ErrorKind::kInput, "file.onnx", [] { onnx::ToHalf("nonsense", "file.onnx"); });
 }
 
 // A stand-in for trtexec, first on PATH: answers in trtexec's formats and keeps its arguments. Its

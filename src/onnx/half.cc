@@ -1,6 +1,4 @@
-#include "engine/backends/tensorrt/half.h"
-
-#include <onnx/onnx_pb.h>
+#include "onnx/half.h"
 
 #include <Eigen/Core>
 #include <cmath>
@@ -9,8 +7,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "onnx/proto.h"
 
-namespace lathe::engine {
+namespace lathe::onnx {
 namespace {
 
 namespace pb = ::onnx;
@@ -34,28 +33,20 @@ void Convert(pb::TensorProto& tensor, std::string_view name) {
   tensor.set_raw_data(halves.data(), halves.size() * sizeof(Eigen::half));
 }
 
-void SetCast(pb::NodeProto& node, const std::string& from, const std::string& to,
+void AddCast(pb::GraphProto& graph, const std::string& from, const std::string& to,
              pb::TensorProto::DataType type) {
-  node.set_op_type("Cast");
-  node.set_name(to + ".cast");
-  node.add_input(from);
-  node.add_output(to);
-  pb::AttributeProto& attribute = *node.add_attribute();
-  attribute.set_name("to");
-  attribute.set_type(pb::AttributeProto::INT);
-  attribute.set_i(type);
+  pb::NodeProto& node = AddNode(graph, "Cast", to + ".cast", {from});
+  node.set_output(0, to);
+  SetInt(node, "to", type);
 }
 
 }  // namespace
 
-std::string ToHalf(std::string_view onnx_bytes, std::string_view name) {
-  pb::ModelProto model;
-  const bool fits = onnx_bytes.size() <= static_cast<size_t>(std::numeric_limits<int>::max());
-  if (!fits || !model.ParseFromArray(onnx_bytes.data(), static_cast<int>(onnx_bytes.size())) ||
-      model.graph().input_size() != 1 || model.graph().output_size() != 1) {
+void ToHalf(pb::ModelProto& model, std::string_view name) {
+  pb::GraphProto& graph = *model.mutable_graph();
+  if (graph.input_size() != 1 || graph.output_size() != 1) {
     throw Error(ErrorKind::kInput, "{}: not an ONNX model with one input and one output", name);
   }
-  pb::GraphProto& graph = *model.mutable_graph();
   for (pb::TensorProto& tensor : *graph.mutable_initializer()) Convert(tensor, name);
 
   const std::string input = graph.input(0).name(), output = graph.output(0).name();
@@ -71,11 +62,19 @@ std::string ToHalf(std::string_view onnx_bytes, std::string_view name) {
       if (value == output) value = half_output;
     }
   }
-  SetCast(*graph.add_node(), half_output, output, pb::TensorProto::FLOAT);
-  SetCast(*graph.add_node(), input, half_input, pb::TensorProto::FLOAT16);
-  // Nodes are in order of execution.
-  for (int i = graph.node_size() - 1; i > 0; --i) graph.mutable_node()->SwapElements(i, i - 1);
+  AddCast(graph, half_output, output, pb::TensorProto::FLOAT);
+  AddCast(graph, input, half_input, pb::TensorProto::FLOAT16);
+  MoveToFront(graph, graph.node_size() - 1);
+}
+
+std::string ToHalf(std::string_view onnx_bytes, std::string_view name) {
+  pb::ModelProto model;
+  const bool fits = onnx_bytes.size() <= static_cast<size_t>(std::numeric_limits<int>::max());
+  if (!fits || !model.ParseFromArray(onnx_bytes.data(), static_cast<int>(onnx_bytes.size()))) {
+    throw Error(ErrorKind::kInput, "{}: not an ONNX model", name);
+  }
+  ToHalf(model, name);
   return model.SerializeAsString();
 }
 
-}  // namespace lathe::engine
+}  // namespace lathe::onnx

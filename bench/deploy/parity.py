@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""The trained model, by python/lathe_torch, against its exported file in OpenVINO and ONNX Runtime: largest differences of logits.
+
+    bench/train/run.py --setup        once: a Python with torch, OpenVINO and ONNX Runtime
+    bench/deploy/parity.py            every zoo network, and 100 random networks of each space; batch 1 and 8
+    bench/deploy/parity.py --networks 5 --zoo gpunet_0 mobilenet_v2
+
+Weights are random, and the norms' statistics those of some images, as after a training. Prints a line per network, then the worst.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+VENV = ROOT / "build/bench/train/venv"
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "python")]
+
+import peer_python  # noqa: E402
+
+LIMIT = 1e-4
+
+
+def lathe(*arguments):
+    return subprocess.run([ROOT / "build/lathe", "--quiet", *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def random_networks(count, folder):
+    for space in ("small-images", "gpunet"):
+        path = ROOT / f"configs/spaces/{space}.toml"
+        for number, encoding in enumerate(lathe("space", "sample", "--space", path, "--count", count, "--seed", 20).split()):
+            file = folder / f"{space}-{number:03}.json"
+            lathe("space", "decode", "--space", path, encoding, "--out", file)
+            yield file.stem, file
+
+
+def zoo(names, folder):
+    known = [entry["name"] for entry in json.loads(lathe("zoo", "list", "--json"))]
+    for name in known if names is None else names:
+        file = folder / f"{name}.json"
+        lathe("zoo", "export", name, "--out", file)
+        yield name, file
+
+
+def settled(network, torch):
+    """Norms and biases that are not trivial, statistics of some images."""
+    generator = torch.Generator().manual_seed(1)
+    network.initialise(generator)
+    with torch.no_grad():
+        for name, tensor in network.tensors().items():
+            if name.endswith(".bn.weight"):
+                tensor.uniform_(0.7, 1.3, generator=generator)
+            elif name.endswith(".bias"):
+                tensor.uniform_(-0.3, 0.3, generator=generator)
+        for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+            norm.momentum = 1.0
+        network.train()(torch.randn(4, *network.description.input, generator=generator))
+    return network.eval()
+
+
+def compare(file, folder):
+    """{runtime and batch: (largest absolute difference, relative to the largest logit)}"""
+    import numpy
+    import onnxruntime
+    import openvino
+    import torch
+
+    import lathe_torch
+
+    network = settled(lathe_torch.build(json.loads(file.read_text())), torch)
+    weights, out = folder / "weights.safetensors", folder / "model.onnx"
+    network.save_weights(weights)
+    lathe("net", "export", file, "--weights", weights, "--batch", 0, "--out", out)
+    images = torch.randn(8, *network.description.input, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected = network(images).numpy()
+    model = openvino.Core().compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    found = {}
+    for batch in (1, 8):
+        part = images[:batch].numpy()
+        for name, logits in (("openvino", model(part)[0]), ("onnxruntime", session.run(None, {"image": part})[0])):
+            difference = float(numpy.abs(logits - expected[:batch]).max())
+            found[f"{name} {batch}"] = (difference, difference / float(numpy.abs(expected).max()))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", type=int, default=100, help="random ones of each space")
+    parser.add_argument("--zoo", nargs="*", help="these instead of all")
+    arguments = parser.parse_args()
+    if os.environ.get("LATHE_PARITY") is None:  # again, in the Python that has torch
+        environment = {**peer_python.environment(VENV), "LATHE_PARITY": "1"}
+        sys.exit(subprocess.run([VENV / "bin/python", *sys.argv], env=environment).returncode)
+    worst = (0.0, 0.0, "")
+    count = 0
+    with tempfile.TemporaryDirectory(prefix="lathe-parity-") as name:
+        folder = pathlib.Path(name)
+        for title, file in (*zoo(arguments.zoo, folder), *random_networks(arguments.networks, folder)):
+            found = compare(file, folder)
+            worst = max(worst, (*max(found.values()), title))
+            count += 1
+            print(title, " ".join(f"{key}: {difference:.1e}" for key, (difference, _) in found.items()), flush=True)
+    print(f"{count} networks: largest difference {worst[0]:.1e} ({worst[1]:.1e} of the largest logit), of {worst[2]}; limit {LIMIT:g}")
+    sys.exit(worst[0] > LIMIT)
+
+
+if __name__ == "__main__":
+    main()
