@@ -26,6 +26,11 @@ constexpr char kCrashFile[] = "crash.txt";
 // One of our own files. The trial is restarted or given up over a bad one, so any mistake is an
 // Error, never a crash.
 Json ReadJson(const fs::path& path, const std::string& format) {
+  constexpr uintmax_t kLargest = 16 << 20;
+  std::error_code missing;
+  if (const uintmax_t size = fs::file_size(path, missing); !missing && size > kLargest) {
+    FailFile(path, fmt::format("damaged: {} bytes are more than such a file ever has", size));
+  }
   Json json = Json::parse(ReadFile(path), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) FailFile(path, "damaged: not a JSON object");
   if (json.value("format", Json()) != format)

@@ -82,6 +82,8 @@ TEST_F(TrialFiles, BadResultsAreNamed) {
   EXPECT_THAT(ResultError(with("true", "1")), HasSubstr("ok"));
   EXPECT_THAT(ResultError(with("{\"loss\": 1}", "{\"loss\": \"x\"}")), HasSubstr("metrics"));
   EXPECT_THAT(ResultError(with("{\"loss\": 1}", "7")), HasSubstr("metrics"));
+  EXPECT_EQ(ResultError(good + std::string(1 << 20, ' ')), "");
+  EXPECT_THAT(ResultError(good + std::string(17 << 20, ' ')), HasSubstr("bytes are more"));
 }
 
 TEST_F(TrialFiles, TornMetricsDoNotSpoilTheOthers) {
