@@ -17,6 +17,7 @@ try:
     import onnx
     import onnxruntime
     import openvino
+    from PIL import Image
 except ImportError as error:
     print(f"SKIPPED: {error}; scripts/setup --tests installs it")
     sys.exit(77)
@@ -206,6 +207,12 @@ class TrainedNetwork(testing.TestCase):
         (self.folder / "empty/train/some").mkdir(parents=True)
         (self.folder / "empty/val/some").mkdir(parents=True)
         fails(str(self.folder / "empty/train"), "--int8", "--calibrate", self.folder / "empty")
+        for part in ("train", "val"):
+            for name in ("a", "b"):
+                picture = self.folder / "two" / part / name / "1.png"
+                picture.parent.mkdir(parents=True)
+                Image.fromarray(numpy.zeros((28, 28), dtype=numpy.uint8)).save(picture)
+        fails("the data set has 2 classes, 'small' has 10", "--int8", "--calibrate", self.folder / "two")
         fails("opset 9", "--opset", "9")
         fails("KEY=VALUE", "--metadata", "nonsense")
         content = self.weights.read_bytes()

@@ -88,7 +88,7 @@ class SearchTest(testing.TestCase):
         path = f"{PYTHON}:{testing.ROOT / 'build/deps/testing'}"
         python = subprocess.run([sys.executable, package / "examples/classify.py", *pictures], capture_output=True, text=True, check=True,
                                 env={"PYTHONPATH": path}).stdout
-        self.assertRegex(python, r"(?m)\A.*shirt.png: .+ 0\.\d{4}\n.*wide.png: .+ 0\.\d{4}\Z")
+        self.assertRegex(python, r"(?m)\A.*shirt.png: .+ 0\.\d{4}\n.*wide.png: .+ 0\.\d{4}\n\Z")
         if not STB.exists():
             print("SKIPPED: the C++ example: no stb_image.h; scripts/setup --tests installs it", file=sys.stderr)
             return

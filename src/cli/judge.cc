@@ -165,10 +165,11 @@ class Judging {
     std::vector<engine::CompiledModel*> timed;
     std::vector<deploy::ExportedModel> exported;
     for (const Precision precision : precisions) {
-      const std::unique_ptr<engine::Engine> engine = EngineIn(context_, precision);
-      if (!engine) continue;
-      const fs::path file = contender_.folder / FileOf(precision);
-      models.push_back(engine->Load(file.string()));
+      const std::unique_ptr<engine::Engine> other =
+          precision == target_ ? nullptr : EngineIn(context_, precision);
+      if (precision != target_ && !other) continue;
+      engine::Engine& engine = other ? *other : *context_.engine;
+      models.push_back(engine.Load((contender_.folder / FileOf(precision)).string()));
       timed.push_back(models.back().get());
       exported.push_back({models.back().get()});
       package_.variants.push_back({.precision = precision, .file = FileOf(precision)});

@@ -155,6 +155,10 @@ QuantizedModel QuantizeModel(const net::Network& network, const net::Weights& we
                              std::shared_ptr<const data::Dataset> dataset,
                              const data::Preprocessing& preprocessing,
                              const QuantizeOptions& options) {
+  if (std::ssize(dataset->class_names()) != network.num_classes()) {
+    throw Error(ErrorKind::kInput, "calibration: the data set has {} classes, '{}' has {}",
+                dataset->class_names().size(), network.name, network.num_classes());
+  }
   const Calibration calibration =
       Calibrate(network, trained, dataset, preprocessing, options.images);
   const TuningSet tuning(dataset, trained, network, preprocessing);
@@ -165,7 +169,6 @@ QuantizedModel QuantizeModel(const net::Network& network, const net::Weights& we
   model.images = tuning.size();
   model.accuracy_float = tuning.Accuracy();
   model.sensitivity = tuner.Sensitivities(model.quantization);
-  model.quantization.float_layers.clear();
   const auto holds = [&] { return model.accuracy_float - model.accuracy_int8 <= options.max_drop; };
   // All but one at most: without any left, it would not be an int8 model.
   for (size_t i = 0; !holds() && i + 1 < model.sensitivity.size(); ++i) {

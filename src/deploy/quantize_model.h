@@ -41,10 +41,10 @@ struct QuantizedModel {
   bool holds = false;  // accuracy drops by no more than asked
 };
 
-// Calibrates on `dataset`, which should be the training images, and judges on others of it: ranges,
-// and bias correction or none, are what changes the logits least. While accuracy drops by more than
+// Calibrates and judges on images of `dataset`, which should be the training images: ranges, and
+// bias correction or none, are what changes the logits least. While accuracy drops by more than
 // asked, the layer that is most sensitive stays in float, then the next one. `engine` compiles
-// int8. Blocking; takes a compilation per layer.
+// int8. Blocking; takes a compilation per layer. Throws kInput when the classes do not fit.
 QuantizedModel QuantizeModel(const net::Network& network, const net::Weights& weights,
                              train::TrainedModel& trained, engine::Engine& engine,
                              std::shared_ptr<const data::Dataset> dataset,

@@ -140,8 +140,8 @@ Tolerance ToleranceOf(engine::Precision precision) {
 }
 
 double AllowedRelative(const Verification& verification, double max_relative) {
-  constexpr double kRoundings = 100;
-  return std::max(max_relative, kRoundings * verification.rounding);
+  constexpr double kRoundings = 100, kMost = 0.05;
+  return std::max(max_relative, std::min(kMost, kRoundings * verification.rounding));
 }
 
 std::string Complaint(const Verification& verification, const Tolerance& tolerance) {

@@ -60,8 +60,8 @@ struct Tolerance {
   std::optional<double> max_relative = {};
   std::optional<double> max_drop = {};  // of accuracy, beyond what chance explains (95 %)
 };
-// The tolerance, but at least a hundred times what the network makes of its images' last bits:
-// every layer rounds, and rounds sums.
+// The tolerance, but at least a hundred times what the network makes of its images' last bits
+// (every layer rounds, and rounds sums), up to 0.05.
 double AllowedRelative(const Verification& verification, double max_relative);
 // Logits within 1e-3 for f32; for precisions that round every value, accuracy within half a point.
 Tolerance ToleranceOf(engine::Precision precision);

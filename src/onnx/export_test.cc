@@ -228,6 +228,65 @@ TEST(Export, Int8QuantizesTheFoldedWeight) {
   EXPECT_EQ(Values(model, "l00.conv.bias"), std::vector<float>(3));
 }
 
+TEST(Export, SymmetricInt8HasNoZeroPointsAndFloatWeights) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const net::Weights weights = WeightsOf(network);
+  const Ranges ranges = NominalRanges(net::Lower(network));
+  const pb::ModelProto model = Parse(ToOnnx(
+      network, weights,
+      {.quantization = Quantization{.ranges = ranges, .activations = ActivationType::kInt8}}));
+  const Producers producers(model);
+  for (const pb::NodeProto& node : model.graph().node()) {
+    if (node.op_type() != "QuantizeLinear") continue;
+    const pb::TensorProto& zero_point = producers.Initializer(node.input(2));
+    EXPECT_EQ(zero_point.data_type(), pb::TensorProto::INT8) << node.name();
+    EXPECT_EQ(zero_point.raw_data().find_first_not_of('\0'), std::string::npos) << node.name();
+  }
+  EXPECT_TRUE(producers.IsQuantized("l00.conv.weight.dequantize"));
+  EXPECT_EQ(Values(model, "l00.conv.weight"),
+            Values(Parse(ToOnnx(network, weights)), "l00.conv.weight"));
+  EXPECT_FLOAT_EQ(Values(model, "l00.conv.relu.quantize.scale")[0], 6.0f / 127);
+}
+
+TEST(Export, LayersStayFloatAndBiasesShift) {
+  const net::Network network = Small(net::Activation::kRelu);
+  Quantization quantization{.ranges = NominalRanges(net::Lower(network)), .float_layers = {0}};
+  quantization.bias_shifts = {{"l00.conv", {1, 2, 3}}, {"l01.classifier", {1, 2, 3, 4}}};
+  const pb::ModelProto model =
+      Parse(ToOnnx(network, WeightsOf(network), {.quantization = quantization}));
+  const Producers producers(model);
+  EXPECT_EQ(producers.Of("l00.conv").input(0), "image");
+  EXPECT_FALSE(producers.IsQuantizedWeight(producers.Of("l00.conv").input(1), 3));
+  EXPECT_TRUE(producers.IsQuantized(producers.Of("l01.conv").input(0)));
+  EXPECT_EQ(Values(model, "l00.conv.bias"), std::vector<float>(3)) << "of a float layer";
+  EXPECT_THAT(Values(model, "l01.classifier.bias"), testing::ElementsAre(1, 2, 3, 4));
+}
+
+TEST(Export, PixelsAndSoftmaxAreWrappedAroundTheModel) {
+  const net::Network network = Small(net::Activation::kRelu);
+  const fs::path path = fs::path(testing::TempDir()) / "pixels.onnx";
+  ExportOnnx(path, network, WeightsOf(network),
+             {.batch = 3,
+              .half = true,
+              .pixels = PixelInput{.mean = {0.5f, 0.25f, 0}, .std = {0.5f, 1, 1}},
+              .softmax = true});
+  const pb::ModelProto model = Parse(ReadFile(path));
+  const std::vector<std::string> ops = Ops(model);
+  EXPECT_EQ(ops.front(), "image.float:Cast");
+  EXPECT_EQ(ops.back(), "probabilities:Softmax");
+  EXPECT_THAT(Values(model, "image.factor"),
+              testing::Pointwise(testing::FloatEq(), {1 / 127.5f, 1 / 255.0f}));
+  EXPECT_THAT(Values(model, "image.offset"), testing::ElementsAre(-1, -0.25f));
+  const FileForm form = ReadForm(path);
+  EXPECT_EQ(form.lengths, (std::vector<int>{3, 5, 5, 2}));
+  EXPECT_TRUE(form.pixels);
+  EXPECT_TRUE(form.softmax);
+  net::Network wide = net::WithInput(network, {4, 5, 5});
+  EXPECT_THAT(MessageOf(ErrorKind::kInput,
+                        [&] { ToOnnx(wide, WeightsOf(wide), {.pixels = PixelInput{}}); }),
+              HasSubstr("at most 3 channels"));
+}
+
 TEST(Export, Int8NeedsRangesAndTheirOpset) {
   const net::Network network = Small(net::Activation::kRelu);
   const net::Weights weights = WeightsOf(network);

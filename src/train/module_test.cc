@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/reference_testing.h"
@@ -33,6 +34,27 @@ TEST(TrainedModelTest, AgreesWithThePlainReference) {
   for (const float value : expected) largest = std::max(largest, std::abs(value));
   for (size_t i = 0; i < logits.size(); ++i)
     EXPECT_NEAR(logits[i], expected[i], 1e-4f * largest) << i;
+}
+
+TEST(TrainedModelTest, ShowsWhatEveryNodeGives) {
+  const net::Network network = engine::EveryOpNetwork();
+  const net::Weights weights = engine::BusyWeights(network, 7);
+  const std::vector<float> images = engine::RandomImages(network, 3, 8);
+  auto expected = engine::ReferenceRanges(network, weights, images, 3);
+  expected.erase("image");
+  TrainedModel model(network, weights, 1);
+  size_t nodes = 0;
+  model.Logits(ToNhwc(images, 3, network.input), 3,
+               [&](const net::Node& node, std::span<const float> values) {
+                 ++nodes;
+                 const auto& [low, high] = expected.at(node.name);
+                 const auto [least, most] = std::ranges::minmax_element(values);
+                 EXPECT_NEAR(*least, low, 1e-4f * (1 + std::abs(low))) << node.name;
+                 EXPECT_NEAR(*most, high, 1e-4f * (1 + std::abs(high))) << node.name;
+                 EXPECT_EQ(values.size(), 3u * static_cast<size_t>(node.out.c) *
+                                              static_cast<size_t>(node.out.h * node.out.w));
+               });
+  EXPECT_EQ(nodes, expected.size());
 }
 
 TEST(ModuleTest, ExportsWhatWasLoaded) {
