@@ -53,7 +53,7 @@ std::optional<fs::path> FindProgram(const std::string& name, const study::Evalua
                                                           : "/usr/bin:/bin";
   while (true) {
     const size_t end = std::min(path.find(':'), path.size());
-    const fs::path file = config.folder / path.substr(0, end) / name;
+    fs::path file = config.folder / path.substr(0, end) / name;
     if (IsProgram(file)) return file;
     if (end == path.size()) return std::nullopt;
     path.remove_prefix(end + 1);

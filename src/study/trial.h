@@ -25,8 +25,8 @@ struct TrialSpec {
   std::string study;
   std::string kind;  // "search", "finalist", "baseline"
   uint64_t seed = 1;
-  int processes = 1;  // that train it together
-  int threads = 1;    // of each
+  int processes = 1;        // that train it together
+  int threads = 1;          // of each
   std::string config_toml;  // split_seed, split_file; tables [data], [recipe], [evaluator]
 };
 void WriteSpec(const std::filesystem::path& folder, const TrialSpec& spec);

@@ -147,6 +147,9 @@ TEST_F(WarmStartTest, TrainsTheBestOfAnotherTrainingAgain) {
   StudyConfig config = Config();
   config.data.validation = 0.25;
   EXPECT_THAT(ReadEarlier(folder, config, space_).difference, HasSubstr("[data] validation"));
+  config = Config();
+  config.evaluator.command = {"train"};
+  EXPECT_THAT(ReadEarlier(folder, config, space_).difference, HasSubstr("[evaluator] kind"));
 }
 
 TEST_F(WarmStartTest, ReadsATable) {
