@@ -123,9 +123,9 @@ STUDY = """
 study.name = "own"
 data = {{ kind = "idx", path = {data}, validation = 200 }}
 space = {{ file = {space}, restrict.resolution = [28] }}
-target.latency_ms = 2.0
-latency.build_seconds = 2
-stage1 = {{ points = 256, subspace_ms = [0.02, 0.2] }}
+target.latency_ms = 20.0
+latency.build_seconds = 3
+stage1 = {{ points = 256, subspace_ms = [0.02, 1.0] }}
 search = {{ proposer = "random", trials = {trials} }}
 trial.epochs = 4
 finalists = {{ count = 1, epochs = 2 }}
@@ -231,7 +231,7 @@ class SearchTest(ProgramTest):
     def test_pruned_trials_are_told(self):
         study = self.write_study(5, [])
         settings = ["pruning={rule=\"halving\",reduction=2}", "executor.slots=1", "evaluator.environment.PAUSE='0.3'",
-                    "evaluator.environment.BOAST='0.125'", "latency.build_seconds=1"]
+                    "evaluator.environment.BOAST='0.125'"]
         done = testing.run("search", study, "--dir", self.home / "out", *(part for setting in settings for part in ("--set", setting)), check=0)
         self.assertRegex(done.stderr, "finalist 01: its training reported an accuracy of .* do both mean the same images")
         trials = testing.run_json("study", "trials", self.home / "out")
@@ -442,8 +442,8 @@ class PyTorchTest(testing.TestCase):
 
     def test_example(self):
         write_data(self.folder / "data")
-        done = self.search("data.kind=idx", f"data.path={self.folder / 'data'}", "data.validation=200", "target.latency_ms=2",
-                           "stage1.subspace_ms=[0.02, 0.2]", "latency.build_seconds=2", "search.trials=1", "trial.images_per_epoch=0",
+        done = self.search("data.kind=idx", f"data.path={self.folder / 'data'}", "data.validation=200", "target.latency_ms=20",
+                           "stage1.subspace_ms=[0.02, 1.0]", "latency.build_seconds=3", "search.trials=1", "trial.images_per_epoch=0",
                            "trial.batch=64", "trial.learning_rate=0.05", "trial.epochs=3", "finalists.batch=64",
                            "finalists.learning_rate=0.05", "finalists.count=1", "finalists.epochs=2", "baselines.networks=[]", check=0)
         trial = testing.run_json("study", "trials", self.folder / "out")[0]
