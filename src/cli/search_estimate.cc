@@ -96,7 +96,7 @@ Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slot
     jobs.push_back({.folder = folder.path() / std::to_string(i), .number = i});
     PrepareTrial(context, jobs.back().folder, i, "search", network);
   }
-  const std::unique_ptr<study::Executor> executor = context.MakeExecutor();
+  const std::unique_ptr<study::Executor> executor = context.MakeExecutor(folder.path());
   const auto start = std::chrono::steady_clock::now();
   const std::vector<study::TrialResult> results = study::RunBatch(
       *executor, jobs, {.max_starts = 1, .on_finished = {}, .on_poll = {}, .stop = &StopRequested});
@@ -121,6 +121,12 @@ double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jo
 
 SearchEstimate EstimateSearch(StudyContext context) {
   const study::StudyConfig config = context.config;
+  if (config.executor != "local" || config.evaluator.HasProgram()) {
+    throw Error(ErrorKind::kInput,
+                "{}: --estimate times Lathe's own training on this machine; for it, add --set "
+                "executor.kind=local and leave [evaluator] out",
+                config.source.string());
+  }
   SearchEstimate estimate;
   const std::vector<Drawn> drawn = DrawNetworks(context);
   for (const Drawn& one : drawn) {
