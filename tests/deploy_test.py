@@ -209,9 +209,10 @@ class TrainedNetwork(testing.TestCase):
         fails(str(self.folder / "empty/train"), "--int8", "--calibrate", self.folder / "empty")
         for part in ("train", "val"):
             for name in ("a", "b"):
-                picture = self.folder / "two" / part / name / "1.png"
-                picture.parent.mkdir(parents=True)
-                Image.fromarray(numpy.zeros((28, 28), dtype=numpy.uint8)).save(picture)
+                folder = self.folder / "two" / part / name
+                folder.mkdir(parents=True)
+                for number in range(20):
+                    Image.fromarray(numpy.zeros((28, 28), dtype=numpy.uint8)).save(folder / f"{number}.png")
         fails("the data set has 2 classes, 'small' has 10", "--int8", "--calibrate", self.folder / "two")
         fails("opset 9", "--opset", "9")
         fails("KEY=VALUE", "--metadata", "nonsense")
