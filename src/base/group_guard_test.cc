@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <memory>
+#include <set>
+#include <sstream>
+#include <string>
 #include <thread>
 
 #include "base/file.h"
@@ -48,6 +52,20 @@ class GroupGuardTest : public ::testing::Test {
     return 0;
   }
 
+  // Of this process, zombies among them.
+  static std::set<pid_t> Children() {
+    std::set<pid_t> children;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      std::ifstream file(entry.path() / "stat");
+      std::string stat, state;
+      pid_t parent = 0;
+      if (!std::getline(file, stat)) continue;
+      std::istringstream(stat.substr(stat.rfind(')') + 1)) >> state >> parent;
+      if (parent == getpid()) children.insert(std::stoi(entry.path().filename().string()));
+    }
+    return children;
+  }
+
   TempFolder folder_;
   const fs::path file_ = folder_ / "sleeper";
 };
@@ -74,6 +92,7 @@ TEST_F(GroupGuardTest, GrandchildrenDieWithAKilledProcess) {
 }
 
 TEST_F(GroupGuardTest, TheRestOfTheGroupDiesWithTheGuard) {
+  const std::set<pid_t> before = Children();
   const pid_t shell = StartShell();
   auto guard = std::make_unique<GroupGuard>(shell);
   const pid_t sleeper = Sleeper();
@@ -82,7 +101,7 @@ TEST_F(GroupGuardTest, TheRestOfTheGroupDiesWithTheGuard) {
   EXPECT_EQ(EndOf(sleeper, 100ms), 0) << "should be left behind";
   guard.reset();
   EXPECT_EQ(EndOf(sleeper), SIGKILL);
-  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "the guard should be gone";
+  EXPECT_EQ(Children(), before) << "the guard should be gone";
 }
 
 // Whoever waits for a pipe or a lock of this process must not wait for the guard.
