@@ -35,12 +35,15 @@ class GroupGuardTest : public ::testing::Test {
 
   // A shell that starts a sleeper, and the sleeper's number.
   pid_t StartShell() const {
-    return StartProcess(
-        {.argv = {"sh", "-c", "sleep 60 & echo $! >$0.new; mv $0.new $0; wait", file_.string()}});
+    return StartProcess({.argv = {"sh", "-c", "sleep 60 & echo $! >$0; wait", file_.string()}});
   }
   pid_t Sleeper() const {
-    for (int i = 0; i < 2000 && !fs::exists(file_); ++i) std::this_thread::sleep_for(5ms);
-    return std::stoi(ReadFile(file_));
+    std::string number;
+    for (int i = 0; i < 2000 && !number.ends_with('\n'); ++i) {
+      if (fs::exists(file_)) number = ReadFile(file_);
+      std::this_thread::sleep_for(5ms);
+    }
+    return std::stoi(number);
   }
   // Its signal, or 0 if it does not end.
   static int EndOf(pid_t pid, std::chrono::milliseconds limit = 10s) {
