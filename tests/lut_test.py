@@ -26,7 +26,7 @@ class LutTest(testing.TestCase):
         return sum('"layer_us"' in line for line in self.log.read_text().split("\n")[:-1])
 
     def test_a_killed_build_continues_and_the_table_predicts(self):
-        command = [testing.LATHE, "lut", "build", *map(str, SMALL), "--out", str(self.lut), "--minutes", "0.25", "--quiet"]
+        command = [testing.LATHE, "lut", "build", *map(str, SMALL), "--out", str(self.lut), "--minutes", "0.4", "--quiet"]
         for wanted in (3, 8):
             builder = subprocess.Popen(command, cwd=testing.ROOT)
             while self.networks_in_log() < wanted and builder.poll() is None:
@@ -38,8 +38,8 @@ class LutTest(testing.TestCase):
         before = self.networks_in_log()
 
         start = time.monotonic()
-        built = json.loads(self.build("--minutes", "0.25", "--json").stdout)
-        self.assertLess(time.monotonic() - start, 20, "the killed sessions' time counts")
+        built = json.loads(self.build("--minutes", "0.4", "--json").stdout)
+        self.assertLess(time.monotonic() - start, 30, "the killed sessions' time counts")
         self.assertFalse(self.log.exists())
         self.assertGreater(built["keys"], 50)
         self.assertGreater(built["parts"], 50)
