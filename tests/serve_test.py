@@ -109,7 +109,8 @@ class ServeTest(testing.TestCase):
         cls.out.mkdir()
         with Serving(cls.out) as server:
             cls.early_page = server.get("/1/")
-            search = subprocess.Popen([testing.LATHE, "search", study, "--dir", cls.out, "--resume"], stderr=subprocess.DEVNULL)
+            search = subprocess.Popen([testing.LATHE, "search", study, "--dir", cls.out, "--resume", "--set", "trial.epochs=40"],
+                                      stderr=subprocess.DEVNULL)  # long enough for every trial to tell how far it is
             cls.summaries, cls.jobs, pages = [], [], 0
             with contextlib.closing(server.events()) as events:
                 for event, data in events:
