@@ -63,6 +63,16 @@ Command StartSqueue() {
                 fmt::format("--user={}", getuid()), fmt::format("--format={}", kQueueFormat)});
 }
 
+// As scancel takes it.
+std::string IdText(int64_t job, std::optional<int> index) {
+  return index ? fmt::format("{}_{}", job, *index) : fmt::format("{}", job);
+}
+
+std::map<int64_t, QueueRow> Live(std::map<int64_t, QueueRow> rows) {
+  std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });
+  return rows;
+}
+
 struct Job {
   fs::path folder;
   std::optional<int64_t> id;  // once Slurm has it; of the array, if it is an element
@@ -75,11 +85,13 @@ struct Job {
   bool hangs = false;
 
   std::string Name() const {
-    if (!id) return "Slurm job not submitted yet";
-    return index ? fmt::format("Slurm job {}_{}", *id, *index) : fmt::format("Slurm job {}", *id);
+    return id ? "Slurm job " + IdText(*id, index) : "Slurm job not submitted yet";
   }
-  std::string IdText() const {
-    return index ? fmt::format("{}_{}", *id, *index) : fmt::format("{}", *id);
+  // What its script has left behind, if that is of this job.
+  std::optional<JobExit> Exit() const {
+    std::optional<JobExit> exit = ReadJobExit(folder);
+    if (exit && exit->job != *id) exit.reset();
+    return exit;
   }
 };
 
@@ -95,7 +107,7 @@ class SlurmExecutor : public study::Executor {
       throw Error(ErrorKind::kUnavailable, "cannot read Slurm's queue: {}",
                   MessageOf(queue.output));
     }
-    found_ = LiveRows(queue.output);
+    found_ = Live(OwnRows(queue.output));
   }
 
   int FreeSlots() override {
@@ -310,12 +322,6 @@ class SlurmExecutor : public study::Executor {
     return own;
   }
 
-  std::map<int64_t, QueueRow> LiveRows(const std::string& output) const {
-    std::map<int64_t, QueueRow> rows = OwnRows(output);
-    std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });
-    return rows;
-  }
-
   void PollQueue() {
     if (!squeue_) {
       const bool due = SecondsSince(looked_) >= options_.queue.poll_seconds ||
@@ -349,8 +355,7 @@ class SlurmExecutor : public study::Executor {
       if (row != rows.end()) rows.erase(row);
     }
     // What nobody waits for any more: a controller died between ending a trial and saying so.
-    std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });
-    found_ = std::move(rows);
+    found_ = Live(std::move(rows));
     CheckHearts();
   }
 
@@ -418,12 +423,11 @@ class SlurmExecutor : public study::Executor {
     std::vector<std::string> argv = {"scancel"};
     for (auto& [trial, job] : jobs_) {
       if (!job.cancel || !job.id || job.ended || (job.cancel_sent && !again)) continue;
-      argv.push_back(job.IdText());
+      argv.push_back(IdText(*job.id, job.index));
       job.cancel_sent = true;
     }
     for (const auto& [trial, row] : found_) {
-      argv.push_back(row.index ? fmt::format("{}_{}", row.job, *row.index)
-                               : fmt::format("{}", row.job));
+      argv.push_back(IdText(row.job, row.index));
       spdlog::info("cancelling Slurm job {}: trial {} has ended", argv.back(), trial);
     }
     found_.clear();
@@ -439,9 +443,8 @@ class SlurmExecutor : public study::Executor {
   static bool FilesAreThere(const Job& job) {
     std::error_code ignored;
     if (fs::exists(job.folder / "result.json", ignored)) return true;
-    const std::optional<JobExit> exit = ReadJobExit(job.folder);
-    const bool recorded = exit && exit->job == *job.id;
-    if (recorded && exit->code != study::kTrialDone) return true;
+    const std::optional<JobExit> exit = job.Exit();
+    if (exit && exit->code != study::kTrialDone) return true;
     const bool killed =
         job.row.state != "" && job.row.state != "COMPLETED" && job.row.state != "FAILED";
     return killed || Clock::now() - *job.ended >= kLateAfter;
@@ -453,8 +456,7 @@ class SlurmExecutor : public study::Executor {
     std::error_code ignored;
     if (fs::exists(job.folder / "result.json", ignored)) return end;
     const std::string& state = job.row.state;  // empty: no longer in the queue
-    std::optional<JobExit> exit = ReadJobExit(job.folder);
-    if (exit && exit->job != *job.id) exit.reset();
+    const std::optional<JobExit> exit = job.Exit();
     if (job.hangs) {
       end.reason = fmt::format("no sign of life for {:g} seconds, so it was cancelled",
                                options_.hang_seconds);
