@@ -103,7 +103,6 @@ class ServeTest(testing.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="lathe-test-")
         cls.addClassCleanup(folder.cleanup)
         cls.out = pathlib.Path(folder.name) / "out"
-        cls.seen = []  # (page says, summary)
         study = study_testing.quick_study(pathlib.Path(folder.name), trials=500)
         cls.missing = testing.run("serve", cls.out)
         cls.out.mkdir()

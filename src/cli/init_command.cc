@@ -21,6 +21,7 @@
 #include "cli/study_comments.h"
 #include "cli/study_file_doc.h"
 #include "study/config.h"
+#include "study/config_writer.h"
 
 namespace lathe::cli {
 namespace {
@@ -157,8 +158,6 @@ Lengths LengthsFor(int64_t images) {
   return lengths;
 }
 
-std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
-
 // What the choices amount to; every other key has its default.
 std::string StudyText(const Flags& flags, const data::DataConfig& data, const SpaceChoice& space,
                       double latency_us, int64_t images) {
@@ -172,14 +171,15 @@ std::string StudyText(const Flags& flags, const data::DataConfig& data, const Sp
       "batch = {}\nlearning_rate = {}\naugmentation = {{ flip = true, random_resized_crop = {} "
       "}}\n",
       lengths.batch, 0.2 * lengths.batch / 128, photographs);
-  return fmt::format("[study]\nname = {}\n\n{}", Quoted(name), data::ToToml(data)) +
+  return fmt::format("[study]\nname = {}\n\n{}", study::QuoteToml(name), data::ToToml(data)) +
          fmt::format("\n[space]\nfile = {}\n[space.restrict]\nresolution = [{}]\n",
-                     Quoted(SpaceFile(space.name).string()), space.resolution) +
+                     study::QuoteToml(SpaceFile(space.name).string()), space.resolution) +
          fmt::format(
              "\n[target]\nengine = {}\ndevice = {}\nthreads = {}\nbatch = {}\nprecision = "
              "{}\nlatency_ms = {}\n",
-             Quoted(flags.target.engine), Quoted(flags.target.device), flags.target.threads,
-             flags.target.batch, Quoted(flags.target.precision), latency_us / 1000) +
+             study::QuoteToml(flags.target.engine), study::QuoteToml(flags.target.device),
+             flags.target.threads, flags.target.batch, study::QuoteToml(flags.target.precision),
+             latency_us / 1000) +
          fmt::format("\n[trial]\nrecipe = \"quick\"\nepochs = {}\nimages_per_epoch = {}\n{}",
                      lengths.trial_epochs, lengths.trial_images, recipe) +
          fmt::format("\n[finalists]\nrecipe = \"small-images\"\nepochs = {}\n{}",

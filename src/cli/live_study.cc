@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -41,10 +42,6 @@ double AgeOf(const fs::path& file) {
                   std::chrono::duration<double>(fs::file_time_type::clock::now() - time).count());
 }
 
-double UnixNow() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 // A training as live.js shows it. `folder` is relative to the study's.
 Json JobOf(const fs::path& study, const std::string& folder, const std::string& name) {
   const study::TrialProgress progress = study::ReadProgress(study / folder);
@@ -66,7 +63,7 @@ std::string TrialFolder(int64_t number) { return "trials/" + study::TrialFolderN
 // `submitted`: nullptr if the executor says nothing of it.
 Json JobOf(const fs::path& study, const study::OpenTrial& trial, const study::JobState* submitted) {
   Json job = JobOf(study, TrialFolder(trial.number), fmt::format("trial {}", trial.number));
-  job["age"] = std::max(0.0, UnixNow() - trial.begin);
+  job["age"] = std::max(0.0, UnixSeconds() - trial.begin);
   job["latency_us"] = trial.latency_us;
   std::string note;
   if (submitted != nullptr) note = submitted->job + ", " + submitted->where;

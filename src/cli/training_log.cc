@@ -1,10 +1,10 @@
 #include "cli/training_log.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/file.h"
 
 namespace lathe::cli {
@@ -50,8 +50,7 @@ void TrainingLog::Add(const std::vector<study::MetricLine>& lines) {
   for (const study::MetricLine& line : lines) {
     if (std::ranges::find(lines_, line.step, &study::MetricLine::step) != lines_.end()) continue;
     study::AppendMetrics(folder_, line);
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    events_.Add(line.step, std::chrono::duration<double>(now).count(), line.values);
+    events_.Add(line.step, UnixSeconds(), line.values);
     lines_.push_back(line);
   }
   if (lines_.size() > before) WriteCsv(folder_, lines_);

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <fstream>
 #include <limits>
 #include <sstream>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -15,10 +15,6 @@ namespace lathe::executor {
 namespace {
 
 namespace fs = std::filesystem;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 constexpr double kLateBy = 1;  // seconds
 
@@ -63,7 +59,7 @@ class FakeCluster : public study::Executor {
   void Submit(int64_t trial, const fs::path& folder) override {
     if (FreeSlots() <= 0)
       throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
-    Job job{.start_number = ++starts_[trial], .start = Now(), .folder = folder};
+    Job job{.start_number = ++starts_[trial], .start = UnixSeconds(), .folder = folder};
     job.end = job.start + options_.seconds * (0.5 + Draw(trial, job.start_number, "length"));
     AppendLine(options_.log, fmt::format("START {} {} {:.6f} {:.6f}", trial, job.start_number,
                                          job.start, job.end));
@@ -72,7 +68,7 @@ class FakeCluster : public study::Executor {
   }
 
   std::vector<study::JobEnd> Poll() override {
-    const double now = Now();
+    const double now = UnixSeconds();
     std::erase_if(late_, [&](const auto& late) {
       if (now < late.second.end + kLateBy) return false;
       Finish(late.first, late.second);
@@ -110,7 +106,7 @@ class FakeCluster : public study::Executor {
 
   void Cancel(int64_t trial) override {
     const auto job = jobs_.find(trial);
-    if (job != jobs_.end()) job->second.end = Now();
+    if (job != jobs_.end()) job->second.end = UnixSeconds();
   }
 
   bool Adopt(int64_t trial, const fs::path& folder) override {

@@ -1,12 +1,12 @@
 #include "latency/journal.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace lathe::latency {
@@ -18,10 +18,6 @@ constexpr std::string_view kFormat = "lathe-lut-log";
 constexpr int kVersion = 1;
 
 fs::path LockOf(fs::path path) { return path += ".lock"; }
-
-double WallSeconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 Json KeysJson(const std::vector<net::Layer>& layers) {
   Json keys = Json::array();
@@ -82,7 +78,7 @@ Journal::Journal(const fs::path& path, const engine::Fingerprint& target) : path
   if (!fs::exists(path_) || fs::file_size(path_) == 0) {
     Append(Json{{"format", kFormat}, {"version", kVersion}, {"target", target.Fields()}}.dump());
   }
-  Append(Json{{"session", past_.now_seconds}, {"started", WallSeconds()}}.dump());
+  Append(Json{{"session", past_.now_seconds}, {"started", UnixSeconds()}}.dump());
 }
 
 void Journal::Read(const engine::Fingerprint& target) {
@@ -118,7 +114,7 @@ void Journal::Read(const engine::Fingerprint& target) {
       throw fail(error.what());
     }
   }
-  past_.now_seconds = std::max(past_.now_seconds, WallSeconds() - session.zero);
+  past_.now_seconds = std::max(past_.now_seconds, UnixSeconds() - session.zero);
 }
 
 void Journal::ReadLine(const Json& line, Session& session) {

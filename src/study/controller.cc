@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "study/jobs.h"
@@ -28,10 +29,6 @@ constexpr std::chrono::seconds kWriteJobsEvery{1};
 constexpr std::chrono::milliseconds kProposeFor{200};
 constexpr std::chrono::minutes kLongestDelay{5};
 constexpr char kSearchSeconds[] = "search_seconds", kSlotSeconds[] = "slot_seconds";
-
-double UnixSeconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // While another error is under way, which says more.
 void CommitIfPossible(Store::Group& group) {

@@ -1,11 +1,11 @@
 #include "study/store.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "study/call_table.h"
@@ -18,10 +18,6 @@ namespace lathe::study {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // Local time with microseconds, as Optuna writes it.
 std::string DateTime(double seconds) {
@@ -248,7 +244,7 @@ struct Store::Impl {
       throw Error(ErrorKind::kInternal, "trial {} is complete without a finite value",
                   trial.number);
     }
-    const double now = trial.end > 0 ? trial.end : Now();
+    const double now = trial.end > 0 ? trial.end : UnixSeconds();
     const int64_t id = OpenTrialId(trial.number);
     database.Prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
         .Bind(Name(trial.state))
@@ -271,7 +267,7 @@ struct Store::Impl {
   // Optuna wants a beginning, too.
   void MarkImported(const TrialRecord& trial) const {
     const int64_t id = TrialId(trial.number);
-    const double now = Now();
+    const double now = UnixSeconds();
     database.Prepare("UPDATE trials SET datetime_start = ? WHERE trial_id = ?")
         .Bind(DateTime(now))
         .Bind(id)
@@ -393,7 +389,7 @@ void Store::Import(const std::vector<TrialRecord>& trials, const std::string& ke
 
 void Store::SetRunning(int64_t number) {
   const Database& database = impl_->database;
-  const double now = Now();
+  const double now = UnixSeconds();
   Transaction transaction(database);
   const int64_t id = impl_->OpenTrialId(number);
   database
@@ -479,7 +475,7 @@ std::vector<Parameter> Store::parameters() const { return impl_->parameters; }
 
 void Store::LogEvent(const std::string& text) {
   impl_->database.Prepare("INSERT INTO lathe_event (time_s, text) VALUES (?, ?)")
-      .Bind(Now())
+      .Bind(UnixSeconds())
       .Bind(text)
       .Run();
 }
