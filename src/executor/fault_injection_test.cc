@@ -4,17 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include "base/file.h"
+#include "executor/controller_testing.h"
 
 namespace lathe::executor {
 namespace {
 
 TEST(FaultInjection, NothingIsLostOrCountedTwice) {
-  const fs::path memory = "/dev/shm";
-  const fs::path folder = (access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path()) /
-                          fmt::format("lathe-faults-{}", getpid());
+  const fs::path folder = TestFolder();
   spdlog::set_level(spdlog::level::err);  // faults are what this is about
   const FaultReport report = RunWithFaults({.folder = folder,
                                             .trials = 1500,
