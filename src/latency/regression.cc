@@ -79,6 +79,8 @@ Regression::Regression(const Eigen::MatrixXd& features, const Eigen::VectorXd& t
   }
 
   const Eigen::MatrixXd used = Thin(table, kMostPoints);
+  lowest_ = table.leftCols(d).colwise().minCoeff();
+  highest_ = table.leftCols(d).colwise().maxCoeff();
   points_ = used.leftCols(d).transpose();
   point_norms_ = points_.colwise().squaredNorm();
   Eigen::MatrixXd covariance = kernel_(points_);
@@ -116,9 +118,10 @@ void Regression::FitSigma(const Eigen::MatrixXd& points, const Eigen::VectorXd& 
 
 Regression::Prediction Regression::Predict(const Eigen::VectorXd& features) const {
   const Eigen::VectorXd point = (features - center_).cwiseQuotient(scale_);
-  const Eigen::VectorXd similarities = Similarities(point);
-  const double value = slope_.dot(point) + weights_.dot(similarities);
-  const double loneliness = 1 - similarities.maxCoeff();
+  // A feature that hardly varied among the points has a slope that says nothing far from them.
+  const Eigen::VectorXd inside = point.cwiseMax(lowest_).cwiseMin(highest_);
+  const double value = slope_.dot(inside) + weights_.dot(Similarities(inside));
+  const double loneliness = 1 - Similarities(point).maxCoeff();
   return {.mean = mean_ + deviation_ * value,
           .sigma = deviation_ * (sigma_near_ + sigma_far_ * loneliness)};
 }

@@ -1,5 +1,6 @@
 // Gaussian-process regression with a linear and a squared-exponential kernel (Rasmussen and
-// Williams 2006, chapters 2 and 5.4.2): the linear part extrapolates, the other bends to the data.
+// Williams 2006, chapters 2 and 5.4.2): the linear part follows the trend, the other bends to the
+// data. No feature is extrapolated: what lies outside of the points is taken to be at their edge.
 // Immutable once fitted; thread-safe.
 #pragma once
 
@@ -32,8 +33,9 @@ class Regression {
   Eigen::VectorXd Similarities(const Eigen::VectorXd& point) const;
   void FitSigma(const Eigen::MatrixXd& points, const Eigen::VectorXd& errors);
 
-  Eigen::VectorXd center_, scale_;   // of the features
-  double mean_ = 0, deviation_ = 1;  // of the targets
+  Eigen::VectorXd center_, scale_;    // of the features
+  Eigen::VectorXd lowest_, highest_;  // of the points, standardised
+  double mean_ = 0, deviation_ = 1;   // of the targets
   Kernel kernel_;
   Eigen::MatrixXd points_;  // a column each, standardised
   Eigen::VectorXd point_norms_;
