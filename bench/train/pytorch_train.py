@@ -75,10 +75,10 @@ def read_idx(path):
 class InMemory:
     """Batches of uint8 tensors in memory, made float, normalised and augmented as a whole."""
 
-    def __init__(self, images, labels, batch, augmentation, statistics_of, seed):
-        self.images, self.labels, self.batch, self.augmentation = images, labels.long(), batch, augmentation
-        self.mean, self.std = statistics_of
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, images, labels, batch, augmentation, statistics_of, seed, device):
+        self.images, self.labels, self.batch, self.augmentation = images.to(device), labels.long().to(device), batch, augmentation
+        self.mean, self.std = (value.to(device) for value in statistics_of)
+        self.device, self.generator = device, torch.Generator(device).manual_seed(seed)
         unsupported = {"random_resized_crop", "rand_augment", "random_erasing", "mixup", "cutmix", "brightness", "contrast", "saturation", "hue"}
         if augmentation and any(getattr(augmentation, name) for name in unsupported):
             sys.exit(f"pytorch_train.py: of data in memory only flip and pad_crop are supported, not {augmentation}")
@@ -88,7 +88,9 @@ class InMemory:
 
     def __iter__(self):
         training = self.augmentation is not None
-        order = torch.randperm(len(self.images), generator=self.generator) if training else torch.arange(len(self.images))
+        order = torch.arange(len(self.images), device=self.device)
+        if training:
+            order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
         for i in range(len(self)):
             index = order[i * self.batch : (i + 1) * self.batch]
             images = self.images[index].float().div_(255).sub_(self.mean).div_(self.std)
@@ -99,14 +101,15 @@ class InMemory:
     def augment(self, images):
         n = len(images)
         if self.augmentation.flip:
-            flip = torch.rand(n, 1, 1, 1, generator=self.generator) < 0.5
+            flip = torch.rand(n, 1, 1, 1, generator=self.generator, device=self.device) < 0.5
             images = torch.where(flip, images.flip(3), images)
         if most := self.augmentation.pad_crop:
             size = images.shape[2]
             padded = F.pad(images, (most,) * 4)
-            dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), generator=self.generator)
-            rows, columns = torch.arange(size) + dy, torch.arange(size) + dx
-            images = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+            dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), generator=self.generator, device=self.device)
+            within = torch.arange(size, device=self.device)
+            rows, columns = within + dy, within + dx
+            images = padded[torch.arange(n, device=self.device)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
         return images
 
 
@@ -121,7 +124,7 @@ def read_cifar(paths):
     return records[:, 1:].reshape(-1, 3, 32, 32).contiguous(memory_format=torch.channels_last), records[:, 0].clone()
 
 
-def in_memory(folder, resolution, recipe, seed):
+def in_memory(folder, resolution, recipe, seed, device):
     if (folder / "data_batch_1.bin").exists():
         parts = [read_cifar(sorted(folder.glob(pattern))) for pattern in ("data_batch_*.bin", "test_batch.bin")]
     else:
@@ -132,8 +135,8 @@ def in_memory(folder, resolution, recipe, seed):
             parts[i] = torch.cat([some.round().to(torch.uint8) for some in resized]), labels
     sample = parts[0][0][:: max(1, len(parts[0][0]) // 5000)].double() / 255
     measured = [value.float()[:, None, None] for value in (sample.mean((0, 2, 3)), sample.std((0, 2, 3)))]
-    return (InMemory(*parts[0], recipe.batch, recipe.augmentation, measured, seed),
-            InMemory(*parts[1], EVALUATION_BATCH, None, measured, seed))
+    return (InMemory(*parts[0], recipe.batch, recipe.augmentation, measured, seed, device),
+            InMemory(*parts[1], EVALUATION_BATCH, None, measured, seed, device))
 
 
 def from_folder(folder, resolution, recipe, flags):
@@ -196,8 +199,10 @@ class Average:
 def evaluate(model, loader):
     model.eval()
     loss, correct, count = 0.0, 0, 0
+    device = next(model.parameters()).device
     for images, labels in loader:
-        logits = model(images.contiguous(memory_format=torch.channels_last))
+        labels = labels.to(device)
+        logits = model(images.to(device, memory_format=torch.channels_last))
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         correct += int((logits.argmax(1) == labels).sum())
         count += len(labels)
@@ -206,11 +211,11 @@ def evaluate(model, loader):
 
 
 def train(flags, recipe):
-    model = model_of(flags, recipe).to(memory_format=torch.channels_last).train()
+    model = model_of(flags, recipe).to(flags.device, memory_format=torch.channels_last).train()
     channels, resolution, _ = json.loads(pathlib.Path(flags.network).read_text())["input"]
     folder = FASHION_MNIST if flags.data == "fashion-mnist" else pathlib.Path(flags.data)
     if any(folder.glob("t10k-*")) or any(folder.glob("data_batch_1.bin")):
-        loader, evaluation = in_memory(folder, resolution, recipe, flags.seed)
+        loader, evaluation = in_memory(folder, resolution, recipe, flags.seed, flags.device)
     else:
         loader, evaluation = from_folder(folder, resolution, recipe, flags)
     run = torch.compile(model) if flags.compile else model
@@ -221,14 +226,16 @@ def train(flags, recipe):
     step, seconds, epochs, started = 0, [], [], time.perf_counter()
     while step < steps:
         began = last = time.perf_counter()
-        first, total = step, torch.zeros(())
+        first, total = step, torch.zeros((), device=flags.device)
         for images, labels in loader:
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step, steps, per_epoch)
             if mix:
                 images, labels = mix(images, labels)
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
-                logits = run(images.contiguous(memory_format=torch.channels_last))
+            images = images.to(flags.device, memory_format=torch.channels_last, non_blocking=True)
+            labels = labels.to(flags.device, non_blocking=True)
+            with torch.autocast(flags.device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                logits = run(images)
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.0 if mix else recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -244,6 +251,8 @@ def train(flags, recipe):
             last = now
             if step - first == per_epoch or step == steps:
                 break
+        if flags.device == "cuda":
+            torch.cuda.synchronize()
         elapsed = time.perf_counter() - began
         if average:
             average.swap()
@@ -266,6 +275,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the recipe, in TOML")
     parser.add_argument("--data", default="fashion-mnist", help="fashion-mnist, a folder of IDX or CIFAR-10 files, or one with train/CLASS/ and val/CLASS/")
     parser.add_argument("--model", default="lathe", help="lathe, torchvision:NAME or timm:NAME")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="on cuda, data in memory is in the GPU's")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="of the DataLoader")
     parser.add_argument("--backend", choices=("pil", "tensor"), default="pil")
@@ -275,6 +285,7 @@ def main():
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(flags.seed)
     print(json.dumps(train(flags, recipes.read(flags.recipe, flags.set))))
 

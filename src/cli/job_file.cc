@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1;
+constexpr int kJobVersion = 1;
 
 std::string Dump(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -60,7 +60,7 @@ std::string ToText(const Json& value) {
 
 void WriteSplit(const fs::path& file, const data::Splits& splits) {
   WriteFileAtomically(file, Dump({{"format", "lathe-split"},
-                                  {"version", kVersion},
+                                  {"version", kJobVersion},
                                   {"classes", splits.train->class_names()},
                                   {"validation", NamesOf(*splits.search_val)},
                                   {"test", NamesOf(*splits.test)}}));
@@ -87,7 +87,7 @@ JobFile::JobFile(const fs::path& folder, const study::TrialSpec& spec, const Con
   values_["epochs"] = fmt::format("{:g}", epochs_);  // whole ones without a point
   values_["job"] = file_.string();
 
-  Json job = {{"format", "lathe-job"}, {"version", kVersion}, {"study", spec.study}};
+  Json job = {{"format", "lathe-job"}, {"version", kJobVersion}, {"study", spec.study}};
   job.update(told);
   job["data_kind"] = data.String("kind");
   job["judged_on"] = spec.kind == "search" ? "validation" : "test";

@@ -17,7 +17,7 @@ int Encode(const Globals& globals, const SpaceFlags& flags) {
   const net::Network network = LoadNetwork(flags.network);
   const space::Encoding encoding =
       flags.nearest ? space.Nearest(network) : EncodeNetwork(space, network);
-  globals.json ? PrintJson({{"encoding", encoding}}) : PrintText(TextOf(encoding) + "\n");
+  globals.json ? PrintJson({{"encoding", encoding}}) : PrintText(EncodingText(encoding) + "\n");
   return 0;
 }
 
@@ -30,7 +30,7 @@ int Decode(const Globals& globals, const SpaceFlags& flags) {
 
 }  // namespace
 
-std::string TextOf(std::span<const int> encoding) {
+std::string EncodingText(std::span<const int> encoding) {
   return fmt::format("{}", fmt::join(encoding, ","));
 }
 

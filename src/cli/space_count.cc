@@ -107,7 +107,7 @@ class Rows {
       }
       return;
     }
-    text_ += TextOf(encoding);
+    text_ += EncodingText(encoding);
     if (cost != nullptr) text_ += "  " + FormatMs(space::UsOf(cost->latency_ps));
     text_ += '\n';
   }
@@ -136,7 +136,7 @@ int SampleExactly(const Globals& globals, const SpaceFlags& flags,
   for (const space::Gene& gene : space.genes()) text += gene.name + ",";
   file.Write(text + "latency_us,params,macs\n");
   for (size_t i = 0; i < draws.size(); ++i) {
-    file.Write(fmt::format("{},{},{},{}\n", TextOf(draws[i]),
+    file.Write(fmt::format("{},{},{},{}\n", EncodingText(draws[i]),
                            space::UsOf(draws.costs[i].latency_ps), draws.costs[i].params,
                            draws.costs[i].macs));
   }

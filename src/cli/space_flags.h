@@ -33,7 +33,7 @@ struct SpaceFlags {
 };
 
 // "24,64,3": an encoding as text.
-std::string TextOf(std::span<const int> encoding);
+std::string EncodingText(std::span<const int> encoding);
 int64_t PsOfMs(double ms);
 // "88,047,488,063,901,951,523,008", or "8.804748806390e+45" where it is not known exactly.
 std::string FormatBig(const space::BigCount& count);

@@ -65,12 +65,12 @@ Meanings ReadMeanings(std::string_view doc) {
 }
 
 std::string Comment(std::string_view text) {
-  constexpr size_t kWidth = 118;
+  constexpr size_t kLineWidth = 118;
   std::string comment, line = "#";
   while (!text.empty()) {
     const size_t end = std::min(text.find(' '), text.size());
     const std::string_view word = text.substr(0, end);
-    if (line.size() + 1 + word.size() > kWidth) {
+    if (line.size() + 1 + word.size() > kLineWidth) {
       comment += line + "\n";
       line = "#";
     }
