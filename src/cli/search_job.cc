@@ -277,12 +277,6 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
 // Finds out now, not after the training, that the engine can't do what the study asks of it.
 void CheckEngine(const study::StudyConfig& config, engine::Engine& engine,
                  const space::SearchSpace& space, space::SearchSpace::Head head) {
-  if (config.target.engine == "torch") {
-    throw Error(ErrorKind::kInput,
-                "{}: [target] engine = \"torch\" can time networks but not run the exported ONNX "
-                "files; use \"openvino\"",
-                config.source.string());
-  }
   Random random(config.seed);
   const net::Network network = space.Decode(space.Sample(random), head);
   engine.Compile(network, net::RandomWeights(net::Lower(network), config.seed), {});

@@ -24,20 +24,26 @@ std::string Escape(std::string_view text) {
 
 std::string AccuracySection(const Package& package) {
   const Verification& check = package.deployed().verification;
+  const std::string where =
+      package.read_by ? fmt::format("in {} on {} (the target's engine, {}, reads no files)",
+                                    package.read_by->engine, Escape(package.read_by->device_name),
+                                    package.target.engine)
+                      : "in the engine";
   std::string text = fmt::format(
       "Top-1 on the {} test images of {}; the trained model has {:.2f} %. Each file was compared "
-      "in "
-      "the engine with the trained model, image by image.\n\n"
+      "{} with the trained model, image by image.\n\n"
       "| file | computed in | accuracy | 95 % interval | same top-1 | largest logit difference "
       "|\n|---|---|---:|---:|---:|---:|\n",
-      check.images, Escape(package.data_name), 100 * check.accuracy_trained());
+      check.images, Escape(package.data_name), 100 * check.accuracy_trained(), where);
+  const auto computed_in = [&](const Variant& variant) {
+    return engine::Name(package.read_by ? package.read_by->options.precision : variant.precision);
+  };
   for (const Variant& variant : package.variants) {
     const Verification& one = variant.verification;
     const auto [low, high] = WilsonInterval(one.accuracy_exported(), one.images);
-    text +=
-        fmt::format("| {} | {} | {:.2f} % | {:.2f} - {:.2f} % | {:.2f} % | {:.1e} |\n",
-                    variant.file, engine::Name(variant.precision), 100 * one.accuracy_exported(),
-                    100 * low, 100 * high, 100 * one.agreement(), one.max_difference);
+    text += fmt::format("| {} | {} | {:.2f} % | {:.2f} - {:.2f} % | {:.2f} % | {:.1e} |\n",
+                        variant.file, computed_in(variant), 100 * one.accuracy_exported(),
+                        100 * low, 100 * high, 100 * one.agreement(), one.max_difference);
   }
   return text;
 }

@@ -40,6 +40,8 @@ struct Package {
   data::Preprocessing preprocessing;
   std::vector<std::string> class_names;
   engine::Fingerprint target;
+  // What ran the files to verify them, where the target's engine cannot.
+  std::optional<engine::Fingerprint> read_by;
   double latency_budget_us = 0, latency_lut_us = 0;
   engine::Timing measured;                        // of the target's file, by itself
   std::vector<Variant> variants;                  // the one for the target first; timed in turns

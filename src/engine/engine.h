@@ -89,6 +89,8 @@ class Engine {
   virtual std::unique_ptr<CompiledModel> Compile(const net::Network& network,
                                                  const net::Weights& weights,
                                                  const CompileOptions& options) = 0;
+  // Whether Load() is available.
+  virtual bool LoadsFiles() const { return true; }
   // The exported file itself, as a user would deploy it. Profile() is not available on it.
   virtual std::unique_ptr<CompiledModel> Load(const std::string& onnx_path) = 0;
 };

@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kFormat = "lathe-checkpoint-2";
+constexpr std::string_view kFormat = "lathe-checkpoint-3";
 
 Json ToJson(const EpochMetrics& metrics) {
   return {metrics.epoch,         metrics.train_loss,        metrics.loss,   metrics.accuracy,

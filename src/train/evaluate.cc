@@ -69,6 +69,7 @@ std::vector<float> TrainedModel::Logits(std::span<const float> images, int count
   }
   return GuardTorch([&] {
     const c10::InferenceMode inference;
+    const ExactFloat32 exact;    // exported models are compared with what this says
     constexpr int kBatch = 256;  // bounds the memory
     std::vector<float> result;
     for (int begin = 0; begin < count; begin += kBatch) {

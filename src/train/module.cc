@@ -9,21 +9,23 @@
 namespace lathe::train {
 namespace {
 
+// Vectorised kernels want their operands to begin at multiples of 16 bytes, cuDNN's without asking.
+constexpr int64_t kAligned = 16;  // floats
+
 int64_t Size(const net::TensorSpec& spec) {
   int64_t size = 1;
   for (const int64_t length : spec.shape) size *= length;
   return size;
 }
 
-// A random choice of which rows (images) or values to keep, scaled so that the expectation stays.
-// Drawn for the whole batch, of which this process may have a part.
 at::Tensor KeepMask(std::vector<int64_t> shape, double drop, const at::Tensor& like,
                     const TrainingPass& pass) {
-  const int64_t images = shape[0];
-  shape[0] = std::max(images, pass.of_images);
-  const at::Tensor mask =
-      at::empty(shape, at::kFloat).bernoulli_(1 - drop, pass.generator).div_(1 - drop);
-  return mask.narrow(0, pass.first_image, images).to(like.options());
+  DropMask mask{
+      .shape = shape, .drop = drop, .first = pass.first_image, .rows = shape[0], .values = {}};
+  mask.shape[0] = std::max(mask.rows, pass.of_images);
+  if (pass.masks == nullptr) return mask.Draw(pass.generator).to(like.options());
+  mask.values = at::empty(shape, like.options());
+  return pass.masks->emplace_back(std::move(mask)).values;
 }
 
 // A convolution of single pixels is a product of matrices, pixels x channels. oneDNN's convolutions
@@ -51,13 +53,18 @@ at::Device ComputeDevice() {
   return at::kCPU;
 }
 
+at::Tensor DropMask::Draw(const at::Generator& generator) const {
+  const at::Tensor all = at::empty(shape, at::kFloat).bernoulli_(1 - drop, generator);
+  return all.div_(1 - drop).narrow(0, first, rows);
+}
+
 Module::Module(const net::Graph& graph) : graph_(graph) {
   for (net::TensorSpec& spec : net::Tensors(graph_)) parts_.push_back({std::move(spec)});
   const auto place = [&](int64_t begin, const auto& belongs) {
     for (Part& part : parts_) {
       if (!belongs(part.spec)) continue;
       part.offset = begin;
-      begin += Size(part.spec);
+      begin += (Size(part.spec) + kAligned - 1) / kAligned * kAligned;
     }
     return begin;
   };

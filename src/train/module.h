@@ -21,6 +21,17 @@ namespace lathe::train {
 // CPU.
 at::Device ComputeDevice();
 
+// A random choice of which images or values to keep, scaled so that the expectation stays. Drawn
+// for a whole batch, of which this process may have a part.
+struct DropMask {
+  std::vector<int64_t> shape;   // of the whole batch
+  double drop = 0;              // probability
+  int64_t first = 0, rows = 0;  // those wanted
+  at::Tensor values;            // where the choice goes
+
+  at::Tensor Draw(const at::Generator& generator) const;  // of the CPU, float
+};
+
 struct TrainingPass {
   double dropout = 0;                      // before the classifier
   double drop_connect = 0;                 // at the last block
@@ -28,6 +39,8 @@ struct TrainingPass {
   at::Generator generator;                 // of the CPU: the same numbers on every device
   int64_t first_image = 0, of_images = 0;  // of a larger batch (0: none), for dropout
   ProcessGroup* group = nullptr;           // norms see the images of all its processes
+  // Given: masks are left to be filled by the caller, in this order, instead of drawn.
+  std::vector<DropMask>* masks = nullptr;
 };
 
 // Sees every node's output as soon as it is there.
@@ -42,7 +55,8 @@ class Module {
   at::Tensor Forward(const at::Tensor& images, const TrainingPass* training = nullptr,
                      const NodeObserver& observer = {});
 
-  // Parameters that decay, then the others, then the norms' running statistics.
+  // Parameters that decay, then the others, then the norms' running statistics. Each begins at a
+  // multiple of 64 bytes; what is between them stays zero.
   const at::Tensor& state() const { return state_; }
   int64_t decayed() const { return decayed_; }
   int64_t trainable() const { return trainable_; }

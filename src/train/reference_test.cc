@@ -11,6 +11,7 @@
 #include "train/module.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/torch_guard.h"
 
 namespace lathe::train {
 namespace {
@@ -144,6 +145,7 @@ TEST(ReferenceTest, LossesAndTheirGradients) {
 // Every operation in a small network: logits of both modes, loss, the gradient of every parameter
 // and the running statistics after one step.
 TEST(ReferenceTest, LayersForwardsAndBackwards) {
+  const ExactFloat32 exact;
   const Json layers = Json::parse(ReadFile(kFolder + "layers.json"));
   const net::Weights tensors =
       net::ReadSafetensors(kFolder + layers.at("tensors").get<std::string>());
@@ -163,20 +165,19 @@ TEST(ReferenceTest, LayersForwardsAndBackwards) {
     }
     module.Load(weights);
     const at::Tensor images =
-        tensor(example.at("image")).contiguous(at::MemoryFormat::ChannelsLast);
+        tensor(example.at("image")).contiguous(at::MemoryFormat::ChannelsLast).to(ComputeDevice());
     {
       const at::NoGradGuard no_grad;
-      ExpectNear(module.Forward(images), tensor(name + "/eval_logits"), 1e-4, name);
+      ExpectNear(module.Forward(images).cpu(), tensor(name + "/eval_logits"), 1e-4, name);
     }
     const TrainingPass pass;
     const at::Tensor logits = module.Forward(images, &pass);
-    const Targets targets{.labels = at::tensor(example.at("labels").get<std::vector<int64_t>>()),
-                          .partners = {},
-                          .shares = {}};
+    const at::Tensor labels = at::tensor(example.at("labels").get<std::vector<int64_t>>());
+    const Targets targets{.labels = labels.to(ComputeDevice()), .partners = {}, .shares = {}};
     const at::Tensor loss = CrossEntropy(logits, targets, 0);
     module.gradient().zero_();
     loss.backward();
-    ExpectNear(logits.detach(), tensor(name + "/logits"), 1e-4, name);
+    ExpectNear(logits.detach().cpu(), tensor(name + "/logits"), 1e-4, name);
     EXPECT_NEAR(loss.item<double>(), example.at("loss").get<double>(), 1e-4) << name;
     at::Tensor flat = module.state().clone();
     flat.narrow(0, 0, module.trainable()).copy_(module.gradient());

@@ -1,5 +1,6 @@
 #include "train/stepper.h"
 
+#include <spdlog/spdlog.h>
 #include <torch/autograd.h>
 
 #include <cmath>
@@ -32,6 +33,7 @@ Stepper::Stepper(const net::Network& network, const TrainOptions& options, Proce
       group_(group),
       input_(network.input),
       scaled_(TypeOf(recipe_.precision) == at::kHalf),
+      may_record_(ComputeDevice() != at::kCPU),
       module_(net::Lower(network)),
       optimizer_(recipe_, module_.state().narrow(0, 0, module_.trainable()), module_.decayed()) {
   module_.Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));
@@ -57,12 +59,7 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
     const int64_t count = batch.count * (i + 1) / passes - begin;
     pass.first_image = rank * count;
     pass.of_images = processes * count;
-    const int64_t image = int64_t{input_.c} * input_.h * input_.w;
-    const at::Tensor images = ImagesOf(batch.images.data() + begin * image, count, input_);
-    const at::Tensor loss = Loss(module_.Forward(images, &pass), images, batch, begin) *
-                            (static_cast<double>(count) / batch.count);
-    total[0] += loss.detach();
-    (scaled_ ? loss * scale_[0].to(loss.device()) : loss).backward();
+    total[0] += RunPass(InputOf(batch, begin, count), pass);
   }
   const at::NoGradGuard no_grad;
   if (group_ != nullptr) {
@@ -83,20 +80,54 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
   return {.loss = loss, .any_stop = group_ != nullptr ? sums[1].item<double>() > 0 : stop};
 }
 
-at::Tensor Stepper::Loss(const at::Tensor& logits, const at::Tensor& images,
-                         const data::Batch& batch, int64_t begin) {
-  const int64_t count = images.size(0);
-  Targets targets{.labels = LabelsOf(batch.labels, begin, count), .partners = {}, .shares = {}};
+PassInput Stepper::InputOf(const data::Batch& batch, int64_t begin, int64_t count) const {
+  const int64_t image = int64_t{input_.c} * input_.h * input_.w;
+  PassInput input{
+      .images = ImagesOf(batch.images.data() + begin * image, count, input_),
+      .targets = {.labels = LabelsOf(batch.labels, begin, count), .partners = {}, .shares = {}},
+      .share = static_cast<double>(count) / batch.count,
+      .scale = scaled_ ? scale_[0].to(ComputeDevice()) : at::Tensor()};
   if (!batch.shares.empty()) {
-    targets.partners = LabelsOf(batch.partner_labels, begin, count);
-    targets.shares =
+    input.targets.partners = LabelsOf(batch.partner_labels, begin, count);
+    input.targets.shares =
         at::from_blob(const_cast<float*>(batch.shares.data()) + begin, {count}, at::kFloat)
-            .to(logits.device());
+            .to(ComputeDevice());
   }
-  const at::Tensor loss = CrossEntropy(logits, targets, recipe_.label_smoothing);
+  return input;
+}
+
+at::Tensor Stepper::Pass(const PassInput& input, const TrainingPass& pass) {
+  const at::Tensor loss = Loss(module_.Forward(input.images, &pass), input) * input.share;
+  (input.scale.defined() ? loss * input.scale : loss).backward();
+  return loss.detach();
+}
+
+// Recorded once the libraries know what they are asked for. Other processes and teachers are not of
+// this GPU.
+at::Tensor Stepper::RunPass(const PassInput& input, const TrainingPass& pass) {
+  constexpr int kBefore = 3;
+  if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass.generator);
+  const bool wanted = may_record_ && !recorded_ && group_ == nullptr && !options_.teacher;
+  if (!wanted || ++passes_ <= kBefore) return Pass(input, pass);
+  try {
+    recorded_ = RecordPass(input, [&](const PassInput& own, std::vector<DropMask>* masks) {
+      TrainingPass with_masks = pass;
+      with_masks.masks = masks;
+      return Pass(own, with_masks);
+    });
+  } catch (const c10::Error& error) {
+    spdlog::debug("this training is not recorded: {}", error.what_without_backtrace());
+    may_record_ = false;
+    return Pass(input, pass);
+  }
+  return recorded_->Run(input, pass.generator);
+}
+
+at::Tensor Stepper::Loss(const at::Tensor& logits, const PassInput& input) {
+  const at::Tensor loss = CrossEntropy(logits, input.targets, recipe_.label_smoothing);
   const Distillation& distillation = recipe_.distillation;
   if (!options_.teacher || distillation.weight == 0) return loss;
-  const at::Tensor answers = AskTeacher(images).to(logits.device());
+  const at::Tensor answers = AskTeacher(input.images).to(logits.device());
   return loss * (1 - distillation.weight) +
          DistillationLoss(logits, answers, distillation) * distillation.weight;
 }

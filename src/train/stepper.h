@@ -4,7 +4,7 @@
 
 #include <torch/types.h>
 
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "data/loader.h"
@@ -12,6 +12,7 @@
 #include "train/module.h"
 #include "train/optimizer.h"
 #include "train/process_group.h"
+#include "train/recorded_pass.h"
 #include "train/trainer.h"
 
 namespace lathe::train {
@@ -41,9 +42,11 @@ class Stepper {
   void ShareStatistics();
 
  private:
-  // Of the images of `batch` from `begin` on.
-  at::Tensor Loss(const at::Tensor& logits, const at::Tensor& images, const data::Batch& batch,
-                  int64_t begin);
+  PassInput InputOf(const data::Batch& batch, int64_t begin, int64_t count) const;
+  // Both return the pass's share of the loss, and add to the gradient.
+  at::Tensor Pass(const PassInput& input, const TrainingPass& pass);
+  at::Tensor RunPass(const PassInput& input, const TrainingPass& pass);
+  at::Tensor Loss(const at::Tensor& logits, const PassInput& input);
   at::Tensor AskTeacher(const at::Tensor& student_images);
   void Update(int64_t step, const Length& length);
   bool Unscale(at::Tensor& gradient);
@@ -53,10 +56,13 @@ class Stepper {
   ProcessGroup* const group_;
   const net::Shape input_;
   const bool scaled_;  // f16: the loss is multiplied so that its gradients do not vanish
+  bool may_record_;    // on a GPU, until that fails
+  int passes_ = 0;     // that might have been recorded
   Module module_;
   FlatOptimizer optimizer_;
   at::Tensor average_;  // of the state; undefined without EMA
   at::Tensor scale_;    // {factor, steps since it last changed}; undefined unless scaled_
+  std::unique_ptr<RecordedPass> recorded_;
 };
 
 template <typename Action>

@@ -118,5 +118,69 @@ TEST_F(StepperTest, TheTeacherSeesImagesAsItWantsThem) {
   }
 }
 
+TEST(RecordedPassTest, DoesWhatThePassDoes) {
+  if (ComputeDevice() == at::kCPU) GTEST_SKIP() << "SKIPPED: passes are recorded on GPUs alone";
+  SetTorchThreads(1);
+  const ExactFloat32 exact;
+  const net::Network network = engine::EveryOpNetwork();
+  Module module(net::Lower(network));
+  module.Load(engine::BusyWeights(network, 7));
+  const auto input = [&](uint64_t seed) {
+    const auto generator = at::detail::createCPUGenerator(seed);
+    const auto classes = at::empty({6}, at::kLong).random_(0, 7, generator);
+    return PassInput{
+        .images =
+            at::randn({6, network.input.c, network.input.h, network.input.w}, generator, at::kFloat)
+                .contiguous(at::MemoryFormat::ChannelsLast)
+                .to(ComputeDevice()),
+        .targets = {.labels = classes.to(ComputeDevice()), .partners = {}, .shares = {}},
+        .share = 1,
+        .scale = {}};
+  };
+  TrainingPass pass{.dropout = 0.3, .drop_connect = 0.3};
+  const auto work = [&](const PassInput& own, std::vector<DropMask>* masks) {
+    pass.masks = masks;
+    const at::Tensor logits = module.Forward(own.images, &pass);
+    const at::Tensor loss = CrossEntropy(logits, own.targets, 0.1);
+    loss.backward();
+    return loss.detach();
+  };
+  const at::Tensor start = module.state().clone();
+  struct After {
+    double loss;
+    at::Tensor gradient, state;
+  };
+  const auto after = [&](const auto& run) {
+    const at::NoGradGuard no_grad;
+    at::Tensor state = module.state();
+    state.copy_(start);
+    module.gradient().zero_();
+    at::AutoGradMode grad(true);
+    const double loss = run().template item<double>();
+    return After{loss, module.gradient().clone(), module.state().clone()};
+  };
+  const auto plainly = [&](const PassInput& own, uint64_t seed) {
+    return after([&] {
+      pass.generator = at::detail::createCPUGenerator(seed);
+      return work(own, nullptr);
+    });
+  };
+  for (uint64_t seed = 0; seed < 3; ++seed) plainly(input(seed), seed);
+  const std::unique_ptr<RecordedPass> recorded = RecordPass(input(1), work);
+  for (uint64_t seed = 5; seed < 8; ++seed) {
+    const PassInput own = input(seed);
+    ASSERT_TRUE(recorded->Fits(own));
+    const After expected = plainly(own, seed);
+    const After found =
+        after([&] { return recorded->Run(own, at::detail::createCPUGenerator(seed)); });
+    EXPECT_NEAR(found.loss, expected.loss, 1e-4);
+    EXPECT_TRUE(at::allclose(found.gradient, expected.gradient, 1e-2, 1e-4)) << seed;
+    EXPECT_TRUE(at::allclose(found.state, expected.state, 1e-3, 1e-5)) << seed;
+  }
+  PassInput smaller = input(1);
+  smaller.images = smaller.images.narrow(0, 0, 3);
+  EXPECT_FALSE(recorded->Fits(smaller));
+}
+
 }  // namespace
 }  // namespace lathe::train

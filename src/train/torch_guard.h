@@ -36,6 +36,23 @@ auto GuardTorch(Action&& action) {
   }
 }
 
+// While it lives, f32 means f32 on GPUs too, whose fast convolutions keep 10 bits of the mantissa.
+class ExactFloat32 {
+ public:
+  ExactFloat32() : context_(at::globalContext()), before_(context_.float32Precision(kCuda, kConv)) {
+    context_.setFloat32Precision(kCuda, kConv, at::Float32Precision::IEEE);
+  }
+  ~ExactFloat32() { context_.setFloat32Precision(kCuda, kConv, before_); }
+  ExactFloat32(const ExactFloat32&) = delete;
+  ExactFloat32& operator=(const ExactFloat32&) = delete;
+
+ private:
+  static constexpr auto kCuda = at::Float32Backend::CUDA;
+  static constexpr auto kConv = at::Float32Op::CONV;
+  at::Context& context_;
+  at::Float32Precision before_;
+};
+
 inline void SetTorchThreads(int threads) {
   static std::once_flag once;
   std::call_once(once, [] {

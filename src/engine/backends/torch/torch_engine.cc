@@ -225,6 +225,8 @@ class TorchEngine : public Engine {
     });
   }
 
+  bool LoadsFiles() const override { return false; }
+
   std::unique_ptr<CompiledModel> Load(const std::string& onnx_path) override {
     throw Error(ErrorKind::kUnavailable,
                 "{}: torch reads no ONNX files; use engine openvino or tensorrt for exported files",
