@@ -20,12 +20,17 @@ int64_t Size(const net::TensorSpec& spec) {
 
 at::Tensor KeepMask(std::vector<int64_t> shape, double drop, const at::Tensor& like,
                     const TrainingPass& pass) {
-  DropMask mask{
-      .shape = shape, .drop = drop, .first = pass.first_image, .rows = shape[0], .values = {}};
+  if (pass.tape != nullptr && pass.tape->recorded)
+    return pass.tape->masks.at(pass.tape->next++).values;
+  DropMask mask{.shape = std::move(shape),
+                .drop = drop,
+                .first = pass.first_image,
+                .rows = like.size(0),
+                .options = like.options()};
   mask.shape[0] = std::max(mask.rows, pass.of_images);
-  if (pass.masks == nullptr) return mask.Draw(pass.generator).to(like.options());
-  mask.values = at::empty(shape, like.options());
-  return pass.masks->emplace_back(std::move(mask)).values;
+  const at::Tensor values = mask.Draw(pass.generator).to(mask.options);
+  if (pass.tape != nullptr) pass.tape->masks.push_back(std::move(mask));
+  return values;
 }
 
 // A convolution of single pixels is a product of matrices, pixels x channels. oneDNN's convolutions

@@ -27,9 +27,17 @@ struct DropMask {
   std::vector<int64_t> shape;   // of the whole batch
   double drop = 0;              // probability
   int64_t first = 0, rows = 0;  // those wanted
-  at::Tensor values;            // where the choice goes
+  at::TensorOptions options;    // how they are wanted
+  at::Tensor values = {};       // what was chosen
 
   at::Tensor Draw(const at::Generator& generator) const;  // of the CPU, float
+};
+
+// The masks of a pass in order: those it has drawn, or, when taken from here, those it has to use.
+struct MaskTape {
+  std::vector<DropMask> masks;
+  bool recorded = false;
+  size_t next = 0;
 };
 
 struct TrainingPass {
@@ -39,8 +47,7 @@ struct TrainingPass {
   at::Generator generator;                 // of the CPU: the same numbers on every device
   int64_t first_image = 0, of_images = 0;  // of a larger batch (0: none), for dropout
   ProcessGroup* group = nullptr;           // norms see the images of all its processes
-  // Given: masks are left to be filled by the caller, in this order, instead of drawn.
-  std::vector<DropMask>* masks = nullptr;
+  MaskTape* tape = nullptr;                // may be null
 };
 
 // Sees every node's output as soon as it is there.

@@ -36,20 +36,28 @@ at::Tensor Room(const at::Tensor& like) {
 
 class CudaPass : public RecordedPass {
  public:
-  CudaPass(const PassInput& like, const PassWork& work)
+  // What is filled before each replay lies outside of the graph's memory, where an earlier kernel's
+  // results may be in the same place.
+  CudaPass(const PassInput& like, std::vector<DropMask> masks, const PassWork& work)
       : input_{.images = Room(like.images),
                .targets = {.labels = Room(like.targets.labels),
                            .partners = Room(like.targets.partners),
                            .shares = Room(like.targets.shares)},
                .share = like.share,
-               .scale = Room(like.scale)} {
+               .scale = Room(like.scale)},
+        tape_{.masks = std::move(masks), .recorded = true} {
+    for (DropMask& mask : tape_.masks) {
+      std::vector<int64_t> shape = mask.shape;
+      shape[0] = mask.rows;
+      mask.values = at::empty(shape, mask.options);
+    }
     c10::cuda::device_synchronize();
     c10::cuda::CUDACachingAllocator::emptyCache();  // the graph has memory of its own
     const c10::cuda::CUDAStreamGuard on(c10::cuda::getStreamFromPool());
     // Other threads may go on using CUDA meanwhile.
     graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     try {
-      loss_ = work(input_, &masks_);
+      loss_ = work(input_, tape_);
     } catch (...) {
       EndFailedCapture();
       throw;
@@ -69,7 +77,7 @@ class CudaPass : public RecordedPass {
     copy(input.targets.partners, input_.targets.partners);
     copy(input.targets.shares, input_.targets.shares);
     copy(input.scale, input_.scale);
-    for (DropMask& mask : masks_) mask.values.copy_(mask.Draw(generator));
+    for (DropMask& mask : tape_.masks) mask.values.copy_(mask.Draw(generator));
     graph_.replay();
     return loss_;
   }
@@ -84,20 +92,21 @@ class CudaPass : public RecordedPass {
   }
 
   PassInput input_;
-  std::vector<DropMask> masks_;
+  MaskTape tape_;
   at::Tensor loss_;
   at::cuda::CUDAGraph graph_;
 };
 
 }  // namespace
 
-std::unique_ptr<RecordedPass> RecordPass(const PassInput& like, const PassWork& work) {
-  return std::make_unique<CudaPass>(like, work);
+std::unique_ptr<RecordedPass> RecordPass(const PassInput& like, std::vector<DropMask> masks,
+                                         const PassWork& work) {
+  return std::make_unique<CudaPass>(like, std::move(masks), work);
 }
 
 #else
 
-std::unique_ptr<RecordedPass> RecordPass(const PassInput&, const PassWork&) {
+std::unique_ptr<RecordedPass> RecordPass(const PassInput&, std::vector<DropMask>, const PassWork&) {
   throw Error(ErrorKind::kInternal, "built without LATHE_CUDA");
 }
 

@@ -24,9 +24,9 @@ struct PassInput {
   bool HasShapeOf(const PassInput& other) const;
 };
 
-// Adds to the gradient; returns the pass's share of the loss, a scalar. Draws no random numbers
-// other than those of `masks`, if given (TrainingPass::masks).
-using PassWork = std::function<at::Tensor(const PassInput& input, std::vector<DropMask>* masks)>;
+// Adds to the gradient; returns the pass's share of the loss, a scalar. All it draws at random are
+// masks, and those it takes from the tape (TrainingPass::tape).
+using PassWork = std::function<at::Tensor(const PassInput& input, MaskTape& tape)>;
 
 class RecordedPass {
  public:
@@ -38,8 +38,9 @@ class RecordedPass {
 };
 
 // Records without running anything; `work` must have run a few times, since libraries prepare
-// themselves in their first calls. Throws c10::Error if something in it cannot be recorded. Only on
-// the GPU that ComputeDevice() is.
-std::unique_ptr<RecordedPass> RecordPass(const PassInput& like, const PassWork& work);
+// themselves in their first calls. `masks` are what it draws. Throws c10::Error if something in it
+// cannot be recorded. Only on the GPU that ComputeDevice() is.
+std::unique_ptr<RecordedPass> RecordPass(const PassInput& like, std::vector<DropMask> masks,
+                                         const PassWork& work);
 
 }  // namespace lathe::train

@@ -104,20 +104,27 @@ at::Tensor Stepper::Pass(const PassInput& input, const TrainingPass& pass) {
 
 // Recorded once the libraries know what they are asked for. Other processes and teachers are not of
 // this GPU.
-at::Tensor Stepper::RunPass(const PassInput& input, const TrainingPass& pass) {
+at::Tensor Stepper::RunPass(const PassInput& input, TrainingPass pass) {
   constexpr int kBefore = 3;
   if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass.generator);
   const bool wanted = may_record_ && !recorded_ && group_ == nullptr && !options_.teacher;
-  if (!wanted || ++passes_ <= kBefore) return Pass(input, pass);
+  if (!wanted) return Pass(input, pass);
+  if (++passes_ <= kBefore) {
+    MaskTape tape;
+    pass.tape = &tape;
+    const at::Tensor loss = Pass(input, pass);
+    masks_ = std::move(tape.masks);
+    return loss;
+  }
   try {
-    recorded_ = RecordPass(input, [&](const PassInput& own, std::vector<DropMask>* masks) {
-      TrainingPass with_masks = pass;
-      with_masks.masks = masks;
-      return Pass(own, with_masks);
+    recorded_ = RecordPass(input, masks_, [&](const PassInput& own, MaskTape& tape) {
+      pass.tape = &tape;
+      return Pass(own, pass);
     });
   } catch (const c10::Error& error) {
     spdlog::debug("this training is not recorded: {}", error.what_without_backtrace());
     may_record_ = false;
+    pass.tape = nullptr;
     return Pass(input, pass);
   }
   return recorded_->Run(input, pass.generator);

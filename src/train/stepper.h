@@ -45,7 +45,7 @@ class Stepper {
   PassInput InputOf(const data::Batch& batch, int64_t begin, int64_t count) const;
   // Both return the pass's share of the loss, and add to the gradient.
   at::Tensor Pass(const PassInput& input, const TrainingPass& pass);
-  at::Tensor RunPass(const PassInput& input, const TrainingPass& pass);
+  at::Tensor RunPass(const PassInput& input, TrainingPass pass);
   at::Tensor Loss(const at::Tensor& logits, const PassInput& input);
   at::Tensor AskTeacher(const at::Tensor& student_images);
   void Update(int64_t step, const Length& length);
@@ -60,8 +60,9 @@ class Stepper {
   int passes_ = 0;     // that might have been recorded
   Module module_;
   FlatOptimizer optimizer_;
-  at::Tensor average_;  // of the state; undefined without EMA
-  at::Tensor scale_;    // {factor, steps since it last changed}; undefined unless scaled_
+  at::Tensor average_;           // of the state; undefined without EMA
+  at::Tensor scale_;             // {factor, steps since it last changed}; undefined unless scaled_
+  std::vector<DropMask> masks_;  // of the last pass that might have been recorded
   std::unique_ptr<RecordedPass> recorded_;
 };
 

@@ -138,8 +138,9 @@ TEST(RecordedPassTest, DoesWhatThePassDoes) {
         .scale = {}};
   };
   TrainingPass pass{.dropout = 0.3, .drop_connect = 0.3};
-  const auto work = [&](const PassInput& own, std::vector<DropMask>* masks) {
-    pass.masks = masks;
+  MaskTape drawn;
+  const auto work = [&](const PassInput& own, MaskTape& tape) {
+    pass.tape = &tape;
     const at::Tensor logits = module.Forward(own.images, &pass);
     const at::Tensor loss = CrossEntropy(logits, own.targets, 0.1);
     loss.backward();
@@ -162,11 +163,12 @@ TEST(RecordedPassTest, DoesWhatThePassDoes) {
   const auto plainly = [&](const PassInput& own, uint64_t seed) {
     return after([&] {
       pass.generator = at::detail::createCPUGenerator(seed);
-      return work(own, nullptr);
+      drawn = {};
+      return work(own, drawn);
     });
   };
   for (uint64_t seed = 0; seed < 3; ++seed) plainly(input(seed), seed);
-  const std::unique_ptr<RecordedPass> recorded = RecordPass(input(1), work);
+  const std::unique_ptr<RecordedPass> recorded = RecordPass(input(1), drawn.masks, work);
   for (uint64_t seed = 5; seed < 8; ++seed) {
     const PassInput own = input(seed);
     ASSERT_TRUE(recorded->Fits(own));

@@ -63,6 +63,7 @@ inline void SetTorchThreads(int threads) {
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     at::globalContext().setFlushDenormal(
         true);  // vanishing gradients are as slow as they are useless
+    at::globalContext().setDeterministicCuDNN(true);  // the same seed gives the same weights
   });
   if (at::get_num_threads() != threads) at::set_num_threads(threads);
 }
