@@ -26,10 +26,12 @@ nodes = {processes}
 """
 
 
-class SlurmTest(testing.TestCase):
+class SlurmTestCase(testing.TestCase):
+    CLUSTER = {}
+
     def setUp(self):
         super().setUp()
-        self.cluster = slurm_testing.Cluster()
+        self.cluster = slurm_testing.Cluster(**self.CLUSTER)
         self.addCleanup(self.cluster.__exit__)
         self.cluster.__enter__()
         self.out = self.folder / "it's \"out\" $(touch hacked)\n%j"
@@ -86,6 +88,8 @@ class SlurmTest(testing.TestCase):
             return None
         return self.wait_for("a trial in progress", look)
 
+
+class SlurmTest(SlurmTestCase):
     def test_nothing_is_lost_when_everything_fails(self):
         trials, epochs = 7, 7
         study = self.slurm_study(trials, epochs, images=1024)
@@ -194,6 +198,24 @@ class SlurmTest(testing.TestCase):
         self.assertEqual(search.returncode, 130, self.log())
         self.assertEqual([job for job in self.cluster.jobs() if job[2] != "COMPLETING"], [])
         self.assertEqual({trial["state"] for trial in testing.run_json("study", "trials", self.out)}, {"RUNNING"})
+
+
+class AccountingTest(SlurmTestCase):
+    CLUSTER = {"min_job_age": 2, "accounting": True}
+
+    def test_the_accounts_know_what_the_queue_has_forgotten(self):
+        search = self.start(self.slurm_study(trials=1, epochs=5, images=1024, jobs=1), "--json")
+        trial, job, _ = self.trial_in_progress(but=())
+        search.send_signal(signal.SIGSTOP)
+        self.cluster.run("scancel", job)
+        self.wait_for("Slurm to forget", lambda: job not in self.cluster.run("squeue", "--noheader", "--states=all", "--format=%A").split())
+        search.send_signal(signal.SIGCONT)
+        self.wait_for("the trial", lambda: testing.run_json("study", "trials", self.out)[trial]["state"] == "COMPLETE")
+        search.send_signal(signal.SIGINT)  # finalists are not what this is about
+        search.wait(60)
+        events = testing.run("study", "status", self.out, check=0).stdout
+        self.assertRegex(events, rf"trial {trial} restarted: Slurm job {job} on n\d: cancelled by somebody else")
+        self.assertEqual(self.epochs(trial), list(range(1, 6)), "each epoch once")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A Slurm cluster of this machine's own: munged, slurmctld and a few slurmd on loopback, for as long as a test lasts.
 
-The daemons run as root (slurmd wants to be), keep their files in a folder of the test's, and are ended by process id. No accounting
-database, no cgroups, no systemd.
+The daemons run as root (slurmd wants to be), keep their files in a folder of the test's, and are ended by process id. No cgroups, no
+systemd; accounting, with slurmdbd and its database, where it is asked for.
 """
 
 import os
@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "sbatch", "squeue", "scontrol", "scancel", "sacct", "sacctmgr")
 
 CONF = """
 ClusterName=lathe
@@ -45,12 +45,35 @@ InactiveLimit=0
 KillWait=4
 MinJobAge={min_job_age}
 MaxArraySize=1001
-AccountingStorageType=accounting_storage/none
+{accounting}
 JobCompType=jobcomp/none
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+"""
+
+NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
+ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={port}
+AccountingStoragePass={root}/munge.socket
+JobAcctGatherType=jobacct_gather/none"""
+
+DBD_CONF = """
+AuthType=auth/munge
+AuthInfo=socket={root}/munge.socket
+DbdHost=localhost
+DbdPort={port}
+SlurmUser=root
+LogFile={root}/slurmdbd.log
+PidFile={root}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={storage_port}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct_db
 """
 
 
@@ -83,23 +106,30 @@ def program(name):
 class Cluster:
     """`with Cluster() as cluster:` nodes n1, n2, ..., one CPU each; partitions `low` (the default, preempted) and `high`."""
 
-    def __init__(self, nodes=4, min_job_age=300):
+    def __init__(self, nodes=4, min_job_age=300, accounting=False):
         self._folder = tempfile.TemporaryDirectory(prefix="lathe-slurm-")
         self.root = pathlib.Path(self._folder.name)
         self.nodes = [f"n{i + 1}" for i in range(nodes)]
         self._processes = {}
-        ports = free_ports(nodes + 1)
+        ports = free_ports(nodes + 3)
         lines = [f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=1000 State=UNKNOWN"
-                 for name, port in zip(self.nodes, ports[1:])]
+                 for name, port in zip(self.nodes, ports[3:])]
         self.conf = self.root / "slurm.conf"
         self.conf.write_text(CONF.format(host=socket.gethostname(), port=ports[0], root=self.root, nodes="\n".join(lines),
-                                         min_job_age=min_job_age))
+                                         min_job_age=min_job_age,
+                                         accounting=ACCOUNTING.format(root=self.root, port=ports[1]) if accounting else NO_ACCOUNTING))
+        self._storage_port = ports[2] if accounting else None
+        dbd_conf = self.root / "slurmdbd.conf"  # looked for beside slurm.conf
+        dbd_conf.write_text(DBD_CONF.format(root=self.root, port=ports[1], storage_port=ports[2]))
+        dbd_conf.chmod(0o600)
         (self.root / "state").mkdir()
         self.env = {**os.environ, "SLURM_CONF": str(self.conf)}
 
     def __enter__(self):
         try:
             self._start_munge()
+            if self._storage_port:
+                self._start_accounting()
             self.start_controller()
             for node in self.nodes:
                 self.start_node(node)
@@ -150,6 +180,30 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise RuntimeError((self.root / "munged.out").read_text())
             time.sleep(0.02)
+
+    def _start_accounting(self):
+        (self.root / "db").mkdir()
+        # Without tables of users, so that there is nothing to set up.
+        self._start("mariadbd", program("mariadbd"), "--no-defaults", "--user=root", f"--datadir={self.root}/db", f"--socket={self.root}/db.socket",
+                    f"--port={self._storage_port}", "--bind-address=127.0.0.1", "--skip-grant-tables", "--innodb-buffer-pool-size=16M")
+        self._wait_for_port(self._storage_port)
+        self._start("slurmdbd", program("slurmdbd"), "-D")
+        deadline = time.monotonic() + 30
+        while "lathe" not in self.run("sacctmgr", "--immediate", "add", "cluster", "lathe", check=False):
+            if time.monotonic() > deadline:
+                raise RuntimeError((self.root / "slurmdbd.log").read_text()[-3000:])
+            time.sleep(0.2)
+
+    @staticmethod
+    def _wait_for_port(port, seconds=30):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port)).close()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def start_controller(self):
         self._start("slurmctld", program("slurmctld"), "-D", "-f", str(self.conf))

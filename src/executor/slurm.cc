@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "executor/heartbeat.h"
+#include "executor/slurm_end.h"
 #include "executor/slurm_text.h"
 
 namespace lathe::executor {
@@ -80,6 +81,7 @@ struct Job {
   QueueRow row;                            // as last seen
   std::optional<Heartbeat> heartbeat;      // while it runs
   std::optional<Clock::time_point> ended;  // seen to have ended, but its files are not there yet
+  bool asked = false, answered = false;    // the accounting database, about its end
   bool cancel = false;                     // wanted, by us
   bool cancel_sent = false;
   bool hangs = false;
@@ -128,9 +130,12 @@ class SlurmExecutor : public study::Executor {
     PollSubmission();
     PollQueue();
     PollCancellation();
+    PollAccounts();
     std::vector<study::JobEnd> ends = std::exchange(ends_, {});
     for (auto& [trial, job] : jobs_) {
-      if (job.ended && FilesAreThere(job)) ends.push_back(EndOf(trial, job));
+      if (!job.ended || !CanBeJudged(job)) continue;
+      ends.push_back(
+          EndOf(trial, AsEnded(job), options_.hang_seconds, options_.queue.save_seconds));
     }
     for (const study::JobEnd& end : ends) jobs_.erase(end.trial);
     return ends;
@@ -438,63 +443,49 @@ class SlurmExecutor : public study::Executor {
 
   // --- Ends ---
 
-  // Whether what a job has left behind can be judged: on a network file system the files of a node
-  // show up late.
-  static bool FilesAreThere(const Job& job) {
-    std::error_code ignored;
-    if (fs::exists(job.folder / "result.json", ignored)) return true;
-    const std::optional<JobExit> exit = job.Exit();
-    if (exit && exit->code != study::kTrialDone) return true;
-    const bool killed =
-        job.row.state != "" && job.row.state != "COMPLETED" && job.row.state != "FAILED";
-    return killed || Clock::now() - *job.ended >= kLateAfter;
+  // What the queue has forgotten, the accounting database may know, where there is one.
+  void PollAccounts() {
+    if (!sacct_) {
+      std::string ids;
+      for (auto& [trial, job] : jobs_) {
+        if (!job.ended || !job.row.state.empty() || job.asked) continue;
+        job.asked = true;
+        ids += (ids.empty() ? "" : ",") + IdText(*job.id, job.index);
+      }
+      if (ids.empty()) return;
+      sacct_ = Start({"sacct", "--noheader", "--parsable2", "--allocations", "--jobs=" + ids,
+                      fmt::format("--format={}", kAccountFormat)});
+    }
+    const std::optional<CapturedProcess::Result> result = sacct_->Poll();
+    if (!result) return;
+    sacct_.reset();
+    if (result->exit.code != 0) spdlog::debug("no accounts: {}", MessageOf(result->output));
+    const std::map<std::string, AccountRow> rows = ParseAccounts(result->output);
+    for (auto& [trial, job] : jobs_) {
+      if (!job.asked || !job.row.state.empty()) continue;
+      job.answered = true;
+      const auto row = rows.find(IdText(*job.id, job.index));
+      if (row == rows.end() || !HasEnded(row->second.state)) continue;
+      job.row.state = row->second.state;
+      job.row.nodes = row->second.nodes;
+    }
   }
 
-  study::JobEnd EndOf(int64_t trial, const Job& job) const {
-    study::JobEnd end;
-    end.trial = trial;
-    std::error_code ignored;
-    if (fs::exists(job.folder / "result.json", ignored)) return end;
-    const std::string& state = job.row.state;  // empty: no longer in the queue
-    const std::optional<JobExit> exit = job.Exit();
-    if (job.hangs) {
-      end.reason = fmt::format("no sign of life for {:g} seconds, so it was cancelled",
-                               options_.hang_seconds);
-    } else if (job.cancel ||
-               (exit && exit->code == study::kTrialContinueMe && state != "CANCELLED")) {
-      end.continue_me = true;
-    } else if (state == "NODE_FAIL" || state == "BOOT_FAIL" || state == "PREEMPTED" ||
-               state == "REVOKED") {
-      end.continue_me = true;
-      end.reason = state == "PREEMPTED" ? "preempted" : "its node failed";
-    } else if (state == "CANCELLED") {
-      end.reason = "cancelled by somebody else";
-    } else if (state == "TIMEOUT" || state == "DEADLINE") {
-      end.reason = fmt::format(
-          "reached its time limit before it had saved; raise time_limit or save_seconds ({:g}) in "
-          "[slurm]",
-          options_.queue.save_seconds);
-    } else if (state == "OUT_OF_MEMORY") {
-      end.reason = "used more memory than it may; raise memory in [slurm]";
-    } else if (exit && exit->code == study::kTrialIoError) {
-      end.io_error = true;
-    } else if (exit) {
-      end.reason =
-          ProcessExit{.code = exit->code, .signal = exit->code > 128 ? exit->code - 128 : 0}
-              .Describe() +
-          (exit->code == study::kTrialDone ? " without a result" : "");
-    } else {
-      end.reason = fmt::format(
-          "ended without a word ({}{}); is the folder on a file system that the nodes share?",
-          state.empty() ? "no longer in the queue" : state,
-          job.row.reason.empty() ? "" : ", " + job.row.reason);
-    }
-    end.crashed = !end.continue_me && !end.io_error;
-    if (!end.reason.empty()) {
-      end.reason = fmt::format("{}{}: {}", job.Name(),
-                               job.row.nodes.empty() ? "" : " on " + job.row.nodes, end.reason);
-    }
-    return end;
+  bool CanBeJudged(const Job& job) const {
+    if (Clock::now() - *job.ended >= kLateAfter) return true;
+    const bool told = !job.row.state.empty() || job.answered;
+    return told && LeftEnough(AsEnded(job));
+  }
+
+  static EndedJob AsEnded(const Job& job) {
+    return {.name = job.Name(),
+            .folder = job.folder,
+            .state = job.row.state,
+            .reason = job.row.reason,
+            .nodes = job.row.nodes,
+            .exit = job.Exit(),
+            .cancelled = job.cancel,
+            .hangs = job.hangs};
   }
 
   // At once, and then now and then.
@@ -526,6 +517,7 @@ class SlurmExecutor : public study::Executor {
   bool silent_ = false;  // Slurm did not answer last time
   Command scancel_;
   Clock::time_point cancelled_;
+  Command sacct_;
 
   std::string warned_;
   Clock::time_point warned_at_;

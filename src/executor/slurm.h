@@ -1,6 +1,6 @@
-// Trials as jobs of a Slurm cluster, through its own commands: sbatch, squeue, scancel. All that a
-// node needs is the study's folder on a shared file system. Jobs go on when the controller dies;
-// the next one adopts them, by their names.
+// Trials as jobs of a Slurm cluster, through its own commands: sbatch, squeue, scancel, and sacct
+// where there are accounts. All that a node needs is the study's folder on a shared file system.
+// Jobs go on when the controller dies; the next one adopts them, by their names.
 #pragma once
 
 #include <filesystem>

@@ -125,6 +125,18 @@ std::vector<QueueRow> ParseQueue(std::string_view text) {
   return rows;
 }
 
+std::map<std::string, AccountRow> ParseAccounts(std::string_view text) {
+  std::map<std::string, AccountRow> rows;
+  for (const std::string& line : Lines(text)) {
+    const size_t first = line.find('|'), second = line.find('|', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string state = line.substr(first + 1, second - first - 1);
+    rows[line.substr(0, first)] = {.state = state.substr(0, state.find(' ')),  // "CANCELLED by 0"
+                                   .nodes = line.substr(second + 1)};
+  }
+  return rows;
+}
+
 bool HasEnded(std::string_view state) {
   static constexpr std::array<std::string_view, 10> kEnded = {
       "BOOT_FAIL", "CANCELLED",     "COMPLETED", "DEADLINE", "FAILED",
@@ -156,8 +168,8 @@ Refusal WhyRefused(std::string_view output) {
 std::string MessageOf(std::string_view output) {
   std::string message;
   for (std::string line : Lines(output)) {
-    for (const std::string_view prefix :
-         {"sbatch: ", "squeue: ", "scancel: ", "slurm_load_jobs ", "error: ", "fatal: "}) {
+    for (const std::string_view prefix : {"sbatch: ", "squeue: ", "scancel: ", "sacct: ",
+                                          "slurm_load_jobs ", "error: ", "fatal: "}) {
       if (line.starts_with(prefix)) line.erase(0, prefix.size());
     }
     if (line.empty()) continue;

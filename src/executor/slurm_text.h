@@ -53,6 +53,14 @@ inline constexpr char kQueueFormat[] = "%F|%K|%T|%r|%N|%j";  // the name last: i
 // Lines of another form (warnings) are passed over.
 std::vector<QueueRow> ParseQueue(std::string_view text);
 
+// What sacct, with kAccountFormat, knows of jobs; by "12", or "12_3" within an array.
+struct AccountRow {
+  std::string state;
+  std::string nodes;
+};
+inline constexpr char kAccountFormat[] = "JobID,State,NodeList";
+std::map<std::string, AccountRow> ParseAccounts(std::string_view text);
+
 // Whether a job in this state has ended for good.
 bool HasEnded(std::string_view state);
 

@@ -148,6 +148,18 @@ TEST(SlurmTextTest, ReadsTheQueue) {
   EXPECT_EQ(rows[3].nodes, "n[1-2]");
 }
 
+// As sacct of Slurm 22.05 prints them.
+TEST(SlurmTextTest, ReadsTheAccounts) {
+  const std::map<std::string, AccountRow> rows = ParseAccounts(
+      "1|CANCELLED by 0|n1\n2_3|FAILED|n2\n4|PENDING|None assigned\nsacct: error: something\n");
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows.at("1").state, "CANCELLED");
+  EXPECT_EQ(rows.at("1").nodes, "n1");
+  EXPECT_EQ(rows.at("2_3").state, "FAILED");
+  EXPECT_EQ(rows.at("4").state, "PENDING");
+  EXPECT_TRUE(ParseAccounts("Slurm accounting storage is disabled\n").empty());
+}
+
 TEST(SlurmTextTest, KnowsWhichJobsHaveEnded) {
   for (const char* state : {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED",
                             "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}) {
