@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/quote.h"
 #include "base/random.h"
 #include "cli/common.h"
 #include "cli/search_estimate.h"
@@ -171,15 +172,14 @@ std::string StudyText(const Flags& flags, const data::DataConfig& data, const Sp
       "batch = {}\nlearning_rate = {}\naugmentation = {{ flip = true, random_resized_crop = {} "
       "}}\n",
       lengths.batch, 0.2 * lengths.batch / 128, photographs);
-  return fmt::format("[study]\nname = {}\n\n{}", study::QuoteToml(name), data::ToToml(data)) +
+  return fmt::format("[study]\nname = {}\n\n{}", TomlQuoted(name), data::ToToml(data)) +
          fmt::format("\n[space]\nfile = {}\n[space.restrict]\nresolution = [{}]\n",
-                     study::QuoteToml(SpaceFile(space.name).string()), space.resolution) +
+                     TomlQuoted(SpaceFile(space.name).string()), space.resolution) +
          fmt::format(
              "\n[target]\nengine = {}\ndevice = {}\nthreads = {}\nbatch = {}\nprecision = "
              "{}\nlatency_ms = {}\n",
-             study::QuoteToml(flags.target.engine), study::QuoteToml(flags.target.device),
-             flags.target.threads, flags.target.batch, study::QuoteToml(flags.target.precision),
-             latency_us / 1000) +
+             TomlQuoted(flags.target.engine), TomlQuoted(flags.target.device), flags.target.threads,
+             flags.target.batch, TomlQuoted(flags.target.precision), latency_us / 1000) +
          fmt::format("\n[trial]\nrecipe = \"quick\"\nepochs = {}\nimages_per_epoch = {}\n{}",
                      lengths.trial_epochs, lengths.trial_images, recipe) +
          fmt::format("\n[finalists]\nrecipe = \"small-images\"\nepochs = {}\n{}",

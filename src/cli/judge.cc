@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "base/quote.h"
 #include "cli/common.h"
 #include "cli/version.h"
 #include "data/preprocessing_file.h"
@@ -24,9 +25,9 @@ namespace {
 using engine::Precision;
 
 std::string ReproduceCommand(const StudyContext& context) {
-  std::string command = fmt::format("lathe search {}", context.config.source.string());
+  std::string command = "lathe search " + ShellQuoted(context.config.source.string());
   for (const std::string& setting : context.options.overrides)
-    command += fmt::format(" --set '{}'", setting);
+    command += " --set " + ShellQuoted(setting);
   return command;
 }
 

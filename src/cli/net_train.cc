@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/quote.h"
 #include "cli/crew.h"
 #include "cli/teacher_file.h"
 #include "cli/training_log.h"
@@ -139,10 +140,9 @@ data::Splits OpenData(const std::string& name, uint64_t seed) {
     return data::OpenSplits(config, seed);
   }
   const bool folder = fs::is_directory(name);
-  const nlohmann::json quoted = name;
   const ConfigFile table = ConfigFile::ParseToml(
-      folder ? fmt::format("kind = \"image-folder\"\npath = {}", quoted.dump())
-             : fmt::format("kind = {}", quoted.dump()),
+      folder ? fmt::format("kind = \"image-folder\"\npath = {}", TomlQuoted(name))
+             : fmt::format("kind = {}", TomlQuoted(name)),
       "--data");
   return data::OpenSplits(data::ReadDataConfig(table.root()), seed);
 }

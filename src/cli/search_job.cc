@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/quote.h"
 #include "base/random.h"
 #include "cli/command_evaluator.h"
 #include "cli/common.h"
@@ -387,7 +388,7 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
                     .threads = config.threads_per_slot / config.processes_per_trial,
                     .config_toml = fmt::format(
                         "split_seed = {}\nsplit_file = {}\n{}\n[recipe]\n{}\n{}", SplitSeed(config),
-                        study::QuoteToml(SplitFile(context.options).string()), ToToml(config.data),
+                        TomlQuoted(SplitFile(context.options).string()), ToToml(config.data),
                         train::ToToml(recipe), ToToml(config.evaluator))});
 }
 

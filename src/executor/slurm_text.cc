@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/quote.h"
 #include "study/trial.h"
 
 namespace lathe::executor {
@@ -35,18 +36,6 @@ bool HasAny(std::string_view text, std::initializer_list<std::string_view> words
 }
 
 }  // namespace
-
-std::string ShellQuoted(std::string_view text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      quoted += "'\\''";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "'";
-}
 
 std::string ToText(const JobScript& script) {
   std::string text = "#!/bin/bash\n# Written by Lathe. Runs the trial of a folder.\n";

@@ -12,9 +12,6 @@
 
 namespace lathe::executor {
 
-// The word that a shell reads as exactly `text`, whatever is in it.
-std::string ShellQuoted(std::string_view text);
-
 // What a batch script starts: one trial, or as elements of a job array, several.
 struct JobScript {
   std::map<int, std::filesystem::path> folders;  // by array index; a single job has index 0

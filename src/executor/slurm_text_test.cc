@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/quote.h"
 #include "base/temp_folder_testing.h"
 
 namespace lathe::executor {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/quote.h"
 
 namespace lathe::study {
 namespace {
@@ -17,7 +18,7 @@ class Writer {
   void Key(std::string_view key, const T& value) {
     text_ += fmt::format("{} = {}\n", key, value);
   }
-  void Text(std::string_view key, const std::string& value) { Key(key, QuoteToml(value)); }
+  void Text(std::string_view key, const std::string& value) { Key(key, TomlQuoted(value)); }
   void Ms(std::string_view key, const std::vector<double>& values_us) {
     std::vector<double> values_ms;
     for (double value_us : values_us) values_ms.push_back(value_us / 1000);
@@ -48,15 +49,10 @@ void WriteSlurm(const SlurmConfig& slurm, Writer& writer) {
 
 }  // namespace
 
-// A JSON string is a TOML string.
-std::string QuoteToml(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 std::string ToToml(const StudyConfig& config) {
   Writer writer;
   writer.Raw(fmt::format("# Resolved from {}; defaults and recipes spelled out.\n",
-                         QuoteToml(fs::absolute(config.source).string())));
+                         TomlQuoted(fs::absolute(config.source).string())));
   writer.Text("format", "lathe-study");
   writer.Key("version", 1);
   writer.Header("study");
@@ -68,7 +64,7 @@ std::string ToToml(const StudyConfig& config) {
   if (!config.restrict.empty()) {
     writer.Header("space.restrict");
     for (const auto& [gene, choices] : config.restrict) {
-      writer.Key(QuoteToml(gene), fmt::format("[{}]", fmt::join(choices, ", ")));
+      writer.Key(TomlQuoted(gene), fmt::format("[{}]", fmt::join(choices, ", ")));
     }
   }
   writer.Header("target");

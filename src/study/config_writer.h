@@ -10,7 +10,4 @@ namespace lathe::study {
 
 std::string ToToml(const StudyConfig& config);
 
-// `text` as a TOML string; bytes that are not UTF-8 are replaced.
-std::string QuoteToml(const std::string& text);
-
 }  // namespace lathe::study

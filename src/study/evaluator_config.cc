@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/quote.h"
 #include "study/command_line.h"
 #include "study/config_writer.h"
 
@@ -91,11 +92,11 @@ std::string ToToml(const EvaluatorConfig& config) {
   std::string text = "[evaluator]\n";
   if (!config.HasProgram()) return text + "kind = \"train\"\n";
   std::vector<std::string> words, variables;
-  for (const std::string& word : config.command) words.push_back(QuoteToml(word));
+  for (const std::string& word : config.command) words.push_back(TomlQuoted(word));
   for (const auto& [name, value] : config.environment)
-    variables.push_back(QuoteToml(name) + " = " + QuoteToml(value));
+    variables.push_back(TomlQuoted(name) + " = " + TomlQuoted(value));
   text += fmt::format("kind = \"command\"\ncommand = [{}]\nfolder = {}\nonnx = {}\n",
-                      fmt::join(words, ", "), QuoteToml(config.folder.string()), config.onnx);
+                      fmt::join(words, ", "), TomlQuoted(config.folder.string()), config.onnx);
   if (!variables.empty())
     text += fmt::format("environment = {{ {} }}\n", fmt::join(variables, ", "));
   return text;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/quote.h"
 
 namespace lathe::train {
 namespace {
@@ -36,9 +36,6 @@ Distillation ReadDistillation(const Config& table) {
   table.Finish();
   return distillation;
 }
-
-// Quoted and escaped as TOML's basic strings are, which JSON's strings are, too.
-std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
 template <size_t kCount, typename Enum>
 std::string_view NameOf(const std::array<std::string_view, kCount>& names, Enum value) {
@@ -140,7 +137,7 @@ std::string ToToml(const Recipe& recipe) {
         "distillation = {{ teacher = {}, weights = {}, kind = \"{}\", weight = {}, temperature = "
         "{} "
         "}}\n",
-        Quoted(distillation.teacher), Quoted(distillation.weights),
+        TomlQuoted(distillation.teacher), TomlQuoted(distillation.weights),
         NameOf(kDistillations, distillation.kind), distillation.weight, distillation.temperature);
   }
   text += fmt::format("augmentation = {}\n", data::ToToml(recipe.augmentation));
