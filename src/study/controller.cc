@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "study/jobs.h"
+#include "study/orders.h"
 #include "study/replay.h"
 
 namespace lathe::study {
@@ -26,6 +27,7 @@ constexpr std::chrono::seconds kSaveTimeEvery{5};
 constexpr std::chrono::seconds kStopPatience{
     30};  // executors kill what does not end by itself before that
 constexpr std::chrono::seconds kWriteJobsEvery{1};
+constexpr int kPollsPerOrders = 5;
 constexpr std::chrono::milliseconds kProposeFor{200};
 constexpr std::chrono::minutes kLongestDelay{5};
 constexpr char kSearchSeconds[] = "search_seconds", kSlotSeconds[] = "slot_seconds";
@@ -68,6 +70,7 @@ class Controller {
     Restore();
     while (true) {
       if (StopWanted()) return Stop();
+      CarryOutOrders();
       SubmitWaiting();
       const std::optional<SearchEnd> end = Propose();
       if (end && open_.empty()) {
@@ -112,9 +115,8 @@ class Controller {
     seconds_before_ = std::stod(store_.Value(kSearchSeconds).value_or("0"));
     slot_seconds_ = std::stod(store_.Value(kSlotSeconds).value_or("0"));
     const std::vector<TrialRecord> trials = store_.Trials();
-    std::set<std::vector<int>> known;
     for (const TrialRecord& trial : trials) {
-      known.insert(trial.encoding);
+      tried_.insert(trial.encoding);
       if (!trial.imported_from.empty()) {
         ++imported_;
         continue;
@@ -127,7 +129,7 @@ class Controller {
       }
     }
     for (const std::vector<int>& encoding : options_.queue) {
-      if (known.insert(encoding).second) queue_.push_back(encoding);
+      if (!IsQueued(encoding)) queue_.push_back(encoding);
     }
     Repeater repeater(proposer_, trials, hooks_.candidate);
     for (const Call& call : store_.Calls()) {
@@ -254,6 +256,7 @@ class Controller {
           waiting_, [&](int64_t number) { return open_.at(number).not_before <= start; });
       if (due >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
       const int64_t number = next_number_;
+      while (!queue_.empty() && tried_.contains(queue_.front())) queue_.pop_front();
       if (!queue_.empty()) {
         const search::Candidate candidate = hooks_.candidate(queue_.front());
         queue_.pop_front();
@@ -261,17 +264,86 @@ class Controller {
         store_.Create(trial, CallKind::kAdd);
         ++next_number_;
         proposer_.Restore(number, candidate);
+        tried_.insert(trial.encoding);
         Track(trial);
       } else if (const std::optional<search::Candidate> candidate = proposer_.Ask(number)) {
         const TrialRecord trial = NewTrial(number, *candidate, options_, hooks_);
         store_.Create(trial);
         ++next_number_;
+        tried_.insert(trial.encoding);
         Track(trial);
       } else {
         exhausted_ = true;
       }
     }
     return std::nullopt;
+  }
+
+  bool IsQueued(const std::vector<int>& encoding) const {
+    return tried_.contains(encoding) || std::ranges::find(queue_, encoding) != queue_.end();
+  }
+
+  // An order is removed when what it asks for is in the store: a controller that is killed finds it
+  // again, and doing it twice is doing it once.
+  void CarryOutOrders() {
+    const Clock::time_point now = Clock::now();
+    if (options_.orders_folder.empty() ||
+        now - orders_read_ < kPollsPerOrders * options_.poll_interval) {
+      return;
+    }
+    orders_read_ = now;
+    for (const GivenOrder& given : ReadOrders(options_.orders_folder)) {
+      bool done = false;
+      InOneWrite([&] {
+        switch (given.order.kind) {
+          case OrderKind::kStop:
+            return;  // not for this loop alone
+          case OrderKind::kPrune:
+            PruneByHand(given.order.trial);
+            done = true;
+            return;
+          case OrderKind::kEnqueue:
+            done = Enqueue(given.order.encoding);
+            return;
+        }
+      });
+      std::error_code ignored;
+      if (done) fs::remove(given.file, ignored);
+    }
+  }
+
+  // True: there is nothing more to do about it.
+  bool Enqueue(const std::vector<int>& encoding) {
+    if (tried_.contains(encoding)) return true;
+    if (IsQueued(encoding)) return false;
+    std::string why_not = hooks_.refuse ? hooks_.refuse(encoding) : "";
+    if (why_not.empty() && NoMore()) why_not = "the search makes no new trials any more";
+    if (why_not.empty()) {
+      queue_.push_back(encoding);
+    } else {
+      const std::string event =
+          fmt::format("a network that was enqueued is not tried: {}", why_not);
+      spdlog::warn("{}", event);
+      store_.LogEvent(event);
+    }
+    return !why_not.empty();
+  }
+
+  void PruneByHand(int64_t number) {
+    const auto found = open_.find(number);
+    if (found == open_.end()) {
+      store_.LogEvent(fmt::format("trial {} is to be pruned by hand, but has ended", number));
+      return;
+    }
+    Open& trial = found->second;
+    if (trial.record.starts > 0 && Collect(number)) return;
+    std::erase(waiting_, number);
+    const bool reported = trial.last_step > std::numeric_limits<int>::min();
+    trial.record.reason =
+        reported ? fmt::format("pruned by hand after epoch {}", trial.last_step) : "pruned by hand";
+    if (reported && std::isfinite(trial.last_objective)) trial.record.value = trial.last_objective;
+    store_.LogEvent(fmt::format("trial {} {}", number, trial.record.reason));
+    Finish(trial, TrialState::kPruned);
   }
 
   void HandleEnd(const JobEnd& job) {
@@ -527,6 +599,7 @@ class Controller {
   std::map<int64_t, Open> open_;
   std::deque<int64_t> waiting_;         // open trials to be started
   std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
+  std::set<std::vector<int>> tried_;    // encodings of all trials
   int64_t next_number_ = store_.next_number();
   int64_t imported_ = 0;
   int completed_ = 0, pruned_ = 0, failed_ = 0;
@@ -539,6 +612,7 @@ class Controller {
   std::vector<int64_t> to_cancel_;     // likewise
   const Clock::time_point started_ = Clock::now();
   Clock::time_point saved_ = started_, looked_ = started_;
+  Clock::time_point orders_read_{};
 };
 
 }  // namespace

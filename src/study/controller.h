@@ -41,6 +41,8 @@ struct ControllerOptions {
   double latency_budget_us = 0;                     // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
   std::filesystem::path jobs_file;  // gets WriteJobs(); empty: none
+  // Orders to prune and to enqueue found there are carried out (orders.h); empty: none.
+  std::filesystem::path orders_folder;
 };
 
 struct ControllerHooks {
@@ -48,6 +50,8 @@ struct ControllerHooks {
   // idempotent) before a restart.
   std::function<void(const TrialRecord&, const std::filesystem::path& folder)> prepare;
   DescribeCandidate candidate;
+  // Why a network may not be tried; empty: it may. May be null: all may.
+  std::function<std::string(const std::vector<int>& encoding)> refuse;
   std::function<std::map<std::string, double>(const std::vector<int>& encoding)>
       costs;  // {"params": ..., "macs": ...}
   std::function<void(const TrialRecord&)>
