@@ -63,6 +63,13 @@ class Serving:
         connection.close()
         return result
 
+    def post(self, path, body, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("POST", path, json.dumps(body), headers)
+            with connection.getresponse() as response:
+                return response.status, dict(response.getheaders()), response.read().decode()
+
     def events(self, path="/1/events", **headers):
         """Yields (event, data) for ever."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -298,6 +305,69 @@ class ServeTest(testing.TestCase):
             self.assertEqual(len(status["running"]), 100)
             self.assertGreater(status["running_count"], 900)
             self.assertLess(share, 0.02)
+
+    def orders(self, folder):
+        return [json.loads(file.read_text()) for file in sorted((folder / "orders").glob("*.json"))]
+
+    def test_orders(self):
+        folder = self.copy()
+        study_testing.grow(folder, 40, state="RUNNING")
+        order = {"X-Lathe-Order": "1"}
+        with open(folder / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with Serving(folder) as server:
+                self.assertFalse(server.status()["orders"])
+                status, _, answer = server.post("/1/orders", {"order": "stop"}, **order)
+                self.assertEqual((status, answer), (403, "this server only shows studies; start it with --orders\n"))
+            with Serving(folder, "--orders") as server:
+                self.assertTrue(server.status()["orders"])
+                self.assertEqual(server.post("/1/orders", {"order": "stop"})[0], 403, "as from another site's page")
+                self.assertEqual(server.post("/2/orders", {"order": "stop"}, **order)[0], 404)
+                self.assertEqual(self.orders(folder), [])
+                for refused, why in (({"order": "dance"}, "unknown order 'dance'"), ({}, "this is no order"),
+                                     ({"order": "prune", "trial": 99}, "there is no trial 99"), ({"order": "prune", "trial": 0}, "has ended already"),
+                                     ({"order": "enqueue", "network": "/etc/passwd"}, "zoo list"), ({"order": "enqueue", "network": "1,2"}, "39 integers, not 2")):
+                    status, _, answer = server.post("/1/orders", refused, **order)
+                    self.assertEqual(status, 400)
+                    self.assertIn(why, answer)
+                self.assertEqual(self.orders(folder), [])
+                trial = server.status()["running"][0]["trial"]
+                status, _, answer = server.post("/1/orders", {"order": "prune", "trial": trial}, **order)
+                self.assertEqual((status, answer), (200, f"trial {trial} will be pruned\n"))
+                self.assertEqual(server.post("/1/orders", {"order": "stop"}, **order)[0], 200)
+                self.assertEqual([(one["order"], one.get("trial")) for one in self.orders(folder)], [("prune", trial), ("stop", None)])
+        with Serving(folder, "--orders") as server:
+            self.assertFalse(server.status()["orders"], "no search is running")
+            status, _, answer = server.post("/1/orders", {"order": "stop"}, **order)
+            self.assertEqual(status, 400)
+            self.assertIn("no search is running", answer)
+
+    @unittest.skipIf(browser_testing.BROWSER is None, browser_testing.MISSING)
+    def test_orders_in_a_browser(self):
+        folder = self.copy()
+        study_testing.grow(folder, 40, state="RUNNING")
+        with open(folder / ".lock", "w") as lock, Serving(folder, "--orders") as server, browser_testing.Page(self.folder / "profile") as page:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            page.look()
+            page.open(server.url)
+            page.wait("document.querySelectorAll('#live td button').length > 10")
+            page.run("globalThis.confirm = (text) => { globalThis.asked = text; return true; }")
+            page.run("document.querySelector('#live td button').click()")
+            page.wait("document.querySelector('.orders [role=status]').textContent.includes('will be pruned')")
+            self.assertRegex(page.run("globalThis.asked"), r"Prune trial \d+\?")
+            page.run("document.querySelector('.orders input').value = 'no such network'; document.querySelector('.orders').requestSubmit()")
+            page.wait("document.querySelector('.orders [role=status]').textContent.includes('no such network')")
+            page.run("document.querySelector('.orders input').focus()")
+            rows = page.run("document.querySelectorAll('#live td button').length")
+            study_testing.grow(folder, 42, state="RUNNING")  # the panel is made anew around what the reader types
+            page.wait(f"document.querySelectorAll('#live td button').length === {rows} + 2", 30)
+            self.assertEqual(page.run("[document.activeElement.tagName, document.activeElement.value]"), ["INPUT", "no such network"])
+            self.assertLessEqual(page.run("document.documentElement.scrollWidth - innerWidth"), 0)
+            page.run("document.querySelector('.orders button').click()")
+            page.wait("document.querySelector('.orders [role=status]').textContent.includes('will stop')")
+            self.assertEqual([one["order"] for one in self.orders(folder)], ["prune", "stop"])
+            if SCREENSHOTS:
+                page.screenshot(pathlib.Path(SCREENSHOTS) / "orders.png")
 
     @unittest.skipIf(browser_testing.BROWSER is None, browser_testing.MISSING)
     def test_browser(self):

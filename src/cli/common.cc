@@ -144,7 +144,8 @@ space::Encoding EncodeNetwork(const space::SearchSpace& space, const net::Networ
 }
 
 net::Network LoadNetwork(const std::string& file_or_name) {
-  if (std::filesystem::exists(file_or_name)) return net::ReadNetwork(file_or_name);
+  std::error_code too_long_a_name;
+  if (std::filesystem::exists(file_or_name, too_long_a_name)) return net::ReadNetwork(file_or_name);
   if (file_or_name.find('/') != std::string::npos || file_or_name.ends_with(".json")) {
     throw Error(ErrorKind::kInput, "{}: no such network file", file_or_name);
   }

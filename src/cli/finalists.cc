@@ -180,7 +180,7 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
       {.stage = "training finalists and baselines", .total = 1000, .quiet = context.options.quiet});
   study::BatchOptions options;
   options.max_starts = 1 + context.config.max_retries;
-  options.stop = &StopRequested;
+  options.stop = context.stop;
   options.cancel_on_stop = context.config.CancelsOnStop();
   options.on_finished = [&](size_t job, const study::TrialResult& result) {
     progress.PrintLine(result.ok

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/study_orders.h"
 #include "cli/study_report.h"
 #include "study/batch.h"
 #include "study/config.h"
@@ -65,6 +66,7 @@ Json JobOf(const fs::path& study, const study::OpenTrial& trial, const study::Jo
   Json job = JobOf(study, TrialFolder(trial.number), fmt::format("trial {}", trial.number));
   job["age"] = std::max(0.0, UnixSeconds() - trial.begin);
   job["latency_us"] = trial.latency_us;
+  job["trial"] = trial.number;
   std::string note;
   if (submitted != nullptr) note = submitted->job + ", " + submitted->where;
   if (trial.starts > 1)
@@ -233,6 +235,7 @@ std::string LiveStudy::Status() {
                        {"running", running},
                        {"running_count", running_count},
                        {"waiting", waiting},
+                       {"orders", orders_ && alive},
                        {"best", BestOf(folder_, overview_)},
                        {"events", events}};
   return status.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -254,6 +257,27 @@ std::string LiveStudy::Page() {
     return report::RenderReport(ReadStudyReport(folder_), report::PageKind::kLive);
   } catch (const std::exception& error) {
     return report::RenderMessage(Title(), error.what());
+  }
+}
+
+std::string LiveStudy::Order(const std::string& json) {
+  try {
+    const Json order = Json::parse(json);
+    const std::string kind = order.at("order");
+    if (kind == "stop") return OrderStop(folder_);
+    if (kind == "prune") return OrderPrune(folder_, order.at("trial"));
+    if (kind == "enqueue") {
+      const std::string network = order.at("network");
+      // Files of this machine are not for everyone who sees a page.
+      std::error_code too_long_a_name;
+      if (network.find('/') != std::string::npos || fs::exists(network, too_long_a_name)) {
+        throw Error(ErrorKind::kInput, "give a name of `lathe zoo list` or an encoding");
+      }
+      return OrderEnqueue(folder_, network);
+    }
+    throw Error(ErrorKind::kInput, "unknown order '{}'; known: stop, prune, enqueue", kind);
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::kInput, "this is no order: {}", error.what());
   }
 }
 

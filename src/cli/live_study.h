@@ -1,5 +1,5 @@
 // A study's folder as the live page sees it: read anew as it changes, also while it is being made,
-// and never written to.
+// and never written to, but for orders if they are allowed.
 #pragma once
 
 #include <chrono>
@@ -14,12 +14,14 @@ namespace lathe::cli {
 
 class LiveStudy : public report::LiveSource {
  public:
-  explicit LiveStudy(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  LiveStudy(std::filesystem::path folder, bool orders)
+      : folder_(std::move(folder)), orders_(orders) {}
 
   report::Glance Look() override;
   std::string Status() override;
   std::string PageKey() override;
   std::string Page() override;
+  std::string Order(const std::string& json) override;
   std::filesystem::path folder() const override { return folder_; }
 
   // Reads what there is; returns what is wrong, if anything is.
@@ -34,8 +36,9 @@ class LiveStudy : public report::LiveSource {
   std::string Summary() const;
 
   std::filesystem::path folder_;
-  std::string name_;  // empty: not known yet
-  int trials_ = 0;    // how many are to be trained
+  const bool orders_;  // whether the page offers them
+  std::string name_;   // empty: not known yet
+  int trials_ = 0;     // how many are to be trained
   double budget_us_ = 0;
   study::Overview overview_;
   std::string read_key_;  // of the files that overview_ was read from

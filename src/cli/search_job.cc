@@ -18,6 +18,7 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/job_file.h"
+#include "cli/study_orders.h"
 #include "cli/study_report.h"
 #include "cli/study_start.h"
 #include "cli/study_subspace.h"
@@ -249,7 +250,15 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
                     any ? fmt::format("{} running, best {}", running, FormatPercent(best_accuracy))
                         : fmt::format("{} running", running));
   };
-  hooks.stop = &StopRequested;
+  hooks.refuse = [&](const std::vector<int>& encoding) -> std::string {
+    try {
+      context.space.Check(encoding);
+      return WhyNotTried(config, encoding, source);
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  hooks.stop = context.stop;
   study::ControllerOptions options{
       .trials_folder = context.options.folder / "trials",
       .trials = config.trials,
@@ -266,7 +275,8 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
       .last_step = LastEpoch(context),
       .latency_budget_us = config.target.latency_us,
       .poll_interval = std::chrono::milliseconds(config.executor == "slurm" ? 500 : 100),
-      .jobs_file = context.options.folder / study::kJobsFile};
+      .jobs_file = context.options.folder / study::kJobsFile,
+      .orders_folder = context.options.folder / study::kOrdersFolder};
   std::ranges::move(ImportEarlier(earlier, config, source, options, hooks, store),
                     std::back_inserter(options.queue));
   for (const study::TrialRecord& trial : store.Trials()) note_best(trial);
@@ -394,11 +404,12 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
 
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
   const Clock::time_point start = Clock::now();
-  const StudyContext context = OpenStudy(config, options);
+  StudyContext context = OpenStudy(config, options);
   StartFolder(options);
   const FileLock lock(
       options.folder / ".lock",
       fmt::format("{}: another lathe process is running this study", options.folder.string()));
+  context.stop = StopWanted(options.folder);
   study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space),
                      config.objective.goal());
   KeepObjective(config, store);

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/process.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
 #include "latency/estimator.h"
@@ -39,6 +41,7 @@ struct StudyContext {
   std::vector<space::Encoding> enqueued;  // of [search] enqueue
   std::unique_ptr<engine::Engine> engine;
   std::optional<latency::Lut> given_lut;  // of [latency] file
+  std::function<bool()> stop = &StopRequested;
 
   // For trials in sub-folders of `trials_folder`.
   std::unique_ptr<study::Executor> MakeExecutor(const std::filesystem::path& trials_folder) const;

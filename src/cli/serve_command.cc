@@ -43,7 +43,7 @@ int Serve(const Globals& globals, const Flags& flags) {
   std::vector<std::unique_ptr<report::LiveSource>> sources;
   for (const std::string& given : flags.folders) {
     for (const fs::path& folder : StudiesIn(given)) {
-      auto study = std::make_unique<LiveStudy>(folder);
+      auto study = std::make_unique<LiveStudy>(folder, flags.server.orders);
       const std::optional<std::string> problem = study->Refresh();
       if (problem && study->Exists()) throw Error(ErrorKind::kInput, *problem);
       if (problem) spdlog::warn("{}", *problem);
@@ -80,6 +80,9 @@ void AddServeCommand(CLI::App& app, const Globals& globals, Action& action) {
                    "What others have to know to see the page; needed beyond 127.0.0.1. Better "
                    "given as LATHE_TOKEN: command lines are seen by all users")
       ->envname("LATHE_TOKEN");
+  command->add_flag(
+      "--orders", flags->server.orders,
+      "Let those who see the page stop the search, prune trials and enqueue networks");
   command->callback([&globals, &action, flags] {
     action = [&globals, flags] { return Serve(globals, *flags); };
   });

@@ -1,5 +1,5 @@
-// lathe study status | trials | best | rank | proxy | replay | export | report DIR: a study,
-// running or finished.
+// lathe study status | trials | best | rank | proxy | replay | export | stop | prune | enqueue |
+// report DIR: a study, running or finished.
 #include <chrono>
 #include <filesystem>
 
@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/common.h"
 #include "cli/study_export.h"
+#include "cli/study_orders.h"
 #include "cli/study_proxy.h"
 #include "cli/study_replay.h"
 #include "cli/study_report.h"
@@ -73,7 +74,8 @@ int Rank(const Globals& globals, const fs::path& folder, size_t top, double accu
 }  // namespace
 
 void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
-  CLI::App* study_command = app.add_subcommand("study", "Look at a study, running or finished");
+  CLI::App* study_command =
+      app.add_subcommand("study", "Look at a study, running or finished, and direct its search");
   study_command->require_subcommand(1);
   auto folder = std::make_shared<std::string>();
   auto top = std::make_shared<size_t>(10);
@@ -114,6 +116,21 @@ void AddStudyCommand(CLI::App& app, const Globals& globals, Action& action) {
       });
   export_command->add_option("--out", exported->out, "File to write; stdout if not given");
   export_command->add_flag("--csv", exported->csv, "Write CSV, which is the default");
+  const auto say = [&globals](const std::string& what) {
+    globals.json ? PrintJson({{"ordered", what}}) : PrintText(what + "\n");
+    return 0;
+  };
+  add("stop", "Stop the search that runs, from anywhere; it can be continued",
+      [=] { return say(OrderStop(*folder)); });
+  auto trial = std::make_shared<int64_t>(0);
+  add("prune", "End a trial now, with what it has",
+      [=] { return say(OrderPrune(*folder, *trial)); })
+      ->add_option("trial", *trial, "Its number")
+      ->required();
+  auto network = std::make_shared<std::string>();
+  add("enqueue", "Have a network tried next", [=] { return say(OrderEnqueue(*folder, *network)); })
+      ->add_option("network", *network, std::string(kNetworkHelp) + ", or an encoding")
+      ->required();
   add("report", "Write report.html again from the study's files", [=] {
     WriteStudyReport(*folder);
     PrintText((fs::path(*folder) / "report.html").string() + "\n");

@@ -24,6 +24,8 @@ bool IsEncoding(const std::string& text) {
          text.find_first_not_of("0123456789, ") == std::string::npos;
 }
 
+}  // namespace
+
 space::Encoding EncodingOf(const std::string& text, const space::SearchSpace& space) {
   if (!IsEncoding(text)) return EncodeNetwork(space, LoadNetwork(text));
   std::string packed = text;
@@ -32,8 +34,6 @@ space::Encoding EncodingOf(const std::string& text, const space::SearchSpace& sp
   space.Check(encoding);
   return space.Canonical(encoding);
 }
-
-}  // namespace
 
 std::vector<space::Encoding> EnqueuedEncodings(const study::StudyConfig& config,
                                                const space::SearchSpace& space) {
@@ -52,14 +52,20 @@ std::vector<space::Encoding> EnqueuedEncodings(const study::StudyConfig& config,
 void CheckEnqueued(const study::StudyConfig& config, const std::vector<space::Encoding>& enqueued,
                    const study::SubspaceSource& source) {
   for (size_t i = 0; i < enqueued.size(); ++i) {
-    if (source.Contains(enqueued[i])) continue;
+    const std::string why_not = WhyNotTried(config, enqueued[i], source);
+    if (why_not.empty()) continue;
     throw Error(ErrorKind::kInput,
-                "{}: [search] enqueue: '{}': its LUT latency of {} is outside the sub-space, {} to "
-                "{}; leave it out or change subspace_ms in [stage1]",
-                config.source.string(), config.enqueue[i],
-                FormatMs(source.Describe(enqueued[i]).latency_us), FormatMs(config.subspace_low_us),
-                FormatMs(config.subspace_high_us));
+                "{}: [search] enqueue: '{}': {}; leave it out or change subspace_ms in [stage1]",
+                config.source.string(), config.enqueue[i], why_not);
   }
+}
+
+std::string WhyNotTried(const study::StudyConfig& config, const space::Encoding& encoding,
+                        const study::SubspaceSource& source) {
+  if (source.Contains(encoding)) return "";
+  return fmt::format("its LUT latency of {} is outside the sub-space, {} to {}",
+                     FormatMs(source.Describe(encoding).latency_us),
+                     FormatMs(config.subspace_low_us), FormatMs(config.subspace_high_us));
 }
 
 std::vector<study::EarlierResults> ReadNewSources(const study::StudyConfig& config,

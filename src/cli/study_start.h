@@ -1,6 +1,7 @@
 // What a study starts from: networks of [search] enqueue and results of [search] warm_start.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "study/config.h"
@@ -11,6 +12,9 @@
 
 namespace lathe::cli {
 
+// Of a network file, a name of the zoo, or an encoding. Throws kInput naming the first layer or
+// gene that does not fit the space, with the nearest encoding.
+space::Encoding EncodingOf(const std::string& text, const space::SearchSpace& space);
 // Of the networks to try first, in order. Throws kInput naming the network, and the first layer or
 // gene that does not fit the space, with the nearest encoding.
 std::vector<space::Encoding> EnqueuedEncodings(const study::StudyConfig& config,
@@ -18,6 +22,10 @@ std::vector<space::Encoding> EnqueuedEncodings(const study::StudyConfig& config,
 // Throws kInput naming the network and its latency unless all lie in the sub-space.
 void CheckEnqueued(const study::StudyConfig& config, const std::vector<space::Encoding>& enqueued,
                    const study::SubspaceSource& source);
+
+// Empty if it lies in the sub-space.
+std::string WhyNotTried(const study::StudyConfig& config, const space::Encoding& encoding,
+                        const study::SubspaceSource& source);
 
 // The sources of [search] warm_start that this study has not taken yet; without a store, all.
 std::vector<study::EarlierResults> ReadNewSources(const study::StudyConfig& config,

@@ -19,6 +19,11 @@ Glance Feed::Look() {
   return source_->Look();
 }
 
+std::string Feed::Order(const std::string& json) {
+  const std::lock_guard lock(source_mutex_);
+  return source_->Order(json);
+}
+
 bool Feed::MayBuild(const std::string& key) const {
   return key != page_key_ &&
          Clock::now() - built_ > std::max<Clock::duration>(kRest, kRestFactor * cost_);

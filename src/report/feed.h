@@ -19,6 +19,7 @@ class Feed {
 
   std::filesystem::path folder() const { return source_->folder(); }
   Glance Look();
+  std::string Order(const std::string& json);
   // The page of now or, of a study that takes long to read, of a while ago.
   std::shared_ptr<const std::string> Page();
 

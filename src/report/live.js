@@ -48,11 +48,59 @@
     return made;
   }
 
+  // --- Orders ---
+
+  const answer = element("span", "", "muted");
+  answer.setAttribute("role", "status");
+
+  async function order(what, question) {
+    if (question && !confirm(question)) return false;
+    answer.textContent = "…";
+    try {
+      const response = await fetch("orders", { method: "POST", body: JSON.stringify(what),
+        headers: { "Content-Type": "application/json", "X-Lathe-Order": "1" } });
+      answer.textContent = (await response.text()).trim();
+      return response.ok;
+    } catch {
+      answer.textContent = "The server does not answer.";
+      return false;
+    }
+  }
+
+  function button(text, label, act) {
+    const made = element("button", text);
+    made.type = "button";
+    made.setAttribute("aria-label", label);
+    made.addEventListener("click", act);
+    return made;
+  }
+
+  // Made once, as somebody may be typing in it.
+  const controls = (() => {
+    const form = element("form", undefined, "orders");
+    const network = element("input");
+    network.placeholder = "zoo name or encoding";
+    network.setAttribute("aria-label", "Network to try next");
+    const enqueue = element("button", "Try it next");
+    form.append(button("Stop the search", "Stop the search", () => order({ order: "stop" },
+      "Stop the search? Running trials save, and it can be continued with --resume.")), network, enqueue, answer);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (network.value.trim() && await order({ order: "enqueue", network: network.value.trim() })) network.value = "";
+    });
+    return form;
+  })();
+
+  function prune(job) {
+    return button("prune", `Prune trial ${job.trial}`, () => order({ order: "prune", trial: job.trial },
+      `Prune trial ${job.trial}? It ends with what it has.`));
+  }
+
   function jobRow(job) {
     const note = job.silent > 60 ? `no news for ${duration(job.silent)}` : job.note;
     return [job.name, job.steps ? [bar(job), `${Math.floor(100 * job.step / job.steps)} %`] : "starting",
       job.steps ? duration(job.seconds_left) : "–", duration(job.age), job.latency_us ? (job.latency_us / 1000).toFixed(3) : "–",
-      [note, ...(job.log ? [link(job.folder + "/log.txt")] : [])]];
+      [note, ...(job.log ? [link(job.folder + "/log.txt")] : []), ...(orders && job.trial !== undefined ? [prune(job)] : [])]];
   }
 
   function part(title, ...content) {
@@ -61,10 +109,14 @@
     return section;
   }
 
+  let orders = false;  // whether the page may give them
   function show(status) {
+    orders = status.orders;
+    const active = panel.contains(document.activeElement) ? document.activeElement : null;
+    const [focus, label] = [active?.href, active?.getAttribute("aria-label")];
     const summary = element("p", status.summary);
     summary.setAttribute("role", "status");
-    const parts = [part("Now", summary)];
+    const parts = [part("Now", summary, ...(orders ? [controls] : []))];
     const jobs = status.running.map(jobRow);
     if (jobs.length) {
       parts[0].append(table([["running", true], ["progress", true], ["left"], ["runs for"], ["LUT, ms"], ["", true]], jobs, "running"));
@@ -86,11 +138,14 @@
       }
       parts.push(part("Events", list));
     }
-    const focus = panel.contains(document.activeElement) ? document.activeElement.href : null;
     const scrolled = panel.querySelector(".running")?.scrollTop;
     panel.replaceChildren(...parts);
     if (scrolled) panel.querySelector(".running")?.scrollTo({ top: scrolled });
-    if (focus) [...panel.querySelectorAll("a")].find((one) => one.href === focus)?.focus({ preventScroll: true });
+    if (controls.contains(active)) active.focus({ preventScroll: true });
+    else if (active) {
+      [...panel.querySelectorAll("a, button")].find((one) => focus ? one.href === focus : label && one.getAttribute("aria-label") === label)
+        ?.focus({ preventScroll: true });
+    }
   }
 
   // The newer page takes the place of this one, but for what the reader works with: the table of trials and #live.

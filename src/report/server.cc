@@ -17,8 +17,10 @@
 namespace lathe::report {
 namespace {
 
-constexpr int kMostStreams = 64;               // each holds a thread
-constexpr size_t kOtherThreads = 8;            // for pages and files
+constexpr int kMostStreams = 64;     // each holds a thread
+constexpr size_t kOtherThreads = 8;  // for pages and files
+constexpr char kOrderHeader[] = "X-Lathe-Order";
+constexpr size_t kLongestOrder = 1 << 16;
 constexpr std::chrono::seconds kPatience{10};  // before a comment finds out whether a tab is gone
 
 // httplib's own options would let two servers share a port, and nobody would learn that it is
@@ -72,6 +74,7 @@ struct Server::Impl {
                   "--token: take at least 8 letters, digits, '-', '_' or '.', without others");
     }
     http.set_socket_options(&ShareNoPort);
+    http.set_payload_max_length(kLongestOrder);
     http.new_task_queue = [] { return new httplib::ThreadPool(kMostStreams + kOtherThreads); };
     http.set_default_headers({{"X-Content-Type-Options", "nosniff"},
                               {"Referrer-Policy", "no-referrer"},
@@ -179,11 +182,34 @@ struct Server::Impl {
           feed == nullptr ? std::nullopt : FileInside(feed->folder(), request.matches[2].str());
       file ? SendFile(*file, response) : void(response.status = 404);
     });
+    http.Post(R"(/(\d{1,6})/orders)", [this](const Request& request, Response& response) {
+      Feed* const feed = FeedOf(request);
+      feed == nullptr ? void(response.status = 404) : Order(*feed, request, response);
+    });
     http.set_error_handler([](const Request&, Response& response) {
       if (!response.body.empty()) return;
       response.set_content(response.status == 404 ? "there is nothing here\n" : "that failed\n",
                            "text/plain");
     });
+  }
+
+  void Order(Feed& feed, const httplib::Request& request, httplib::Response& response) const {
+    const auto answer = [&](int status, const std::string& text) {
+      response.status = status;
+      response.set_content(text + "\n", "text/plain; charset=utf-8");
+    };
+    if (!options.orders) {
+      return answer(403, "this server only shows studies; start it with --orders");
+    }
+    // Another site's page cannot send this header here without our leave, which it does not get.
+    if (!request.has_header(kOrderHeader)) {
+      return answer(403, fmt::format("the header {} is missing", kOrderHeader));
+    }
+    try {
+      answer(200, feed.Order(request.body));
+    } catch (const std::exception& error) {
+      answer(400, error.what());
+    }
   }
 
   void Stream(Feed& feed, httplib::Response& response) {

@@ -1,5 +1,6 @@
-// The live page: an HTTP server that shows studies while they run, and reads only. Pages get what
-// is new as server-sent events, so an open tab costs nothing while nothing happens.
+// The live page: an HTTP server that shows studies while they run, and reads only unless it is told
+// that its users may give orders. Pages get what is new as server-sent events, so an open tab costs
+// nothing while nothing happens.
 #pragma once
 
 #include <chrono>
@@ -30,14 +31,18 @@ class LiveSource {
   virtual std::string PageKey() = 0;
   // The whole page, PageKind::kLive; a page with the reason when there is none.
   virtual std::string Page() = 0;
+  // Carries out an order, such as {"order": "prune", "trial": 7}; says what will happen. Throws
+  // when that cannot be.
+  virtual std::string Order(const std::string& json) = 0;
   // Files below it may be downloaded.
   virtual std::filesystem::path folder() const = 0;
 };
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 0;       // 0: any that is free
-  std::string token;  // asked of every request; empty: only requests to this machine are answered
+  int port = 0;         // 0: any that is free
+  std::string token;    // asked of every request; empty: only requests to this machine are answered
+  bool orders = false;  // whether those who see the pages may give them
   std::chrono::milliseconds interval{2000};  // between looks at a study
 };
 
