@@ -117,6 +117,13 @@ class TrainedNetwork(testing.TestCase):
         expected = softmax(run_ort(plain, self.normalised(pixels)))
         for found in (run_ort(whole, pixels), run_openvino(whole, pixels)):
             numpy.testing.assert_allclose(found, expected, atol=1e-5)
+        picture = self.folder / "picture.png"
+        Image.fromarray(pixels[3, :, :, 0]).save(picture)
+        for file in (plain, whole):
+            answer = testing.run_json("net", "classify", file, picture, "--top", 20)[0]["classes"]
+            numpy.testing.assert_allclose([one["probability"] for one in sorted(answer, key=lambda one: one["index"])], expected[3], atol=1e-5)
+            self.assertEqual(answer[0]["index"], expected[3].argmax())
+        self.assertIn("cannot be read", testing.run("net", "classify", whole, self.folder / "none.png", check=2).stderr)
         said = metadata(whole)
         self.assertEqual((said["licence"], said["owner"]), ("CC0-1.0", "me=us"))
         self.assertEqual(len(json.loads(said["lathe.classes"])), 10)

@@ -32,9 +32,11 @@ class InitTest(testing.TestCase):
         """Its commands as they stand there, in its order."""
         pictures_testing.striped(self.pictures, {"train": 40, "val": 10}, names=("cat", "dog", HOSTILE))
         commands = [line.split()[1:] for line in re.findall(r"^    (build/lathe .*)$", PAGE.read_text(), re.MULTILINE)]
-        self.assertEqual([words[0] for words in commands], ["init", "search", "serve"])
-        places = {"pictures": self.pictures, "pictures.toml": self.file, "runs/pictures": self.folder / "out"}
-        init, search, _ = [[places.get(word, word) for word in words] for words in commands]
+        self.assertEqual([words[0] for words in commands], ["init", "search", "serve", "net"])
+        picture = self.pictures / "val/cat/7.png"
+        places = {"pictures": self.pictures, "pictures.toml": self.file, "runs/pictures": self.folder / "out",
+                  "runs/pictures/finalists/01": self.folder / "out/finalists/01", "pictures/val/cat/1.jpg": picture}
+        init, search, _, classify = [[places.get(word, word) for word in words] for words in commands]
         said = testing.run(*init, check=0, env=self.env).stdout
         self.assertRegex(said, r"3 classes, 120 pictures to train and 30 to test")
         self.assertRegex(said, r"(?m)^time +about [\dhms]+: measuring 1m00s, 32 trials ")
@@ -47,6 +49,8 @@ class InitTest(testing.TestCase):
         out = self.folder / "out"
         self.assertTrue((out / "finalists/01/model.onnx").exists())
         self.assertIn("finalists/01/model.onnx", (out / "report.html").read_text())
+        said = testing.run(*classify, check=0).stdout
+        self.assertRegex(said, rf"(?m)^{picture} +(cat|dog|{HOSTILE}) +\d+\.\d\d %$".replace("(1)", r"\(1\)"))
         self.check_export(out)
 
     def check_export(self, out):

@@ -89,6 +89,11 @@ class SearchTest(testing.TestCase):
         python = subprocess.run([sys.executable, package / "examples/classify.py", *pictures], capture_output=True, text=True, check=True,
                                 env={"PYTHONPATH": path}).stdout
         self.assertRegex(python, r"(?m)\A.*shirt.png: .+ 0\.\d{4}\n.*wide.png: .+ 0\.\d{4}\n\Z")
+        ours = testing.run_json("net", "classify", package, *pictures)
+        for answer, line in zip(ours, python.splitlines(), strict=True):
+            name, share = line.rsplit(" ", 1)
+            self.assertEqual(f"{answer['picture']}: {answer['classes'][0]['class']}", name)
+            self.assertAlmostEqual(answer["classes"][0]["probability"], float(share), delta=0.001)
         if not STB.exists():
             print("SKIPPED: the C++ example: no stb_image.h; scripts/setup --tests installs it", file=sys.stderr)
             return

@@ -27,7 +27,7 @@
 namespace lathe::cli {
 namespace {
 
-struct Flags {
+struct InitFlags {
   std::string data, latency, out = "study.toml", name;
   int image_size = 0;
   TargetFlags target;
@@ -123,7 +123,7 @@ struct SpaceChoice {
   int resolution = 0;
 };
 
-SpaceChoice ChooseSpace(const Flags& flags, int typical_side) {
+SpaceChoice ChooseSpace(const InitFlags& flags, int typical_side) {
   constexpr int kSmall = 64;  // the largest of the small space
   constexpr int kUsual = 224;
   const bool gpu = flags.target.device != "CPU";
@@ -160,8 +160,8 @@ Lengths LengthsFor(int64_t images) {
 }
 
 // What the choices amount to; every other key has its default.
-std::string StudyText(const Flags& flags, const data::DataConfig& data, const SpaceChoice& space,
-                      double latency_us, int64_t images) {
+std::string StudyText(const InitFlags& flags, const data::DataConfig& data,
+                      const SpaceChoice& space, double latency_us, int64_t images) {
   const Lengths lengths = LengthsFor(images);
   const std::string name = flags.name.empty() ? data.path.filename().empty()
                                                     ? data.path.parent_path().filename().string()
@@ -209,7 +209,7 @@ study::StudyConfig WriteStudyFile(const fs::path& out, const std::string& text) 
   return study::LoadStudy(out);
 }
 
-int Init(const Globals& globals, const Flags& flags) {
+int Init(const Globals& globals, const InitFlags& flags) {
   const double latency_us = ParseLatency(flags.latency);
   if (fs::exists(flags.out)) {
     throw Error(ErrorKind::kInput, "{}: exists already; remove it, or name another with --out",
@@ -270,7 +270,7 @@ int Init(const Globals& globals, const Flags& flags) {
 void AddInitCommand(CLI::App& app, const Globals& globals, Action& action) {
   CLI::App* command =
       app.add_subcommand("init", "Write a study file for your pictures and this device");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InitFlags>();
   command
       ->add_option(
           "--data", flags->data,

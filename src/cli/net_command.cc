@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/common.h"
+#include "cli/net_classify.h"
 #include "cli/net_export.h"
 #include "cli/net_train.h"
 #include "engine/timing.h"
@@ -153,6 +154,7 @@ void AddNetCommand(CLI::App& app, const Globals& globals, Action& action) {
 
   AddNetExportCommand(*net_command, globals, action);
   AddNetVerifyCommand(*net_command, globals, action);
+  AddNetClassifyCommand(*net_command, globals, action);
 }
 
 }  // namespace lathe::cli

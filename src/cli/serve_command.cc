@@ -34,12 +34,12 @@ std::vector<fs::path> StudiesIn(const fs::path& folder) {
   return studies;
 }
 
-struct Flags {
+struct ServeFlags {
   std::vector<std::string> folders;
   report::ServerOptions server{.host = "127.0.0.1", .port = 8265, .token = ""};
 };
 
-int Serve(const Globals& globals, const Flags& flags) {
+int Serve(const Globals& globals, const ServeFlags& flags) {
   std::vector<std::unique_ptr<report::LiveSource>> sources;
   for (const std::string& given : flags.folders) {
     for (const fs::path& folder : StudiesIn(given)) {
@@ -66,7 +66,7 @@ int Serve(const Globals& globals, const Flags& flags) {
 
 void AddServeCommand(CLI::App& app, const Globals& globals, Action& action) {
   CLI::App* command = app.add_subcommand("serve", "Show studies in a browser while they run");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ServeFlags>();
   command
       ->add_option("folders", flags->folders,
                    "Folders of studies, or one that holds several of them")

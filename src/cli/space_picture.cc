@@ -14,7 +14,7 @@ using svg::Box;
 using svg::NiceStep;
 using svg::Text;
 
-constexpr double kWidth = 960, kLeft = 130, kRight = 24;
+constexpr double kPictureWidth = 960, kPlotLeft = 130, kPlotRight = 24;
 constexpr double kPlotTop = 56, kPlotHeight = 240;
 constexpr double kRow = 20, kRowsTop = kPlotTop + kPlotHeight + 100;
 constexpr const char* kInside = svg::kBlue;
@@ -23,7 +23,8 @@ constexpr const char* kOutside = svg::kGrey;
 std::string Histogram(const SpacePictureData& data) {
   const double low = data.edges_ms.front(), high = data.edges_ms.back();
   const auto x = [&](double ms) {
-    return kLeft + (kWidth - kLeft - kRight) * (ms - low) / std::max(high - low, 1e-12);
+    return kPlotLeft +
+           (kPictureWidth - kPlotLeft - kPlotRight) * (ms - low) / std::max(high - low, 1e-12);
   };
   double most = 1;
   for (const double count : data.networks) most = std::max(most, std::log10(std::max(count, 1.0)));
@@ -31,8 +32,8 @@ std::string Histogram(const SpacePictureData& data) {
   std::string text;
   const double step = std::max(1.0, NiceStep(most, 6));
   for (double tick = 0; tick <= most; tick += step) {
-    text += svg::Line(kLeft, y(tick), kWidth - kRight, y(tick));
-    text += Text(kLeft - 8, y(tick) + 4, fmt::format("1e{:.0f}", tick), "end");
+    text += svg::Line(kPlotLeft, y(tick), kPictureWidth - kPlotRight, y(tick));
+    text += Text(kPlotLeft - 8, y(tick) + 4, fmt::format("1e{:.0f}", tick), "end");
   }
   const bool whole = data.between_ms.empty();
   for (size_t i = 0; i < data.networks.size(); ++i) {
@@ -48,23 +49,24 @@ std::string Histogram(const SpacePictureData& data) {
   for (double ms = std::ceil(low / tick_step) * tick_step; ms <= high; ms += tick_step) {
     text += Text(x(ms), kPlotTop + kPlotHeight + 18, fmt::format("{:g}", ms), "middle");
   }
-  text += Text((kLeft + kWidth - kRight) / 2, kPlotTop + kPlotHeight + 38, "latency, ms", "middle");
+  text += Text((kPlotLeft + kPictureWidth - kPlotRight) / 2, kPlotTop + kPlotHeight + 38,
+               "latency, ms", "middle");
   return text;
 }
 
 // One row per gene: its choices side by side, as wide as their share in the sub-space; the darker,
 // the more often than in the whole space.
-std::string Rows(const SpacePictureData& data) {
-  std::string text = Text(kLeft, kRowsTop - 30,
+std::string ShareRows(const SpacePictureData& data) {
+  std::string text = Text(kPlotLeft, kRowsTop - 30,
                           fmt::format("Choices of the networks between {:g} and {:g} ms: width = "
                                       "share there; blue more, grey less than in the whole space",
                                       data.between_ms[0], data.between_ms[1]));
   double y = kRowsTop - 14;
   for (const GeneShares& gene : data.shares) {
-    text += Text(kLeft - 8, y + 13, gene.gene, "end", 11);
-    double x = kLeft;
+    text += Text(kPlotLeft - 8, y + 13, gene.gene, "end", 11);
+    double x = kPlotLeft;
     for (size_t c = 0; c < gene.choices.size(); ++c) {
-      const double width = (kWidth - kLeft - kRight) * gene.in_subspace[c];
+      const double width = (kPictureWidth - kPlotLeft - kPlotRight) * gene.in_subspace[c];
       const double ratio = std::log2(std::max(gene.in_subspace[c] / gene.in_space[c], 1e-3));
       const double strength = std::clamp(std::abs(ratio) / 2, 0.0, 1.0);
       const auto mix = [&](int towards) {
@@ -91,10 +93,10 @@ std::string SpacePicture(const SpacePictureData& data) {
   const double height = data.shares.empty()
                             ? kPlotTop + kPlotHeight + 60
                             : kRowsTop + kRow * static_cast<double>(data.shares.size()) + 10;
-  std::string text = svg::Head(kWidth, height);
+  std::string text = svg::Head(kPictureWidth, height);
   text += Text(24, 30, data.title + ": networks by latency", "start", 18);
   text += Histogram(data);
-  if (!data.shares.empty()) text += Rows(data);
+  if (!data.shares.empty()) text += ShareRows(data);
   return text + "</svg>\n";
 }
 

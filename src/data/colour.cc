@@ -22,11 +22,6 @@ uint8_t Blend(int from, int to, float factor) {
   return static_cast<uint8_t>(std::clamp(value, 0.0f, 255.0f));
 }
 
-// ITU-R 601-2 in 16-bit fixed point.
-int Grey(const uint8_t* rgb) {
-  return (rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >> 16;
-}
-
 template <typename Function>
 Table MakeTable(Function function) {
   Table table{};
@@ -70,6 +65,11 @@ int MeanGrey(const cv::Mat& picture) {
 }
 
 }  // namespace
+
+// ITU-R 601-2 in 16-bit fixed point.
+int Grey(const uint8_t* rgb) {
+  return (rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >> 16;
+}
 
 void Brightness(float factor, cv::Mat& picture) {
   Apply(MakeTable([&](int value) { return Blend(0, value, factor); }), picture);

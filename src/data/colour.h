@@ -3,9 +3,13 @@
 // alone leaves a grey picture as it is. Private to this module. Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <opencv2/core.hpp>
 
 namespace lathe::data {
+
+// The grey of a pixel, 0-255.
+int Grey(const uint8_t* rgb);
 
 // A factor of 0 gives black, the mean grey, the grey picture or the smoothed one; 1 changes
 // nothing.
