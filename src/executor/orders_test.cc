@@ -94,6 +94,27 @@ TEST_F(Orders, ATrialThatWaitsIsPrunedToo) {
   EXPECT_EQ(Open().Trials()[1].state, TrialState::kComplete);
 }
 
+// It waits for its second start while the result of the first shows up.
+TEST_F(Orders, AResultThatCameLateCountsMore) {
+  options_.trials = 2;
+  options_.retry_delay = std::chrono::seconds(3600);
+  const FakeOptions fake{.slots = 2, .script = [&](int64_t trial, int) {
+                           FakeEnding ending = Train(trial, 2);
+                           ending.crash = trial == 0;
+                           return ending;
+                         }};
+  EXPECT_EQ(RunWith(fake,
+                    [&](int round) {
+                      if (round != 30) return;
+                      study::WriteResult(
+                          root_ / "trials/000000",
+                          {.number = 0, .ok = true, .error = "", .metrics = {{"loss", 0.5}}});
+                      Prune(0);
+                    }),
+            SearchEnd::kTrialsDone);
+  ExpectAllComplete(2);
+}
+
 TEST_F(Orders, AnEnqueuedNetworkIsTriedNext) {
   const FakeOptions fake{.slots = 1, .script = [&](int64_t trial, int) { return Train(trial, 3); }};
   const std::vector<int> wanted = {2, 6, 0, 2, 0};

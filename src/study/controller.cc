@@ -336,8 +336,8 @@ class Controller {
       return;
     }
     Open& trial = found->second;
-    if (trial.record.starts > 0 && Collect(number)) return;
     std::erase(waiting_, number);
+    if (trial.record.starts > 0 && Collect(number)) return;
     const bool reported = trial.last_step > std::numeric_limits<int>::min();
     trial.record.reason =
         reported ? fmt::format("pruned by hand after epoch {}", trial.last_step) : "pruned by hand";
