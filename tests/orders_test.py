@@ -40,7 +40,7 @@ class OrdersTest(testing.TestCase):
         self.wait_for("the pruning", lambda: self.trials()[0]["state"] == "PRUNED")
         self.assertRegex(self.trials()[0]["reason"], r"pruned by hand after epoch \d+")
         self.wait_for("the enqueued network", lambda: any(list(t["params"].values()) == [int(v) for v in wanted.split(",")] for t in self.trials()))
-        self.assertEqual(list((self.out / "orders").iterdir()), [])
+        self.wait_for("the end of the order", lambda: not list((self.out / "orders").iterdir()))
 
         self.assertIn("trial 0 has ended already (PRUNED)", testing.run("study", "prune", self.out, 0, check=2).stderr)
         self.assertIn("there is no trial 99", testing.run("study", "prune", self.out, 99, check=2).stderr)

@@ -118,8 +118,10 @@ class Cluster:
         self.conf.write_text(CONF.format(host=socket.gethostname(), port=ports[0], root=self.root, nodes="\n".join(lines),
                                          min_job_age=min_job_age,
                                          accounting=ACCOUNTING.format(root=self.root, port=ports[1]) if accounting else NO_ACCOUNTING))
+        # Looked for beside slurm.conf. Without it slurmd looks for a mounted cgroup file system, which it does not need here.
+        (self.root / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
         self._storage_port = ports[2] if accounting else None
-        dbd_conf = self.root / "slurmdbd.conf"  # looked for beside slurm.conf
+        dbd_conf = self.root / "slurmdbd.conf"  # likewise
         dbd_conf.write_text(DBD_CONF.format(root=self.root, port=ports[1], storage_port=ports[2]))
         dbd_conf.chmod(0o600)
         (self.root / "state").mkdir()

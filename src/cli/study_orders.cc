@@ -21,21 +21,6 @@ std::string WhenContinued(const fs::path& folder) {
   return IsSearching(folder) ? "" : "; no search is running, so it is done when it is continued";
 }
 
-std::string_view NameOf(study::TrialState state) {
-  switch (state) {
-    case study::TrialState::kComplete:
-      return "COMPLETE";
-    case study::TrialState::kPruned:
-      return "PRUNED";
-    case study::TrialState::kFail:
-      return "FAIL";
-    case study::TrialState::kWaiting:
-    case study::TrialState::kRunning:
-      break;
-  }
-  throw Error(ErrorKind::kInternal, "a trial that has not ended");
-}
-
 // Takes away every order to stop. Whether there was one.
 bool TakeStop(const fs::path& orders_folder) {
   bool any = false;
@@ -67,7 +52,7 @@ std::string OrderPrune(const fs::path& folder, int64_t number) {
   const study::TrialState state = trials[static_cast<size_t>(number)].state;
   if (state != study::TrialState::kRunning && state != study::TrialState::kWaiting) {
     throw Error(ErrorKind::kInput, "{}: trial {} has ended already ({})", folder.string(), number,
-                NameOf(state));
+                study::Name(state));
   }
   study::GiveOrder(folder / study::kOrdersFolder,
                    {.kind = study::OrderKind::kPrune, .trial = number});

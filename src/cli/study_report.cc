@@ -81,6 +81,12 @@ report::ReportNetwork ReportOf(const FinalistRow& row, const fs::path& folder,
     network.network = net::ReadNetwork(package / "network.json");
     if (estimator != nullptr) network.layer_us = LayerLatencies(*estimator, *network.network);
   }
+  for (const PrecisionRow& one : row.precisions) {
+    network.precisions.push_back({.name = one.precision,
+                                  .file = one.file,
+                                  .measured_us = one.median_us,
+                                  .accuracy = one.accuracy});
+  }
   if (!row.training.empty()) {
     for (const study::MetricLine& line : study::ReadMetrics(folder / row.training)) {
       const auto accuracy = line.values.find("accuracy");

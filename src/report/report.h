@@ -30,6 +30,12 @@ struct ReportCurve {
   std::vector<std::pair<int, double>> points;  // epoch, objective
 };
 
+// A network's file as it ran in the engine in one precision.
+struct ReportPrecision {
+  std::string name, file;
+  double measured_us = 0, accuracy = 0;
+};
+
 // A fully trained network: finalist or baseline.
 struct ReportNetwork {
   std::string name;  // "finalist 01", "mobilenet_v2@28x0.5"
@@ -43,6 +49,7 @@ struct ReportNetwork {
   std::optional<net::Network> network = {};
   std::vector<double> layer_us = {};  // by the LUT; empty: not known
   std::vector<double> curve = {};     // accuracy per epoch
+  std::vector<ReportPrecision> precisions = {};  // the target's first
 };
 
 struct ReportData {

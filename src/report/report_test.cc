@@ -39,7 +39,9 @@ ReportData Example() {
                     .path = "finalists/01",
                     .files = {"model.onnx"},
                     .network = net::ZooNetwork("mobilenet_v2@64"),
-                    .curve = {0.8, 0.9}},
+                    .curve = {0.8, 0.9},
+                    .precisions = {{"f32", "model.onnx", 231.4, 0.9234},
+                                   {"int8", "model-int8.onnx", 120.6, 0.9187}}},
                    {.name = kHostile, .accuracy = 0.9, .measured_us = 240}};
   data.edges_us = {100, 200};
   data.bucket_counts = {1, 2, 3};
@@ -64,7 +66,7 @@ TEST(RenderReport, HostileNamesStayText) {
 TEST(RenderReport, ShowsTheNumbers) {
   const std::string html = RenderReport(Example());
   for (const char* part :
-       {"92.34", "0.231", "0.250", "finalists/01/model.onnx", "<b>conv</b> 3×64×64 → 32×32×32"}) {
+       {"92.34", "0.231", "0.250", "0.121", "91.87", "model-int8.onnx", "finalists/01/model.onnx", "<b>conv</b> 3×64×64 → 32×32×32"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }

@@ -72,8 +72,23 @@ std::string Downloads(const ReportNetwork& network) {
   return html + "</p>\n";
 }
 
+// Side by side, where there are several.
+std::string PrecisionTable(const ReportNetwork& network) {
+  if (network.precisions.size() < 2) return "";
+  std::string html =
+      "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th class=\"text\">computed "
+      "in</th><th>measured, ms</th><th>test accuracy, %</th><th "
+      "class=\"text\">file</th></tr></thead>\n<tbody>\n";
+  for (const ReportPrecision& one : network.precisions) {
+    html += fmt::format(
+        "<tr><td class=\"text\">{}</td><td>{}</td><td>{}</td><td class=\"text\">{}</td></tr>\n",
+        Escape(one.name), Ms(one.measured_us), Percent(one.accuracy), Escape(one.file));
+  }
+  return html + "</tbody></table></div>\n";
+}
+
 std::string FinalistCard(const ReportNetwork& network) {
-  std::string content = Downloads(network);
+  std::string content = Downloads(network) + PrecisionTable(network);
   if (network.network) {
     content += NetworkDrawing(*network.network, network.layer_us) +
                StageList(*network.network, network.layer_us);
