@@ -47,8 +47,8 @@ struct ReportNetwork {
   std::string path;                     // relative to the report
   std::vector<std::string> files = {};  // what can be downloaded there
   std::optional<net::Network> network = {};
-  std::vector<double> layer_us = {};  // by the LUT; empty: not known
-  std::vector<double> curve = {};     // accuracy per epoch
+  std::vector<double> layer_us = {};             // by the LUT; empty: not known
+  std::vector<double> curve = {};                // accuracy per epoch
   std::vector<ReportPrecision> precisions = {};  // the target's first
 };
 

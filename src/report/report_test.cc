@@ -65,8 +65,8 @@ TEST(RenderReport, HostileNamesStayText) {
 
 TEST(RenderReport, ShowsTheNumbers) {
   const std::string html = RenderReport(Example());
-  for (const char* part :
-       {"92.34", "0.231", "0.250", "0.121", "91.87", "model-int8.onnx", "finalists/01/model.onnx", "<b>conv</b> 3×64×64 → 32×32×32"}) {
+  for (const char* part : {"92.34", "0.231", "0.250", "0.121", "91.87", "model-int8.onnx",
+                           "finalists/01/model.onnx", "<b>conv</b> 3×64×64 → 32×32×32"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }

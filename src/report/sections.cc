@@ -77,7 +77,7 @@ std::string PrecisionTable(const ReportNetwork& network) {
   if (network.precisions.size() < 2) return "";
   std::string html =
       "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th class=\"text\">computed "
-      "in</th><th>measured, ms</th><th>test accuracy, %</th><th "
+      "in</th><th>ms</th><th>accuracy, %</th><th "
       "class=\"text\">file</th></tr></thead>\n<tbody>\n";
   for (const ReportPrecision& one : network.precisions) {
     html += fmt::format(
