@@ -6,7 +6,7 @@
 
 namespace lathe {
 
-// The word that a POSIX shell reads as exactly `text`; left as it is if it means nothing else.
+// The argument that a POSIX shell reads as exactly `text`; left as it is if it means nothing else.
 std::string ShellQuoted(std::string_view text);
 
 // A basic string of TOML; bytes that are not UTF-8 are replaced.

@@ -172,12 +172,11 @@ class Judging {
       if (precision != target_ && !other) continue;
       engine::Engine& engine = other ? *other : *context_.engine;
       const std::string file = (contender_.folder / FileOf(precision)).string();
-      if (engine.LoadsFiles()) {
-        models.push_back(engine.Load(file));
-        timed.push_back(models.back().get());
-      } else {
-        models.push_back(engine.Compile(contender_.network, package_.weights, {}));
-        timed.push_back(models.back().get());
+      models.push_back(engine.LoadsFiles()
+                           ? engine.Load(file)
+                           : engine.Compile(contender_.network, package_.weights, {}));
+      timed.push_back(models.back().get());
+      if (!engine.LoadsFiles()) {
         const auto reader = MakeEngine("openvino", {.threads = AvailableThreads()});
         package_.read_by = reader->Target();
         models.push_back(reader->Load(file));

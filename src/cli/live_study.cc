@@ -94,8 +94,7 @@ std::vector<Json> TrainingsOf(const fs::path& study) {
   std::vector<std::string> names;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(study / "training", error)) {
-    if (fs::exists(entry.path() / "progress.json", error) &&
-        !fs::exists(entry.path() / "result.json", error)) {
+    if (fs::exists(entry.path() / "progress.json", error) && !study::HasResult(entry.path())) {
       names.push_back(entry.path().filename().string());
     }
   }

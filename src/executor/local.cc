@@ -201,9 +201,8 @@ class LocalExecutor : public study::Executor {
         exit.code == study::kTrialContinueMe || (job.cancelled && job.killed_for.empty());
     if (end.continue_me) return end;
     end.io_error = exit.code == study::kTrialIoError;
-    std::error_code ignored;
-    const bool has_result = fs::exists(job.folder / "result.json", ignored);
-    end.crashed = !job.killed_for.empty() || exit.code != study::kTrialDone || !has_result;
+    end.crashed =
+        !job.killed_for.empty() || exit.code != study::kTrialDone || !study::HasResult(job.folder);
     if (!job.killed_for.empty()) {
       end.reason = job.killed_for;
     } else if (end.crashed) {

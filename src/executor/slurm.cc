@@ -1,8 +1,6 @@
 #include "executor/slurm.h"
 
-#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +16,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "executor/heartbeat.h"
+#include "executor/slurm_command.h"
 #include "executor/slurm_end.h"
 #include "executor/slurm_text.h"
 
@@ -36,37 +35,6 @@ constexpr std::chrono::minutes kRemindAfter{10};  // while Slurm does not answer
 
 double SecondsSince(Clock::time_point time) {
   return std::chrono::duration<double>(Clock::now() - time).count();
-}
-
-// A controller that runs within a job must not hand the properties of that job on.
-std::vector<std::string> VariablesOfOwnJob() {
-  std::vector<std::string> names;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const std::string_view name = text.substr(0, text.find('='));
-    if (name.starts_with("SLURM_") && name != "SLURM_CONF") names.emplace_back(name);
-  }
-  return names;
-}
-
-using Command = std::unique_ptr<CapturedProcess>;
-
-Command Start(std::vector<std::string> argv) {
-  static const std::vector<std::string> unset = VariablesOfOwnJob();
-  ProcessOptions options;
-  options.argv = std::move(argv);
-  options.unset = unset;
-  return std::make_unique<CapturedProcess>(std::move(options));
-}
-
-Command StartSqueue() {
-  return Start({"squeue", "--noheader", "--array", "--states=all",
-                fmt::format("--user={}", getuid()), fmt::format("--format={}", kQueueFormat)});
-}
-
-// As scancel takes it.
-std::string IdText(int64_t job, std::optional<int> index) {
-  return index ? fmt::format("{}_{}", job, *index) : fmt::format("{}", job);
 }
 
 std::map<int64_t, QueueRow> Live(std::map<int64_t, QueueRow> rows) {
@@ -133,9 +101,10 @@ class SlurmExecutor : public study::Executor {
     PollAccounts();
     std::vector<study::JobEnd> ends = std::exchange(ends_, {});
     for (auto& [trial, job] : jobs_) {
-      if (!job.ended || !CanBeJudged(job)) continue;
-      ends.push_back(
-          EndOf(trial, AsEnded(job), options_.hang_seconds, options_.queue.save_seconds));
+      if (!job.ended) continue;
+      const EndedJob ended = AsEnded(job);
+      if (!CanBeJudged(job, ended)) continue;
+      ends.push_back(EndOf(trial, ended, options_.hang_seconds, options_.queue.save_seconds));
     }
     for (const study::JobEnd& end : ends) jobs_.erase(end.trial);
     return ends;
@@ -183,7 +152,7 @@ class SlurmExecutor : public study::Executor {
   // --- Submission ---
 
   struct Submission {
-    Command process;
+    SlurmCommand process;
     int64_t base = 0;  // trial of array index 0
     std::vector<int64_t> trials;
   };
@@ -268,44 +237,10 @@ class SlurmExecutor : public study::Executor {
     }
     const fs::path file = jobs_.at(trials.front()).folder / "job.sh";
     WriteFileAtomically(file, ToText(script));
-    submission_ = {.process = Start(SbatchCommand(script, first, file)),
-                   .base = first,
-                   .trials = std::move(trials)};
-  }
-
-  std::vector<std::string> SbatchCommand(const JobScript& script, int64_t first,
-                                         const fs::path& file) const {
-    const study::SlurmConfig& queue = options_.queue;
-    std::vector<std::string> argv = {
-        "sbatch",
-        "--parsable",
-        fmt::format("--job-name={}{}", prefix_, first),
-        "--output=/dev/null",  // the script writes log.txt itself: its path may hold anything
-        "--requeue",
-        fmt::format("--nodes={}", queue.nodes),
-        fmt::format("--ntasks={}", options_.processes_per_trial),
-        fmt::format("--cpus-per-task={}", options_.threads_per_process),
-        fmt::format("--signal=B:USR1@{:.0f}", queue.save_seconds)};
-    if (script.folders.size() > 1) {
-      std::vector<int> indices;
-      for (const auto& [index, folder] : script.folders) indices.push_back(index);
-      argv.push_back(fmt::format("--array={}", fmt::join(indices, ",")));
-    }
-    const auto add = [&](const char* option, const std::string& value) {
-      if (!value.empty()) argv.push_back(fmt::format("--{}={}", option, value));
-    };
-    add("partition", queue.partition);
-    add("account", queue.account);
-    add("qos", queue.qos);
-    add("time", queue.time_limit);
-    add("mem", queue.memory);
-    add("constraint", queue.constraint);
-    add("gres", queue.gres.empty() && options_.gpus_per_trial > 0
-                    ? fmt::format("gpu:{}", options_.gpus_per_trial)
-                    : queue.gres);
-    argv.insert(argv.end(), queue.extra.begin(), queue.extra.end());
-    argv.push_back(file.string());
-    return argv;
+    submission_ = {
+        .process = StartSbatch(options_, script, fmt::format("{}{}", prefix_, first), file),
+        .base = first,
+        .trials = std::move(trials)};
   }
 
   // --- The queue ---
@@ -425,20 +360,20 @@ class SlurmExecutor : public study::Executor {
     }
     // Again and again until the queue says that they have ended: Slurm may not have been there.
     const bool again = SecondsSince(cancelled_) >= options_.queue.poll_seconds;
-    std::vector<std::string> argv = {"scancel"};
+    std::vector<std::string> unwanted;
     for (auto& [trial, job] : jobs_) {
       if (!job.cancel || !job.id || job.ended || (job.cancel_sent && !again)) continue;
-      argv.push_back(IdText(*job.id, job.index));
+      unwanted.push_back(IdText(*job.id, job.index));
       job.cancel_sent = true;
     }
     for (const auto& [trial, row] : found_) {
-      argv.push_back(IdText(row.job, row.index));
-      spdlog::info("cancelling Slurm job {}: trial {} has ended", argv.back(), trial);
+      unwanted.push_back(IdText(row.job, row.index));
+      spdlog::info("cancelling Slurm job {}: trial {} has ended", unwanted.back(), trial);
     }
     found_.clear();
-    if (argv.size() == 1) return;
+    if (unwanted.empty()) return;
     cancelled_ = Clock::now();
-    scancel_ = Start(std::move(argv));
+    scancel_ = StartScancel(unwanted);
   }
 
   // --- Ends ---
@@ -446,15 +381,14 @@ class SlurmExecutor : public study::Executor {
   // What the queue has forgotten, the accounting database may know, where there is one.
   void PollAccounts() {
     if (!sacct_) {
-      std::string ids;
+      std::vector<std::string> forgotten;
       for (auto& [trial, job] : jobs_) {
         if (!job.ended || !job.row.state.empty() || job.asked) continue;
         job.asked = true;
-        ids += (ids.empty() ? "" : ",") + IdText(*job.id, job.index);
+        forgotten.push_back(IdText(*job.id, job.index));
       }
-      if (ids.empty()) return;
-      sacct_ = Start({"sacct", "--noheader", "--parsable2", "--allocations", "--jobs=" + ids,
-                      fmt::format("--format={}", kAccountFormat)});
+      if (forgotten.empty()) return;
+      sacct_ = StartSacct(forgotten);
     }
     const std::optional<CapturedProcess::Result> result = sacct_->Poll();
     if (!result) return;
@@ -471,10 +405,10 @@ class SlurmExecutor : public study::Executor {
     }
   }
 
-  bool CanBeJudged(const Job& job) const {
+  static bool CanBeJudged(const Job& job, const EndedJob& ended) {
     if (Clock::now() - *job.ended >= kLateAfter) return true;
     const bool told = !job.row.state.empty() || job.answered;
-    return told && LeftEnough(AsEnded(job));
+    return told && LeftEnough(ended);
   }
 
   static EndedJob AsEnded(const Job& job) {
@@ -512,12 +446,12 @@ class SlurmExecutor : public study::Executor {
   int most_allowed_ = 0;  // jobs in the queue, as Slurm said
   Clock::time_point limited_until_ = Clock::now();
 
-  Command squeue_;
+  SlurmCommand squeue_;
   Clock::time_point looked_;
   bool silent_ = false;  // Slurm did not answer last time
-  Command scancel_;
+  SlurmCommand scancel_;
   Clock::time_point cancelled_;
-  Command sacct_;
+  SlurmCommand sacct_;
 
   std::string warned_;
   Clock::time_point warned_at_;

@@ -2,22 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <system_error>
-
 #include "base/process.h"
 
 namespace lathe::executor {
-namespace {
-
-bool HasResult(const EndedJob& job) {
-  std::error_code ignored;
-  return std::filesystem::exists(job.folder / "result.json", ignored);
-}
-
-}  // namespace
 
 bool LeftEnough(const EndedJob& job) {
-  if (HasResult(job)) return true;
+  if (study::HasResult(job.folder)) return true;
   if (job.exit && job.exit->code != study::kTrialDone) return true;
   // Who is killed leaves nothing.
   return job.state != "" && job.state != "COMPLETED" && job.state != "FAILED";
@@ -26,7 +16,7 @@ bool LeftEnough(const EndedJob& job) {
 study::JobEnd EndOf(int64_t trial, const EndedJob& job, double hang_seconds, double save_seconds) {
   study::JobEnd end;
   end.trial = trial;
-  if (HasResult(job)) return end;
+  if (study::HasResult(job.folder)) return end;
   const std::string& state = job.state;
   if (job.hangs) {
     end.reason = fmt::format("no sign of life for {:g} seconds, so it was cancelled", hang_seconds);

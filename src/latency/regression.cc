@@ -120,8 +120,9 @@ Regression::Prediction Regression::Predict(const Eigen::VectorXd& features) cons
   const Eigen::VectorXd point = (features - center_).cwiseQuotient(scale_);
   // A feature that hardly varied among the points has a slope that says nothing far from them.
   const Eigen::VectorXd inside = point.cwiseMax(lowest_).cwiseMin(highest_);
-  const double value = slope_.dot(inside) + weights_.dot(Similarities(inside));
-  const double loneliness = 1 - Similarities(point).maxCoeff();
+  const Eigen::VectorXd similarities = Similarities(inside);
+  const double value = slope_.dot(inside) + weights_.dot(similarities);
+  const double loneliness = 1 - (inside == point ? similarities : Similarities(point)).maxCoeff();
   return {.mean = mean_ + deviation_ * value,
           .sigma = deviation_ * (sigma_near_ + sigma_far_ * loneliness)};
 }

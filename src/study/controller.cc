@@ -294,25 +294,26 @@ class Controller {
     orders_read_ = now;
     for (const GivenOrder& given : ReadOrders(options_.orders_folder)) {
       bool done = false;
-      InOneWrite([&] {
-        switch (given.order.kind) {
-          case OrderKind::kStop:
-            return;  // not for this loop alone
-          case OrderKind::kPrune:
-            PruneByHand(given.order.trial);
-            done = true;
-            return;
-          case OrderKind::kEnqueue:
-            done = Enqueue(given.order.encoding);
-            return;
-        }
-      });
+      InOneWrite([&] { done = CarryOut(given.order); });
       std::error_code ignored;
       if (done) fs::remove(given.file, ignored);
     }
   }
 
   // True: there is nothing more to do about it.
+  bool CarryOut(const Order& order) {
+    switch (order.kind) {
+      case OrderKind::kStop:
+        return false;  // not for this loop alone
+      case OrderKind::kPrune:
+        PruneByHand(order.trial);
+        return true;
+      case OrderKind::kEnqueue:
+        return Enqueue(order.encoding);
+    }
+    return false;
+  }
+
   bool Enqueue(const std::vector<int>& encoding) {
     if (tried_.contains(encoding)) return true;
     if (IsQueued(encoding)) return false;

@@ -131,6 +131,11 @@ void WriteResult(const fs::path& folder, const TrialResult& result) {
   WriteFileAtomically(folder / "result.json", Dump(json, 2) + "\n");
 }
 
+bool HasResult(const fs::path& folder) {
+  std::error_code unreadable;
+  return fs::exists(folder / "result.json", unreadable);
+}
+
 std::optional<TrialResult> ReadResult(const fs::path& folder, int64_t number) {
   const fs::path path = folder / "result.json";
   if (!fs::exists(path)) return std::nullopt;

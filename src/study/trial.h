@@ -41,6 +41,8 @@ struct TrialResult {
   std::map<std::string, double> metrics;
 };
 void WriteResult(const std::filesystem::path& folder, const TrialResult& result);
+// Whether there is one, whatever it says; false where the folder cannot be read.
+bool HasResult(const std::filesystem::path& folder);
 // nullopt while there is none. Throws kInput for one that is damaged or belongs to another trial.
 std::optional<TrialResult> ReadResult(const std::filesystem::path& folder, int64_t number);
 

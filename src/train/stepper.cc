@@ -33,7 +33,7 @@ Stepper::Stepper(const net::Network& network, const TrainOptions& options, Proce
       group_(group),
       input_(network.input),
       scaled_(TypeOf(recipe_.precision) == at::kHalf),
-      may_record_(ComputeDevice() != at::kCPU),
+      may_record_(ComputeDevice() != at::kCPU && group == nullptr && !options.teacher),
       module_(net::Lower(network)),
       optimizer_(recipe_, module_.state().narrow(0, 0, module_.trainable()), module_.decayed()) {
   module_.Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));
@@ -102,13 +102,11 @@ at::Tensor Stepper::Pass(const PassInput& input, const TrainingPass& pass) {
   return loss.detach();
 }
 
-// Recorded once the libraries know what they are asked for. Other processes and teachers are not of
-// this GPU.
+// Recorded once the libraries know what they are asked for.
 at::Tensor Stepper::RunPass(const PassInput& input, TrainingPass pass) {
   constexpr int kBefore = 3;
   if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass.generator);
-  const bool wanted = may_record_ && !recorded_ && group_ == nullptr && !options_.teacher;
-  if (!wanted) return Pass(input, pass);
+  if (!may_record_ || recorded_) return Pass(input, pass);
   if (++passes_ <= kBefore) {
     MaskTape tape;
     pass.tape = &tape;

@@ -56,7 +56,7 @@ class Stepper {
   ProcessGroup* const group_;
   const net::Shape input_;
   const bool scaled_;  // f16: the loss is multiplied so that its gradients do not vanish
-  bool may_record_;    // on a GPU, until that fails
+  bool may_record_;    // on a GPU alone, without other processes and teachers, until that fails
   int passes_ = 0;     // that might have been recorded
   Module module_;
   FlatOptimizer optimizer_;
