@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/search_job.h"
 #include "cli/study_orders.h"
 #include "cli/study_report.h"
 #include "study/batch.h"
@@ -171,7 +172,7 @@ std::string LiveStudy::Summary() const {
   const int64_t done = overview_.Done();
   const std::string counts = fmt::format("{} of {} trials done", done, trials_);
   const bool finished = fs::exists(folder_ / "finalists.json");
-  if (!IsLocked(folder_ / ".lock")) {
+  if (!IsSearching(folder_)) {
     if (finished) return fmt::format("Finished: {}.", counts);
     return fmt::format("Not running: {}. Continue it with `lathe search --resume`.", counts);
   }
@@ -200,7 +201,7 @@ report::Glance LiveStudy::Look() {
 
 std::string LiveStudy::Status() {
   const std::optional<std::string> problem = Refresh();
-  const bool alive = IsLocked(folder_ / ".lock");
+  const bool alive = IsSearching(folder_);
   Json running = Json::array(), waiting = Json::array(), events = Json::array();
   size_t running_count = 0, waiting_count = 0, left_behind = 0;
   const std::map<int64_t, study::JobState> submitted = SubmittedIn(folder_);

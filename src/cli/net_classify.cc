@@ -1,17 +1,16 @@
 #include "cli/net_classify.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "data/layout.h"
 #include "data/loader.h"
 #include "data/pictures.h"
 #include "data/preprocessing_file.h"
 #include "deploy/package.h"
+#include "deploy/verify.h"
 #include "onnx/export.h"
 
 namespace lathe::cli {
@@ -61,29 +60,6 @@ ExportedFile ReadExported(const std::string& given, engine::Precision precision)
   return file;
 }
 
-// As the file takes them, of images as the loader gives them.
-std::vector<float> InputOf(const ExportedFile& file, const data::Batch& batch) {
-  const data::Preprocessing& how = file.preprocessing;
-  std::vector<float> input;
-  if (!file.form.pixels) {
-    data::ToNchw(batch.images, batch.count, how, input);
-    return input;
-  }
-  const auto channels = static_cast<size_t>(how.channels);
-  for (size_t i = 0; i < batch.images.size(); ++i) {
-    const size_t c = i % channels;
-    input.push_back(std::round(255 * (batch.images[i] * how.std[c] + how.mean[c])));
-  }
-  return input;
-}
-
-void ToProbabilities(std::span<float> logits) {
-  const float largest = std::ranges::max(logits);
-  for (float& value : logits) value = std::exp(value - largest);
-  const float sum = std::reduce(logits.begin(), logits.end());
-  for (float& value : logits) value /= sum;
-}
-
 std::string NameOf(const ExportedFile& file, size_t index) {
   return index < file.classes.size() ? file.classes[index] : fmt::format("class {}", index);
 }
@@ -100,11 +76,12 @@ int Classify(const Globals& globals, const ClassifyFlags& flags) {
   std::vector<std::vector<std::string>> rows = {{"picture", "class", "probability"}};
   data::Batch batch;
   for (int64_t index = 0; loader.Next(batch);) {
-    std::vector<float> outputs = model->Run(InputOf(file, batch), batch.count);
+    std::vector<float> outputs =
+        deploy::Run({.model = model.get(), .form = file.form}, batch, file.preprocessing);
     const size_t classes = outputs.size() / static_cast<size_t>(batch.count);
     for (size_t i = 0; i < static_cast<size_t>(batch.count); ++i, ++index) {
       const std::span<float> shares(&outputs[i * classes], classes);
-      if (!file.form.softmax) ToProbabilities(shares);
+      if (!file.form.softmax) deploy::ToProbabilities(shares);
       std::vector<size_t> order(classes);
       std::iota(order.begin(), order.end(), size_t{0});
       std::ranges::stable_sort(order, std::greater(), [&](size_t c) { return shares[c]; });

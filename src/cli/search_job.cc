@@ -37,6 +37,8 @@
 namespace lathe::cli {
 namespace {
 
+constexpr char kLockFile[] = ".lock";
+
 using Clock = std::chrono::steady_clock;
 
 constexpr int kSlotsPerTrialAhead = 16;  // few: a proposal made later knows more
@@ -402,12 +404,14 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
                         train::ToToml(recipe), ToToml(config.evaluator))});
 }
 
+bool IsSearching(const fs::path& study) { return IsLocked(study / kLockFile); }
+
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json) {
   const Clock::time_point start = Clock::now();
   StudyContext context = OpenStudy(config, options);
   StartFolder(options);
   const FileLock lock(
-      options.folder / ".lock",
+      options.folder / kLockFile,
       fmt::format("{}: another lathe process is running this study", options.folder.string()));
   context.stop = StopWanted(options.folder);
   study::Store store(options.folder / "study.db", config.name, ParametersOf(context.space),

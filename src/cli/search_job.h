@@ -58,6 +58,9 @@ std::vector<net::Network> BaselineVersions(const StudyContext& context, const st
 void PrepareTrial(const StudyContext& context, const std::filesystem::path& folder, int64_t number,
                   const std::string& kind, const net::Network& network);
 
+// Whether a search runs on the study in this folder, in this process or another of this machine.
+bool IsSearching(const std::filesystem::path& study);
+
 // Blocking. Returns 0, or 3 when no finalist meets the targets as measured.
 int RunSearch(const study::StudyConfig& config, const SearchOptions& options, bool json);
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "cli/search_job.h"
 #include "cli/study_start.h"
 #include "cli/study_subspace.h"
 #include "study/config.h"
@@ -14,8 +15,6 @@
 
 namespace lathe::cli {
 namespace {
-
-bool IsSearching(const fs::path& folder) { return IsLocked(folder / ".lock"); }
 
 std::string WhenContinued(const fs::path& folder) {
   return IsSearching(folder) ? "" : "; no search is running, so it is done when it is continued";

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/finalists.h"
+#include "cli/search_job.h"
 #include "study/batch.h"
 #include "study/config.h"
 #include "study/controller.h"
@@ -48,7 +49,7 @@ Status ReadStatus(const fs::path& folder) {
   const study::Store store = study::Store::OpenReadOnly(folder / "study.db");
   Status status{.name = store.study_name(),
                 .trials = study::LoadStudy(folder / "study.toml").trials,
-                .searching = IsLocked(folder / ".lock"),
+                .searching = IsSearching(folder),
                 .counts = store.Count(),
                 .events = store.Events(),
                 .finalists = ReadFinalists(folder)};

@@ -23,13 +23,6 @@ void ToPixels(std::span<const float> nhwc, const data::Preprocessing& preprocess
   }
 }
 
-void ToProbabilities(std::span<float> logits) {
-  const float most = *std::ranges::max_element(logits);
-  float sum = 0;
-  for (float& value : logits) sum += value = std::exp(value - most);
-  for (float& value : logits) value /= sum;
-}
-
 // The largest absolute logit, at least 1.
 double ScaleOf(std::span<const float> logits) {
   double scale = 1;
@@ -81,13 +74,7 @@ void Compare(std::span<const float> trained, std::span<const float> exported, in
 void CompareBatch(const data::Batch& batch, const ExportedModel& exported, size_t classes,
                   int64_t count, const data::Preprocessing& preprocessing,
                   std::vector<float> expected, Verification& result) {
-  std::vector<float> input;
-  if (exported.form.pixels) {
-    ToPixels(batch.images, preprocessing, input);
-  } else {
-    data::ToNchw(batch.images, batch.count, preprocessing, input);
-  }
-  const std::vector<float> found = exported.model->Run(input, batch.count);
+  const std::vector<float> found = Run(exported, batch, preprocessing);
   const size_t wanted = classes * static_cast<size_t>(batch.count);
   if (expected.size() != wanted || found.size() != wanted) {
     throw Error(ErrorKind::kInput,
@@ -105,6 +92,24 @@ void CompareBatch(const data::Batch& batch, const ExportedModel& exported, size_
 }
 
 }  // namespace
+
+std::vector<float> Run(const ExportedModel& exported, const data::Batch& batch,
+                       const data::Preprocessing& preprocessing) {
+  std::vector<float> input;
+  if (exported.form.pixels) {
+    ToPixels(batch.images, preprocessing, input);
+  } else {
+    data::ToNchw(batch.images, batch.count, preprocessing, input);
+  }
+  return exported.model->Run(input, batch.count);
+}
+
+void ToProbabilities(std::span<float> logits) {
+  const float most = *std::ranges::max_element(logits);
+  float sum = 0;
+  for (float& value : logits) sum += value = std::exp(value - most);
+  for (float& value : logits) value /= sum;
+}
 
 int64_t TopOne(std::span<const float> logits) {
   return std::ranges::max_element(logits) - logits.begin();

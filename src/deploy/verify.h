@@ -44,6 +44,12 @@ struct ExportedModel {
   onnx::FileForm form = {};
 };
 
+// What it answers to a batch of the loader: [count x classes], in its form.
+std::vector<float> Run(const ExportedModel& exported, const data::Batch& batch,
+                       const data::Preprocessing& preprocessing);
+// Softmax of one image's logits, in place.
+void ToProbabilities(std::span<float> logits);
+
 // Runs the trained model, and each of the exported ones, on every image of `dataset` (at most
 // `limit`, 0: all). Throws kInput when their numbers of classes differ. Probabilities are compared
 // as such.
