@@ -3,175 +3,26 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "cli/common.h"
+#include "cli/contenders.h"
 #include "cli/judge.h"
 #include "deploy/package.h"
-#include "engine/timing.h"
-#include "net/network_file.h"
-#include "net/zoo.h"
 #include "study/batch.h"
-#include "study/rank.h"
 
 namespace lathe::cli {
 namespace {
 
-// A candidate is trained fully only if it is this much faster than the budget before training: the
-// final measurement, minutes later, has to confirm it.
-constexpr double kMeasuringMargin = 0.97;
-
-engine::Timing MeasureUntrained(const StudyContext& context, const net::Network& network) {
-  const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-  const std::unique_ptr<engine::CompiledModel> model =
-      context.engine->Compile(network, weights, {});
-  return engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
-}
-
-// An error that helps when there is nothing to rank.
-void CheckComplete(const StudyContext& context, const std::vector<study::TrialRecord>& trials) {
-  const auto count = [&](study::TrialState state) {
-    return std::ranges::count(trials, state, &study::TrialRecord::state);
-  };
-  if (count(study::TrialState::kComplete) > 0) return;
-  throw Error(ErrorKind::kTargetNotReached,
-              "none of the {} trials is complete ({} failed, {} pruned), so there is nothing to "
-              "rank; 'lathe study trials {}' says why. Raise trials or max_minutes and continue "
-              "with --resume",
-              trials.size(), count(study::TrialState::kFail), count(study::TrialState::kPruned),
-              context.options.folder.string());
-}
-
-// Ranked trials, measured one after the other until enough of them hold the budget.
-std::vector<Contender> ChooseFinalists(const StudyContext& context, const study::Store& store,
-                                       const study::SubspaceSource& source, FinalistTable& table) {
-  const double budget_us = context.config.target.latency_us;
-  std::vector<Contender> chosen;
-  const std::vector<study::TrialRecord> trials = store.Trials();
-  CheckComplete(context, trials);
-  for (const study::TrialRecord& trial : study::Rank(
-           trials, {.latency_budget_us = budget_us, .goal = context.config.objective.goal()})) {
-    if (static_cast<int>(chosen.size()) == context.config.finalists) break;
-    Contender contender{.name = fmt::format("finalist {:02}", chosen.size() + 1),
-                        .kind = "finalist",
-                        .origin = fmt::format("trial {}", trial.number),
-                        .network = source.NetworkOf(trial.encoding),
-                        .lut_us = trial.latency_us,
-                        .measured_us = 0,
-                        .folder = {}};
-    contender.network.name = fmt::format("{}-trial-{}", context.config.name, trial.number);
-    contender.measured_us = MeasureUntrained(context, contender.network).median_us;
-    table.latency_check.emplace_back(contender.lut_us, contender.measured_us);
-    if (contender.measured_us > kMeasuringMargin * budget_us) {
-      spdlog::info("trial {} is passed over: predicted {}, measured {}", trial.number,
-                   FormatMs(contender.lut_us), FormatMs(contender.measured_us));
-      continue;
-    }
-    chosen.push_back(std::move(contender));
-  }
-  if (chosen.empty()) {
-    throw Error(
-        ErrorKind::kTargetNotReached,
-        "no trial of this study runs within {} as measured; raise latency_ms or lower subspace_ms",
-        FormatMs(budget_us));
-  }
-  return chosen;
-}
-
-// The widest version of each baseline that holds the budget as measured.
-std::vector<Contender> ChooseBaselines(const StudyContext& context,
-                                       const latency::Estimator& estimator, int resolution,
-                                       FinalistTable& table) {
-  std::vector<Contender> chosen;
-  for (const std::string& name : context.config.baselines) {
-    double fastest_us = 0;
-    bool fits = false;
-    for (net::Network& network : BaselineVersions(context, name, resolution)) {
-      fastest_us = MeasureUntrained(context, network).median_us;
-      if (fastest_us > kMeasuringMargin * context.config.target.latency_us) continue;
-      fits = true;
-      // A table from elsewhere may know nothing of the kind.
-      const bool known = estimator.Covers(network);
-      const double lut_us = known ? estimator.Network(network).latency_us : 0;
-      if (known) table.latency_check.emplace_back(lut_us, fastest_us);
-      chosen.push_back({.name = network.name,
-                        .kind = "baseline",
-                        .origin = "zoo",
-                        .network = std::move(network),
-                        .lut_us = lut_us,
-                        .measured_us = fastest_us,
-                        .folder = {}});
-      break;
-    }
-    if (!fits) {
-      table.left_out.emplace_back(name,
-                                  fmt::format("needs {} at its smallest", FormatMs(fastest_us)));
-      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name,
-                   FormatMs(fastest_us));
-    }
-  }
-  return chosen;
-}
-
-// Chosen once per study: a resumed search must train the same networks.
-std::vector<Contender> ChooseContenders(const StudyContext& context, study::Store& store,
-                                        const study::SubspaceSource& source,
-                                        const latency::Estimator& estimator, FinalistTable& table) {
-  std::vector<Contender> contenders;
-  if (const std::optional<std::string> saved = store.Value("contenders")) {
-    const nlohmann::json json = nlohmann::json::parse(*saved);
-    for (const nlohmann::json& item : json.at("contenders")) {
-      contenders.push_back(
-          {.name = item.at("name"),
-           .kind = item.at("kind"),
-           .origin = item.at("origin"),
-           .network = net::ParseNetwork(item.at("network").get<std::string>(), "study.db"),
-           .lut_us = item.at("lut_us"),
-           .measured_us = item.at("measured_us"),
-           .folder = {}});
-    }
-    table.latency_check = json.at("latency_check").get<std::vector<std::pair<double, double>>>();
-    table.left_out = json.at("left_out").get<std::vector<std::pair<std::string, std::string>>>();
-  } else {
-    contenders = ChooseFinalists(context, store, source, table);
-    const int resolution = contenders.front().network.input.h;
-    std::ranges::move(ChooseBaselines(context, estimator, resolution, table),
-                      std::back_inserter(contenders));
-    nlohmann::json json = {{"contenders", nlohmann::json::array()},
-                           {"latency_check", table.latency_check},
-                           {"left_out", table.left_out}};
-    for (const Contender& contender : contenders) {
-      json["contenders"].push_back({{"name", contender.name},
-                                    {"kind", contender.kind},
-                                    {"origin", contender.origin},
-                                    {"network", net::ToJson(contender.network)},
-                                    {"lut_us", contender.lut_us},
-                                    {"measured_us", contender.measured_us}});
-    }
-    store.SetValue("contenders", json.dump());
-  }
-  for (Contender& contender : contenders) {
-    std::string folder = contender.name;
-    std::ranges::replace(folder, ' ', '-');
-    contender.folder = context.options.folder / "training" / folder;
-  }
-  return contenders;
-}
-
 std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
                                                 const std::vector<Contender>& contenders) {
   std::vector<study::BatchJob> jobs;
-  for (size_t i = 0; i < contenders.size(); ++i) {
-    const auto number = static_cast<int64_t>(i);
-    jobs.push_back({.folder = contenders[i].folder, .number = number});
-    if (!fs::exists(contenders[i].folder / "result.json")) {
-      PrepareTrial(context, contenders[i].folder, number, contenders[i].kind,
-                   contenders[i].network);
+  for (const Contender& contender : contenders) {
+    jobs.push_back({.folder = contender.folder, .number = contender.number});
+    if (!fs::exists(contender.folder / "result.json")) {
+      PrepareTrial(context, contender.folder, contender.number, contender.kind, contender.network);
     }
   }
   const std::unique_ptr<study::Executor> executor =
@@ -229,6 +80,12 @@ FinalistRow FailedRow(const Contender& contender, const std::string& problem) {
   return row;
 }
 
+// Of an earlier choice, which had more.
+void RemovePackagesAfter(const fs::path& finalists, int last) {
+  for (int place = last + 1; fs::exists(finalists / fmt::format("{:02}", place)); ++place)
+    fs::remove_all(finalists / fmt::format("{:02}", place));
+}
+
 }  // namespace
 
 FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
@@ -270,6 +127,7 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
     }
     table.rows.push_back(one.row);
   }
+  RemovePackagesAfter(context.options.folder / "finalists", place);
   WriteFileAtomically(context.options.folder / "finalists.json", ToJson(table).dump(2) + "\n");
   store.LogEvent(fmt::format("finalists made: {} networks judged", table.rows.size()));
   return table;

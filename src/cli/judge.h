@@ -2,25 +2,13 @@
 // engine, verified on the test images.
 #pragma once
 
-#include <filesystem>
-#include <string>
-
+#include "cli/contenders.h"
 #include "cli/finalists.h"
 #include "cli/search_job.h"
 #include "deploy/package.h"
-#include "net/network.h"
 #include "study/store.h"
 
 namespace lathe::cli {
-
-// A network that goes into the final table.
-struct Contender {
-  std::string name, kind, origin;
-  net::Network network;
-  double lut_us = 0;
-  double measured_us = 0;        // with random weights, before training
-  std::filesystem::path folder;  // of its training
-};
 
 struct Judged {
   FinalistRow row;

@@ -105,14 +105,6 @@ std::vector<Json> TrainingsOf(const fs::path& study) {
   return jobs;
 }
 
-// At the rate of the last trials that ended.
-std::optional<double> SecondsLeft(const study::Overview& overview, int64_t trials) {
-  const int64_t left = trials - overview.Done();
-  if (left <= 0 || overview.ends.size() < 3) return std::nullopt;
-  const double span = overview.ends.front() - overview.ends.back();
-  return static_cast<double>(left) * span / static_cast<double>(overview.ends.size() - 1);
-}
-
 Json BestOf(const fs::path& folder, const study::Overview& overview) {
   Json best = Json::array();
   for (const study::GoodTrial& trial : overview.best) {
@@ -182,10 +174,10 @@ std::string LiveStudy::Summary() const {
     return finished ? fmt::format("Finishing: {}.", counts)
                     : fmt::format("Training, exporting and measuring finalists and baselines: {}.",
                                   counts);
-  const std::optional<double> left = SecondsLeft(overview_, trials_);
+  const double left = overview_.foreseen_end.value_or(0) - UnixSeconds();
   return fmt::format(
       "Searching: {}, {} running{}.", counts, running,
-      left ? fmt::format(", about {} left for the trials", FormatSeconds(*left)) : "");
+      left > 0 ? fmt::format(", about {} left for the trials", FormatSeconds(left)) : "");
 }
 
 report::Glance LiveStudy::Look() {

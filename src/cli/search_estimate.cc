@@ -21,9 +21,7 @@ namespace {
 
 constexpr int kDrawn = 12;
 constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
-constexpr int kBatches = 20;  // of a training that is only timed
-// Evaluating an image costs its pass forward; training it, about three of those.
-constexpr double kEvaluationShare = 1.0 / 3;
+constexpr int kBatches = 20;            // of a training that is only timed
 constexpr double kMeasureFinalist = 5;  // seconds: export, comparison, timing
 
 class TemporaryFolder {
@@ -73,13 +71,6 @@ const net::Network& NearBudget(const std::vector<Drawn>& drawn, const study::Stu
       ->network;
 }
 
-// What one training sees, evaluations counted by their work.
-double ImagesOf(const train::Recipe& recipe, int64_t train_images, int64_t evaluated) {
-  const train::Length length = train::LengthOf(recipe, train_images / recipe.batch);
-  return static_cast<double>(length.steps) * recipe.batch +
-         kEvaluationShare * static_cast<double>(length.epochs() * evaluated);
-}
-
 struct Speed {
   double images_per_second = 0;
   double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
@@ -110,9 +101,13 @@ Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slot
     speed.images_per_second += result.metrics.at("images_per_second") / slots;
   }
   const data::Splits& splits = context.splits;
-  const double images = ImagesOf(recipe, splits.search_train->size(), splits.search_val->size());
-  speed.overhead = std::max(0.0, wall.count() - images / speed.images_per_second);
+  const double work = train::WorkOf(recipe, splits.search_train->size(), splits.search_val->size());
+  speed.overhead = std::max(0.0, wall.count() - work / speed.images_per_second);
   return speed;
+}
+
+int64_t TrainedInFull(const study::StudyConfig& config) {
+  return static_cast<int64_t>(config.finalists + config.baselines.size());
 }
 
 double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jobs) / slots); }
@@ -143,22 +138,48 @@ SearchEstimate EstimateSearch(StudyContext context) {
   const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
                            const data::Dataset& evaluated) {
     return speed.overhead +
-           ImagesOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
+           train::WorkOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
   };
   const double trial = seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
   const double finalist =
       seconds(config.finalist_recipe, *splits.train, *splits.test) + kMeasureFinalist;
-  const auto finalists = static_cast<int64_t>(config.finalists + config.baselines.size());
   estimate.measuring = context.given_lut ? 0 : config.lut_seconds;
   estimate.trials = Rounds(config.trials, estimate.slots) * trial;
   if (config.max_seconds > 0)
     estimate.trials = std::min(estimate.trials, config.max_seconds + trial);
-  estimate.finalists = Rounds(finalists, estimate.slots) * finalist;
+  estimate.finalists = Rounds(TrainedInFull(config), estimate.slots) * finalist;
   const int cores = std::min(AvailableThreads(), estimate.slots * config.threads_per_slot);
   estimate.core_hours = (estimate.measuring * config.target.options.threads +
                          cores * (estimate.trials + estimate.finalists)) /
                         3600;
   return estimate;
+}
+
+FinalistsForecast::FinalistsForecast(const StudyContext& context, int slots) {
+  const study::StudyConfig& config = context.config;
+  const data::Splits& splits = context.splits;
+  rounds_ = Rounds(TrainedInFull(config), std::max(1, slots));
+  if (config.evaluator.HasProgram()) return;
+  times_ =
+      train::WorkOf(config.finalist_recipe, splits.train->size(), splits.test->size()) /
+      train::WorkOf(config.trial_recipe, splits.search_train->size(), splits.search_val->size());
+  overhead_ = config.executor == "local";
+}
+
+void FinalistsForecast::Note(const study::TrialRecord& ended) {
+  const auto trained = ended.metrics.find("seconds");
+  if (ended.state != study::TrialState::kComplete || ended.starts != 1 ||
+      trained == ended.metrics.end()) {
+    return;
+  }
+  trained_ += trained->second;
+  if (overhead_) beside_ += std::max(0.0, ended.end - ended.begin - trained->second);
+  ++noted_;
+}
+
+std::optional<double> FinalistsForecast::Seconds() const {
+  if (noted_ == 0 || times_ <= 0) return std::nullopt;
+  return rounds_ * ((times_ * trained_ + beside_) / noted_ + kMeasureFinalist);
 }
 
 std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,

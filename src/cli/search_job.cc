@@ -8,6 +8,7 @@
 #include <iterator>
 #include <set>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include "cli/common.h"
 #include "cli/finalists.h"
 #include "cli/job_file.h"
+#include "cli/search_estimate.h"
 #include "cli/study_orders.h"
 #include "cli/study_report.h"
 #include "cli/study_start.h"
@@ -42,10 +44,6 @@ constexpr char kLockFile[] = ".lock";
 using Clock = std::chrono::steady_clock;
 
 constexpr int kSlotsPerTrialAhead = 16;  // few: a proposal made later knows more
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Fits the signed 64 bits of a TOML integer: trials get it through their files.
 uint64_t SplitSeed(const study::StudyConfig& config) { return SubSeed(config.seed, "split") >> 1; }
@@ -233,6 +231,7 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
     best_accuracy = trial.Metric("accuracy");
     return true;
   };
+  FinalistsForecast forecast(context, executor->FreeSlots());
   study::ControllerHooks hooks;
   hooks.prepare = [&](const study::TrialRecord& trial, const fs::path& folder) {
     PrepareTrial(context, folder, trial.number, "search", source.NetworkOf(trial.encoding));
@@ -245,12 +244,15 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
   };
   hooks.on_finished = [&](const study::TrialRecord& trial) {
     const bool best = note_best(trial);
+    forecast.Note(trial);
     progress.PrintLine(TrialLine(trial, best));
   };
-  hooks.on_progress = [&](int done, int running) {
-    progress.Update(done,
-                    any ? fmt::format("{} running, best {}", running, FormatPercent(best_accuracy))
-                        : fmt::format("{} running", running));
+  hooks.on_progress = [&](const study::SearchProgress& at) {
+    std::string note = fmt::format("{} running", at.running);
+    if (any) note += ", best " + FormatPercent(best_accuracy);
+    if (const std::optional<double> after = forecast.Seconds())
+      note += fmt::format(", finalists about {} after that", FormatSeconds(*after));
+    progress.Update(at.done, note, at.seconds_left.value_or(-1));
   };
   hooks.refuse = [&](const std::vector<int>& encoding) -> std::string {
     try {

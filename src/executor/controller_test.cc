@@ -7,8 +7,10 @@
 #include <cmath>
 #include <set>
 
+#include "base/clock.h"
 #include "executor/controller_testing.h"
 #include "study/jobs.h"
+#include "study/search_clock.h"
 
 namespace lathe::executor {
 namespace {
@@ -284,6 +286,41 @@ TEST_F(Controller, EndsWithEnoughAccuracyOrSlotTime) {
   EXPECT_EQ(Run(fake, options, none), SearchEnd::kSlotTimeUp);
   EXPECT_EQ(Open().Trials().size(), 2u);
   EXPECT_GT(std::stod(Open().Value("slot_seconds").value()), 2) << "two trials for two seconds";
+}
+
+TEST_F(Controller, ForeseesItsEnd) {
+  study::ControllerOptions options = Options();
+  options.trials = 6;  // of 0.8 s, two at a time
+  options.poll_interval = std::chrono::milliseconds(5);
+  const auto executor = MakeFakeExecutor(
+      {.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 160); }});
+  Bomb none;
+  study::ControllerHooks hooks = Hooks(none);
+  std::vector<double> foreseen;  // Unix seconds
+  hooks.on_progress = [&](const study::SearchProgress& at) {
+    if (at.seconds_left) foreseen.push_back(UnixSeconds() + *at.seconds_left);
+  };
+  const double begin = UnixSeconds();
+  study::Store store = Open();
+  RunController(store, *NewProposer("random"), *executor, options, hooks);
+  const double seconds = UnixSeconds() - begin;
+  ASSERT_GT(foreseen.size(), 100u);
+  for (const double end : foreseen) ASSERT_NEAR(end - begin, seconds, 0.25 * seconds);
+  EXPECT_NEAR(study::ForeseenEnd(store).value() - begin, seconds, 1);
+
+  // A limit of time comes first, and lets running trials end.
+  Reset();
+  options.trials = 1000;
+  options.max_seconds = 2;
+  foreseen.clear();
+  study::Store limited = Open();
+  const double again = UnixSeconds();
+  RunController(limited, *NewProposer("random"),
+                *MakeFakeExecutor(
+                    {.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 100); }}),
+                options, hooks);
+  ASSERT_FALSE(foreseen.empty());
+  EXPECT_NEAR(foreseen.back() - again, UnixSeconds() - again, 0.5);
 }
 
 TEST_F(Controller, SaysWhatIsSubmitted) {

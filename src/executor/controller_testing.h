@@ -165,7 +165,7 @@ class Controller : public ::testing::Test {
       finished_.insert(trial.number);
       bomb.Tick();
     };
-    hooks.on_progress = [&](int, int) { bomb.Tick(); };
+    hooks.on_progress = [&](const study::SearchProgress&) { bomb.Tick(); };
     return hooks;
   }
 

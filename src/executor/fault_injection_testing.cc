@@ -69,12 +69,12 @@ void RunLife(const FaultOptions& options) {
     WriteFileQuickly(folder / "encoding", fmt::format("{}\n", fmt::join(trial.encoding, " ")));
   };
   hooks.candidate = [&](const std::vector<int>& encoding) { return source.Describe(encoding); };
-  hooks.on_progress = [&, sampled = 0](int done, int) mutable {
-    if (done / kSampleEvery == sampled) return;
-    sampled = done / kSampleEvery;
+  hooks.on_progress = [&, sampled = 0](const study::SearchProgress& at) mutable {
+    if (at.done / kSampleEvery == sampled) return;
+    sampled = at.done / kSampleEvery;
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    AppendLine(options.folder / "costs", fmt::format("{} {}", done, CpuSeconds(usage)));
+    AppendLine(options.folder / "costs", fmt::format("{} {}", at.done, CpuSeconds(usage)));
   };
   study::ControllerOptions controller;
   controller.trials_folder = options.folder / "trials";

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "executor/heartbeat.h"
@@ -25,10 +26,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kWeighEvery = 1;  // seconds
-
-double SecondsSince(Clock::time_point time) {
-  return std::chrono::duration<double>(Clock::now() - time).count();
-}
 
 // Resident bytes of the processes of each process group.
 std::map<pid_t, double> MemoryOfGroups() {

@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
@@ -32,10 +33,6 @@ constexpr std::chrono::seconds kRetryAfter{5};    // Slurm could not be reached
 constexpr std::chrono::seconds kLimitFor{60};     // then more jobs may be welcome again
 constexpr std::chrono::seconds kLateAfter{30};    // a file may take so long to show up from a node
 constexpr std::chrono::minutes kRemindAfter{10};  // while Slurm does not answer
-
-double SecondsSince(Clock::time_point time) {
-  return std::chrono::duration<double>(Clock::now() - time).count();
-}
 
 std::map<int64_t, QueueRow> Live(std::map<int64_t, QueueRow> rows) {
   std::erase_if(rows, [](const auto& entry) { return HasEnded(entry.second.state); });

@@ -16,6 +16,7 @@
 #include "study/jobs.h"
 #include "study/orders.h"
 #include "study/replay.h"
+#include "study/search_clock.h"
 
 namespace lathe::study {
 namespace {
@@ -23,14 +24,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kHopelessFailures = 5;  // all of the first trials
-constexpr std::chrono::seconds kSaveTimeEvery{5};
 constexpr std::chrono::seconds kStopPatience{
     30};  // executors kill what does not end by itself before that
 constexpr std::chrono::seconds kWriteJobsEvery{1};
 constexpr int kPollsPerOrders = 5;
 constexpr std::chrono::milliseconds kProposeFor{200};
 constexpr std::chrono::minutes kLongestDelay{5};
-constexpr char kSearchSeconds[] = "search_seconds", kSlotSeconds[] = "slot_seconds";
 
 // While another error is under way, which says more.
 void CommitIfPossible(Store::Group& group) {
@@ -46,6 +45,7 @@ struct Open {
   TrialRecord record;
   fs::path folder;
   bool running = false;                             // submitted, not yet back
+  std::optional<Clock::time_point> since;           // when it started to run, if that was just once
   Clock::time_point not_before;                     // when it may start again
   int delays = 0;                                   // that it has had, in a row
   uintmax_t metrics_size = 0;                       // of metrics.jsonl when it was last copied
@@ -74,8 +74,8 @@ class Controller {
       SubmitWaiting();
       const std::optional<SearchEnd> end = Propose();
       if (end && open_.empty()) {
-        SaveTime();
         LookAtJobs();
+        clock_.Save();
         return *end;
       }
       std::vector<JobEnd> ends = executor_.Poll();
@@ -86,8 +86,12 @@ class Controller {
         ReportRunning();
       });
       LookAtJobs();
-      if (Clock::now() - saved_ >= kSaveTimeEvery) SaveTime();
-      if (hooks_.on_progress) hooks_.on_progress(completed_ + pruned_ + failed_, Running());
+      if (clock_.SaveIsDue()) clock_.Save();
+      if (hooks_.on_progress) {
+        hooks_.on_progress({.done = completed_ + pruned_ + failed_,
+                            .running = Running(),
+                            .seconds_left = clock_.SecondsLeft()});
+      }
       if (!open_.empty()) std::this_thread::sleep_for(options_.poll_interval);
     }
   }
@@ -112,8 +116,6 @@ class Controller {
   }
 
   void Restore() {
-    seconds_before_ = std::stod(store_.Value(kSearchSeconds).value_or("0"));
-    slot_seconds_ = std::stod(store_.Value(kSlotSeconds).value_or("0"));
     const std::vector<TrialRecord> trials = store_.Trials();
     for (const TrialRecord& trial : trials) {
       tried_.insert(trial.encoding);
@@ -126,6 +128,7 @@ class Controller {
       } else {
         Count(trial.state);
         NoteAccuracy(trial);
+        if (trial.starts == 1) clock_.Ended(trial.end - trial.begin);
       }
     }
     for (const std::vector<int>& encoding : options_.queue) {
@@ -209,6 +212,8 @@ class Controller {
     ++trial.record.starts;
     if (trial.record.begin == 0) trial.record.begin = UnixSeconds();
     trial.started_at = trial.last_step;
+    trial.since.reset();
+    if (trial.record.starts == 1) trial.since = Clock::now();
     executor_.Submit(trial.record.number, trial.folder);
     trial.running = true;
   }
@@ -231,8 +236,9 @@ class Controller {
   std::optional<SearchEnd> NoMore() const {
     if (exhausted_) return SearchEnd::kExhausted;
     if (next_number_ - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
-    if (options_.max_seconds > 0 && Seconds() >= options_.max_seconds) return SearchEnd::kTimeUp;
-    if (options_.max_slot_seconds > 0 && slot_seconds_ >= options_.max_slot_seconds)
+    if (options_.max_seconds > 0 && clock_.Seconds() >= options_.max_seconds)
+      return SearchEnd::kTimeUp;
+    if (options_.max_slot_seconds > 0 && clock_.SlotSeconds() >= options_.max_slot_seconds)
       return SearchEnd::kSlotTimeUp;
     if (accurate_) return SearchEnd::kAccurate;
     return std::nullopt;
@@ -449,6 +455,7 @@ class Controller {
     trial.record.end = std::max(UnixSeconds(), trial.record.begin);  // clocks are set back, too
     store_.Finish(trial.record);
     NoteAccuracy(trial.record);
+    if (trial.since) clock_.Ended(SecondsSince(*trial.since));
     const TrialRecord& record = finished_.emplace_back(std::move(trial.record));
     if (trial.running) to_cancel_.push_back(record.number);  // its end will be nobody's business
     open_.erase(record.number);
@@ -539,19 +546,33 @@ class Controller {
   void LookAtJobs() {
     const Clock::time_point now = Clock::now();
     if (now - looked_ < kWriteJobsEvery && !open_.empty()) return;
-    const std::vector<JobState> jobs = executor_.Jobs();
-    slot_seconds_ += std::chrono::duration<double>(now - looked_).count() *
-                     static_cast<double>(std::ranges::count(jobs, true, &JobState::running));
     looked_ = now;
+    const std::vector<JobState> jobs = executor_.Jobs();
+    const auto running = static_cast<int>(std::ranges::count(jobs, true, &JobState::running));
+    clock_.Passed(running);
+    for (const JobState& job : jobs) {
+      const auto found = open_.find(job.trial);
+      if (!job.running && found != open_.end() && found->second.since) found->second.since = now;
+    }
+    Foresee(running + std::max(0, executor_.FreeSlots()));
     if (options_.jobs_file.empty() || jobs == jobs_written_) return;
     WriteJobs(options_.jobs_file, jobs);
     jobs_written_ = jobs;
   }
 
+  void Foresee(int slots) {
+    Workload work{.to_start = std::ssize(waiting_), .slots = slots};
+    for (const auto& [number, trial] : open_) {
+      if (trial.running) work.running.push_back(trial.since ? SecondsSince(*trial.since) : 0);
+    }
+    if (!NoMore()) work.to_start += options_.trials - (next_number_ - imported_);
+    clock_.Foresee(std::move(work), options_.max_seconds, options_.max_slot_seconds);
+  }
+
   // Running trials save and end; they stay RUNNING in the store and go on next time.
   SearchEnd Stop() {
     if (!options_.cancel_on_stop) {
-      SaveTime();
+      clock_.Save();
       return SearchEnd::kStopped;
     }
     for (auto& [number, trial] : open_) {
@@ -570,7 +591,7 @@ class Controller {
       });
       if (Running() > 0) std::this_thread::sleep_for(options_.poll_interval);
     }
-    SaveTime();
+    clock_.Save();
     return SearchEnd::kStopped;
   }
 
@@ -579,16 +600,6 @@ class Controller {
   int Running() const {
     return static_cast<int>(
         std::ranges::count_if(open_, [](const auto& entry) { return entry.second.running; }));
-  }
-
-  double Seconds() const {
-    return seconds_before_ + std::chrono::duration<double>(Clock::now() - started_).count();
-  }
-
-  void SaveTime() {
-    store_.SetValue(kSearchSeconds, fmt::format("{:.3f}", Seconds()));
-    store_.SetValue(kSlotSeconds, fmt::format("{:.3f}", slot_seconds_));
-    saved_ = Clock::now();
   }
 
   Store& store_;
@@ -605,14 +616,12 @@ class Controller {
   int64_t imported_ = 0;
   int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool exhausted_ = false;
-  bool accurate_ = false;      // a trial has the accuracy that ends the search
-  double seconds_before_ = 0;  // of earlier runs
-  double slot_seconds_ = 0;    // with those of earlier runs
+  bool accurate_ = false;  // a trial has the accuracy that ends the search
   std::optional<std::vector<JobState>> jobs_written_;
   std::vector<TrialRecord> finished_;  // in the write that is under way
   std::vector<int64_t> to_cancel_;     // likewise
-  const Clock::time_point started_ = Clock::now();
-  Clock::time_point saved_ = started_, looked_ = started_;
+  SearchClock clock_{store_};
+  Clock::time_point looked_{};
   Clock::time_point orders_read_{};
 };
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "search/proposer.h"
@@ -45,6 +46,11 @@ struct ControllerOptions {
   std::filesystem::path orders_folder;
 };
 
+struct SearchProgress {
+  int done = 0, running = 0;           // trials
+  std::optional<double> seconds_left;  // until the last trial ends, once that can be said
+};
+
 struct ControllerHooks {
   // Writes trial.json and network.json into the folder of a new trial; called again (must be
   // idempotent) before a restart.
@@ -56,7 +62,7 @@ struct ControllerHooks {
       costs;  // {"params": ..., "macs": ...}
   std::function<void(const TrialRecord&)>
       on_finished;  // one call per trial that ends COMPLETE, PRUNED or FAIL
-  std::function<void(int done, int running)> on_progress;
+  std::function<void(const SearchProgress&)> on_progress;
   std::function<bool()> stop;  // true: cancel running trials (they save) and return
 };
 

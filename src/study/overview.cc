@@ -1,5 +1,6 @@
 #include "study/overview.h"
 
+#include "study/search_clock.h"
 #include "study/sqlite.h"
 #include "study/store.h"
 #include "study/trial_rows.h"
@@ -62,18 +63,16 @@ int64_t Overview::Done() const {
 }
 
 Overview ReadOverview(const std::filesystem::path& path) {
-  const TrialCounts counts = Store::OpenReadOnly(path).Count();
+  const Store store = Store::OpenReadOnly(path);
+  const TrialCounts counts = store.Count();
   const Database database(path, Database::Mode::kReadOnly);
   const Transaction snapshot(database, Transaction::Kind::kRead);
-  Overview overview{.imported = counts.imported};
+  Overview overview{.imported = counts.imported, .foreseen_end = ForeseenEnd(store)};
   for (const auto& [state, count] : counts.states)
     overview.states[std::string(Name(state))] = count;
   ReadOpen(database, overview);
   ReadBest(database, overview);
   ReadFront(database, overview);
-  Statement ends = database.Prepare(
-      "SELECT end_s FROM lathe_trial WHERE end_s > 0 ORDER BY end_s DESC LIMIT 20");
-  while (ends.Step()) overview.ends.push_back(ends.Real(0));
   Statement events =
       database.Prepare("SELECT time_s, text FROM lathe_event ORDER BY event_id DESC LIMIT 10");
   while (events.Step()) overview.events.emplace_back(events.Real(0), events.Text(1));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,7 +35,8 @@ struct Overview {
   std::vector<GoodTrial> best;            // the first few by objective
   // Latency and accuracy of the complete trials that no other one beats in both, the fastest first.
   std::vector<std::pair<double, double>> front;
-  std::vector<double> ends;  // of the last trials, newest first; Unix seconds
+  // When the trials will have ended, as the controller saw it last; Unix seconds.
+  std::optional<double> foreseen_end;
   std::vector<std::pair<double, std::string>> events;  // the last few, newest first
 
   int64_t Done() const;  // trials of this study that have ended

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/temp_folder_testing.h"
+#include "study/search_clock.h"
 #include "study/store.h"
 
 namespace lathe::study {
@@ -59,7 +61,12 @@ TEST(OverviewTest, TellsWhatGoesOn) {
   EXPECT_THAT(overview.front,
               ElementsAre(Pair(100, testing::DoubleEq(0.7)), Pair(200, testing::DoubleEq(0.8))));
   EXPECT_EQ(overview.events.front().second, "second");
-  EXPECT_EQ(overview.ends.back(), 50);
+  EXPECT_FALSE(overview.foreseen_end);
+  SearchClock clock(store);
+  clock.Ended(100);
+  clock.Foresee({.to_start = 3, .slots = 1}, 0, 0);
+  clock.Save();
+  EXPECT_NEAR(ReadOverview(folder / "study.db").foreseen_end.value(), UnixSeconds() + 300, 5);
 }
 
 TEST(OverviewTest, RefusesWhatIsNoStudy) {

@@ -55,6 +55,12 @@ Length LengthOf(const Recipe& recipe, int64_t batches) {
   return length;
 }
 
+double WorkOf(const Recipe& recipe, int64_t train_images, int64_t evaluated) {
+  const Length length = LengthOf(recipe, train_images / recipe.batch);
+  return static_cast<double>(length.steps) * recipe.batch +
+         kEvaluationWork * static_cast<double>(length.epochs() * evaluated);
+}
+
 Recipe ReadRecipe(const Config& table) {
   constexpr std::array<std::string_view, 1> kFormats{"lathe-recipe"};
   Recipe recipe;

@@ -61,6 +61,12 @@ struct Length {
 // `batches`: whole batches in the set.
 Length LengthOf(const Recipe& recipe, int64_t batches);
 
+// What a training costs, in images that are trained: evaluating one costs its pass forward,
+// training it about three of those.
+inline constexpr double kEvaluationWork = 1.0 / 3;
+// `evaluated`: images that each epoch ends with.
+double WorkOf(const Recipe& recipe, int64_t train_images, int64_t evaluated);
+
 // Files named in it are taken relative to the folder of the file that names them.
 Recipe ReadRecipe(const Config& table);
 std::string ToToml(const Recipe& recipe);

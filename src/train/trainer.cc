@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -23,10 +24,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kProgressInterval = std::chrono::milliseconds(300);
 constexpr auto kSaveInterval = std::chrono::minutes(2);
 constexpr int kEvaluationBatch = 256;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 void CheckInput(const net::Network& network, const data::Dataset& train,
                 const data::Dataset& evaluation, const TrainOptions& options) {
@@ -96,6 +93,7 @@ class Training {
         input_(network.input),
         fingerprint_(Fingerprint(network, *train, options)),
         classes_(nlohmann::json(train->class_names()).dump()),
+        evaluation_images_(evaluation->size()),
         group_(Join(options.parallel)),
         train_loader_(std::move(train), TrainingLoader(options)),
         evaluation_loader_(std::move(evaluation), EvaluationLoader(options)),
@@ -106,7 +104,8 @@ class Training {
 
   TrainResult Run() {
     Resume();
-    started_ = saved_ = reported_ = Clock::now();
+    started_ = saved_ = reported_ = paced_ = Clock::now();
+    resumed_at_ = step_;
     while (step_ < length_.steps && !GaveUp()) {
       if (!RunEpoch()) return {.interrupted = true, .epochs = epochs_, .images_seen = ImagesSeen()};
     }
@@ -149,9 +148,9 @@ class Training {
     const int64_t first = epoch * length_.steps_per_epoch;
     const int64_t end = std::min(length_.steps, first + length_.steps_per_epoch);
     const auto epoch_started = Clock::now();
-    const int64_t resumed_at = step_;
+    const int64_t begin = step_;
     const auto rate = [&] {
-      return static_cast<double>((step_ - resumed_at) * recipe_.batch) /
+      return static_cast<double>((step_ - begin) * recipe_.batch) /
              std::max(1e-9, SecondsSince(epoch_started));
     };
     train_loader_.StartEpoch(static_cast<int>(epoch), step_ - first);
@@ -166,17 +165,16 @@ class Training {
       loss_sum_ += outcome.loss;
       any_stop_ = outcome.any_stop;
       ++step_;
+      if (step_ == resumed_at_ + 1) paced_ = Clock::now();
       if (Clock::now() - saved_ > kSaveInterval) Save();
       if (first_ && options_.on_progress && Clock::now() - reported_ > kProgressInterval) {
         reported_ = Clock::now();
-        options_.on_progress(
-            {.epoch = static_cast<int>(epoch) + 1,
-             .step = step_,
-             .steps = length_.steps,
-             .train_loss = loss_sum_ / static_cast<double>(step_ - first),
-             .images_per_second = rate(),
-             .seconds_left =
-                 static_cast<double>((length_.steps - step_) * recipe_.batch) / rate()});
+        options_.on_progress({.epoch = static_cast<int>(epoch) + 1,
+                              .step = step_,
+                              .steps = length_.steps,
+                              .train_loss = loss_sum_ / static_cast<double>(step_ - first),
+                              .images_per_second = rate(),
+                              .seconds_left = SecondsLeft()});
       }
     }
     const double images_per_second = rate();
@@ -231,6 +229,7 @@ class Training {
   }
 
   Score Evaluate() {
+    evaluated_ = true;
     const Score score = stepper_.WithResult([&] {
       return train::Evaluate(stepper_.module(), evaluation_loader_, input_, group_.get());
     });
@@ -295,6 +294,21 @@ class Training {
     if (first_ && options_.on_resume) options_.on_resume(step_, length_.steps);
   }
 
+  // At the pace since the first step, which also prepares much. As long as no evaluation was part
+  // of that, one is expected to cost what its images do.
+  double SecondsLeft() const {
+    const auto steps = static_cast<double>(std::max<int64_t>(1, step_ - resumed_at_ - 1));
+    const auto left = static_cast<double>(length_.steps - step_);
+    const double pace = SecondsSince(paced_) / steps;
+    if (evaluated_) return pace * left;
+    const auto evaluations =
+        options_.evaluate_every_epoch
+            ? static_cast<double>(length_.epochs() - step_ / length_.steps_per_epoch)
+            : 1.0;
+    return pace * (left + evaluations * kEvaluationWork * static_cast<double>(evaluation_images_) /
+                              recipe_.batch);
+  }
+
   double Seconds() const { return seconds_before_ + SecondsSince(started_); }
   int64_t ImagesSeen() const { return step_ * recipe_.batch; }
 
@@ -303,7 +317,8 @@ class Training {
   const bool first_;  // of the processes: it writes and reports
   const net::Shape input_;
   const std::string fingerprint_;
-  const std::string classes_;                  // their names, as JSON
+  const std::string classes_;  // their names, as JSON
+  const int64_t evaluation_images_;
   const std::unique_ptr<ProcessGroup> group_;  // null: this process alone
   data::Loader train_loader_, evaluation_loader_;
   data::Batch batch_;
@@ -311,11 +326,13 @@ class Training {
   at::Tensor best_;  // weights of Best(); undefined unless they are the result
   const Length length_;
   int64_t step_ = 0;
+  int64_t resumed_at_ = 0;                       // the first step of this process
   bool stop_wanted_ = false, any_stop_ = false;  // by this process, by any
   double loss_sum_ = 0;                          // over the running epoch
   double seconds_before_ = 0;
   std::vector<EpochMetrics> epochs_;
-  Clock::time_point started_, saved_, reported_;
+  bool evaluated_ = false;  // by this process
+  Clock::time_point started_, saved_, reported_, paced_;
 };
 
 }  // namespace

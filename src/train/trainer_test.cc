@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <thread>
 
 #include "base/file.h"
@@ -70,9 +71,11 @@ class TrainTest : public testing::Test {
   }
   TrainResult Run() { return Train(network_, train_, evaluation_, options_); }
   // Two processes, for which threads stand in: each has its own torch state, gloo lies between
-  // them. `change` is applied to each one's options.
+  // them. `change` is applied to each one's options. Torch's log of collectives is one per process
+  // and takes no two writers, so it is off.
   std::vector<TrainResult> RunTogether(const fs::path& rendezvous,
                                        const std::function<void(TrainOptions&)>& change = {}) {
+    setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
     std::vector<TrainResult> results(2);
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < 2; ++rank) {
