@@ -1,7 +1,10 @@
-"""docs/study-file.md and docs/commands.md list exactly what the program knows: keys, options, and their defaults."""
+"""docs/study-file.md and docs/commands.md list exactly what the program knows: keys, options, and their defaults. Commands shown anywhere
+in the documentation exist, and so do their options."""
 
+import functools
 import pathlib
 import re
+import shlex
 import tomllib
 
 import lathe_testing as testing
@@ -127,6 +130,11 @@ def parse_help(text):
     return options, subcommands
 
 
+@functools.cache
+def help_of(words):
+    return parse_help(testing.run(*words, "--help", check=0).stdout)
+
+
 class CommandsTest(testing.TestCase):
     def test_every_command_and_option(self):
         sections = tables(DOCS / "commands.md")
@@ -136,7 +144,8 @@ class CommandsTest(testing.TestCase):
             words = pending.pop()
             name = " ".join(["lathe", *words])
             commands.append(name)
-            options, subcommands = parse_help(testing.run(*words, "--help", check=0).stdout)
+            options, subcommands = help_of(tuple(words))
+            options = dict(options)
             pending.extend([*words, subcommand] for subcommand in subcommands)
             self.assertTrue(name in sections, f"docs/commands.md has no section '{name}'")
             documented = sections[name]
@@ -151,6 +160,51 @@ class CommandsTest(testing.TestCase):
         self.assertGreater(len(commands), 20)
         stale = [heading for heading in sections if heading.split(" ")[0] == "lathe" and heading not in commands]
         self.assertEqual(stale, [], "documented commands that the program does not have")
+
+
+def documents():
+    """All that a user reads."""
+    yield from [*testing.ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    for folder in ("bench", "examples", "python"):
+        yield from (testing.ROOT / folder).rglob("*.md")
+
+
+def shown_commands(path):
+    """Command lines of lathe in blocks of code and between backticks, without comments and what follows a pipe."""
+    text = path.read_text()
+    lines = re.findall(r"^ *(?:build/)?lathe (.*)$", text, re.MULTILINE)
+    lines += re.findall(r"`(?:build/)?lathe ([a-z][^`]*)`", text)
+    for line in lines:
+        yield re.split(r"\s+# |[|;]", line.replace("\n", " "))[0].strip(" \\.,")
+
+
+class ShownCommandsTest(testing.TestCase):
+    def check(self, line):
+        """Raises unless the command and its options are known."""
+        words, pending = (), shlex.split(line.replace("\\|", "|"))
+        while pending and pending[0] in help_of(words)[1]:
+            words = (*words, pending.pop(0))
+        known = {*help_of(())[0], *help_of(words)[0]}
+        self.assertTrue(words, "no such command")
+        if help_of(words)[1] and pending:
+            self.assertTrue(pending[0].startswith("-"), f"no such command: {pending[0]}")
+        for word in pending:
+            if re.match(r"--?[a-zA-Z]", word):
+                self.assertIn(word.rstrip(",").partition("=")[0], known)
+
+    def test_commands_and_options_exist(self):
+        count = 0
+        for path in documents():
+            for line in shown_commands(path):
+                with self.subTest(f"{path.relative_to(testing.ROOT)}: lathe {line}"):
+                    self.check(line)
+                count += 1
+        self.assertGreater(count, 150)
+
+    def test_others_are_found(self):
+        for line in ("nett time x", "net tim x", "net time x --thread 2", "search study.toml --continue"):
+            with self.assertRaises(AssertionError, msg=line):
+                self.check(line)
 
 
 class LinksTest(testing.TestCase):
