@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The trained model, by python/lathe_torch, against its exported file in OpenVINO and ONNX Runtime: largest differences of logits.
 
-    bench/train/run.py --setup        once: a Python with torch, OpenVINO and ONNX Runtime
+    bench/train/run.py --setup        once: a Python with torch; OpenVINO and ONNX Runtime are those of scripts/setup --tests
     bench/deploy/parity.py            every zoo network, and 100 random networks of each space; batch 1 and 8
     bench/deploy/parity.py --networks 5 --zoo gpunet_0 mobilenet_v2
 
@@ -96,6 +96,7 @@ def main():
     arguments = parser.parse_args()
     if os.environ.get("LATHE_PARITY") is None:  # again, in the Python that has torch
         environment = {**peer_python.environment(VENV), "LATHE_PARITY": "1"}
+        environment["PYTHONPATH"] += f":{ROOT / 'build/deps/testing'}"
         sys.exit(subprocess.run([VENV / "bin/python", *sys.argv], env=environment).returncode)
     worst = (0.0, 0.0, "")
     count = 0

@@ -12,6 +12,7 @@
 #include "cli/judge.h"
 #include "deploy/package.h"
 #include "study/batch.h"
+#include "study/search_clock.h"
 
 namespace lathe::cli {
 namespace {
@@ -100,11 +101,13 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
       ChooseContenders(context, store, source, estimator, table);
   const std::vector<study::TrialResult> results = TrainContenders(context, contenders);
 
+  const deploy::SearchCost cost{.trials = static_cast<int>(store.Trials().size()),
+                                .search_seconds = study::SearchSeconds(store)};
   std::vector<Judged> judged;
   for (size_t i = 0; i < contenders.size(); ++i) {
     Judged& one = judged.emplace_back();
     if (results[i].ok) {
-      one = Judge(context, store, contenders[i]);
+      one = Judge(context, cost, contenders[i]);
       NoteOtherAccuracy(results[i], one.row);
     } else {
       one.row = FailedRow(contenders[i], results[i].error);

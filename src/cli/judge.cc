@@ -31,17 +31,13 @@ std::string ReproduceCommand(const StudyContext& context) {
   return command;
 }
 
-deploy::SearchCost CostOf(const study::Store& store, const Contender& contender) {
-  deploy::SearchCost cost{.trials = static_cast<int>(store.Trials().size())};
-  if (const std::optional<std::string> seconds = store.Value("search_seconds"))
-    cost.search_seconds = std::stod(*seconds);
-  const std::vector<study::MetricLine> epochs = study::ReadMetrics(contender.folder);
-  if (!epochs.empty() && epochs.back().values.contains("seconds"))
-    cost.training_seconds = epochs.back().values.at("seconds");
-  return cost;
+double TrainingSeconds(const fs::path& folder) {
+  const std::vector<study::MetricLine> epochs = study::ReadMetrics(folder);
+  if (epochs.empty() || !epochs.back().values.contains("seconds")) return 0;
+  return epochs.back().values.at("seconds");
 }
 
-deploy::Package PackageOf(const StudyContext& context, const study::Store& store,
+deploy::Package PackageOf(const StudyContext& context, const deploy::SearchCost& search,
                           const Contender& contender) {
   const study::StudyConfig& config = context.config;
   const fs::path weights_file = contender.folder / "weights.safetensors";
@@ -59,7 +55,8 @@ deploy::Package PackageOf(const StudyContext& context, const study::Store& store
   package.recipe_toml = train::ToToml(config.finalist_recipe);
   if (config.evaluator.HasProgram()) package.recipe_toml += "\n" + ToToml(config.evaluator);
   package.command = ReproduceCommand(context);
-  package.cost = CostOf(store, contender);
+  package.cost = search;
+  package.cost.training_seconds = TrainingSeconds(contender.folder);
   package.seed = config.seed;
   return package;
 }
@@ -92,11 +89,11 @@ std::unique_ptr<engine::Engine> EngineIn(const StudyContext& context, Precision 
 
 class Judging {
  public:
-  Judging(const StudyContext& context, const study::Store& store, const Contender& contender)
+  Judging(const StudyContext& context, const deploy::SearchCost& search, const Contender& contender)
       : context_(context),
         contender_(contender),
         target_(context.config.target.options.precision),
-        package_(PackageOf(context, store, contender)),
+        package_(PackageOf(context, search, contender)),
         trained_(contender.network, package_.weights, AvailableThreads()) {}
 
   Judged Run() {
@@ -248,8 +245,9 @@ class Judging {
 
 }  // namespace
 
-Judged Judge(const StudyContext& context, const study::Store& store, const Contender& contender) {
-  return Judging(context, store, contender).Run();
+Judged Judge(const StudyContext& context, const deploy::SearchCost& search,
+             const Contender& contender) {
+  return Judging(context, search, contender).Run();
 }
 
 }  // namespace lathe::cli

@@ -6,7 +6,6 @@
 #include "cli/finalists.h"
 #include "cli/search_job.h"
 #include "deploy/package.h"
-#include "study/store.h"
 
 namespace lathe::cli {
 
@@ -15,7 +14,9 @@ struct Judged {
   deploy::Package package;
 };
 
-// Leaves the ONNX files in the training's folder. Blocking: seconds to minutes.
-Judged Judge(const StudyContext& context, const study::Store& store, const Contender& contender);
+// `search`: what the trials cost. Leaves the ONNX files in the training's folder. Blocking: seconds
+// to minutes.
+Judged Judge(const StudyContext& context, const deploy::SearchCost& search,
+             const Contender& contender);
 
 }  // namespace lathe::cli

@@ -1,4 +1,8 @@
 // lathe search STUDY.toml: the whole job.
+#include <optional>
+#include <sstream>
+#include <string>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/common.h"
@@ -8,6 +12,30 @@
 #include "study/config.h"
 
 namespace lathe::cli {
+namespace {
+
+// The resolved study, then the estimate as comments, so that the whole is a study file.
+void DryRun(const study::StudyConfig& config, const SearchOptions& options, bool json) {
+  StudyContext context = OpenStudy(config, options);
+  ReadNewSources(config, context.space, nullptr);
+  std::optional<SearchEstimate> estimate;
+  if (CanEstimate(config)) estimate = EstimateSearch(std::move(context));
+  if (json) {
+    PrintJson({{"study", config.resolved_toml},
+               {"estimate", estimate ? ToJson(*estimate) : nlohmann::ordered_json()}});
+    return;
+  }
+  std::string text = config.resolved_toml + "\n";
+  if (estimate) {
+    std::istringstream lines(FormatTable(ToRows(*estimate, config)));
+    for (std::string line; std::getline(lines, line);) text += "# " + line + "\n";
+  } else {
+    text += "# No candidate was tried: it would train here, and the study trains elsewhere.\n";
+  }
+  PrintText(text);
+}
+
+}  // namespace
 
 void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   CLI::App* command =
@@ -25,10 +53,11 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
       ->add_option("--set", flags->set, "Override a key of the study file: --set search.trials=8")
       ->allow_extra_args(false);
   command->add_flag("--dry-run", flags->dry_run,
-                    "Check the study, data and engine, print the resolved study, do nothing");
+                    "Check everything, run one candidate from training to package for a moment, "
+                    "print the resolved study and how long the search will take");
   command
       ->add_flag("--estimate", flags->estimate,
-                 "Train one candidate for a moment, say how long the search will take, do nothing")
+                 "Likewise, but print only how long the search will take")
       ->excludes("--dry-run");
   command->callback([&globals, &action, flags] {
     action = [&globals, flags] {
@@ -42,8 +71,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
                             .resume = flags->resume,
                             .quiet = globals.quiet};
       if (flags->dry_run) {
-        ReadNewSources(config, OpenStudy(config, options).space, nullptr);
-        PrintText(config.resolved_toml);
+        DryRun(config, options, globals.json);
         return 0;
       }
       if (flags->estimate) {

@@ -1,18 +1,21 @@
 #include "cli/search_estimate.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/random.h"
 #include "cli/common.h"
+#include "cli/judge.h"
 #include "net/weights.h"
 #include "study/batch.h"
 
@@ -21,8 +24,9 @@ namespace {
 
 constexpr int kDrawn = 12;
 constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
-constexpr int kBatches = 20;            // of a training that is only timed
-constexpr double kMeasureFinalist = 5;  // seconds: export, comparison, timing
+constexpr int kBatches = 20;                         // of a training that is only timed
+constexpr int64_t kLeastSample = 1024;               // images: as many as int8 is tuned with
+constexpr double kMeasureUntrained = 1, kJudge = 5;  // seconds for a finalist or baseline
 
 class TemporaryFolder {
  public:
@@ -71,52 +75,104 @@ const net::Network& NearBudget(const std::vector<Drawn>& drawn, const study::Stu
       ->network;
 }
 
+// A training of a few steps, on part of the data.
+void Shorten(train::Recipe& recipe) {
+  recipe.epochs = 1;
+  recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
+}
+
+data::Splits Sample(const data::Splits& splits, int64_t count) {
+  return {.train = data::Spread(splits.train, count),
+          .test = data::Spread(splits.test, count),
+          .search_train = data::Spread(splits.search_train, count),
+          .search_val = data::Spread(splits.search_val, count)};
+}
+
+study::TrialResult CheckTrained(const StudyContext& context, study::TrialResult result) {
+  if (result.ok) return result;
+  throw Error(ErrorKind::kInput, "{}: a candidate cannot be trained: {}",
+              context.config.source.string(), result.error);
+}
+
+std::vector<study::TrialResult> TrainAll(const StudyContext& context,
+                                         const std::vector<study::BatchJob>& jobs) {
+  const std::unique_ptr<study::Executor> executor = context.MakeExecutor(context.options.folder);
+  return study::RunBatch(
+      *executor, jobs, {.max_starts = 1, .on_finished = {}, .on_poll = {}, .stop = &StopRequested});
+}
+
 struct Speed {
   double images_per_second = 0;
   double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
 };
 
 // Of a training while all slots train the same.
-Speed TrainingSpeed(StudyContext& context, const net::Network& network, int slots) {
-  train::Recipe& recipe = context.config.trial_recipe;
-  recipe.epochs = 1;
-  recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
-  const TemporaryFolder folder;
+Speed TrainingSpeed(const StudyContext& context, const net::Network& network, int slots) {
   std::vector<study::BatchJob> jobs;
   for (int i = 0; i < slots; ++i) {
-    jobs.push_back({.folder = folder.path() / std::to_string(i), .number = i});
+    jobs.push_back({.folder = context.options.folder / std::to_string(i), .number = i});
     PrepareTrial(context, jobs.back().folder, i, "search", network);
   }
-  const std::unique_ptr<study::Executor> executor = context.MakeExecutor(folder.path());
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<study::TrialResult> results = study::RunBatch(
-      *executor, jobs, {.max_starts = 1, .on_finished = {}, .on_poll = {}, .stop = &StopRequested});
-  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+  const std::vector<study::TrialResult> results = TrainAll(context, jobs);
+  const double wall = SecondsSince(start);
   Speed speed;
   for (const study::TrialResult& result : results) {
-    if (!result.ok) {
-      throw Error(ErrorKind::kInput, "{}: a candidate cannot be trained: {}",
-                  context.config.source.string(), result.error);
-    }
-    speed.images_per_second += result.metrics.at("images_per_second") / slots;
+    speed.images_per_second +=
+        CheckTrained(context, result).metrics.at("images_per_second") / slots;
   }
-  const data::Splits& splits = context.splits;
-  const double work = train::WorkOf(recipe, splits.search_train->size(), splits.search_val->size());
-  speed.overhead = std::max(0.0, wall.count() - work / speed.images_per_second);
+  const double work =
+      train::WorkOf(context.config.trial_recipe, context.splits.search_train->size(),
+                    context.splits.search_val->size());
+  speed.overhead = std::max(0.0, wall - work / speed.images_per_second);
   return speed;
+}
+
+// From training to the package, as a finalist goes.
+Rehearsal Rehearse(const StudyContext& context, const net::Network& network) {
+  Contender contender{.name = "a candidate",
+                      .kind = "finalist",
+                      .origin = "a rehearsal",
+                      .network = network,
+                      .folder = context.options.folder / "finalist"};
+  PrepareTrial(context, contender.folder, contender.number, contender.kind, network);
+  const std::vector<study::TrialResult> results =
+      TrainAll(context, {{.folder = contender.folder, .number = contender.number}});
+  CheckTrained(context, results.front());
+  const auto start = std::chrono::steady_clock::now();
+  const Judged judged = Judge(context, {}, contender);
+  deploy::WritePackage(context.options.folder / "package", judged.package);
+  Rehearsal rehearsal{.seconds = SecondsSince(start), .problem = judged.row.problem};
+  for (const auto& [file, bytes] : judged.package.onnx_files) rehearsal.files.push_back(file);
+  for (const deploy::Variant& variant : judged.package.variants)
+    rehearsal.inference_us += variant.measured.median_us;
+  rehearsal.inference_us /= context.config.target.options.batch;
+  return rehearsal;
 }
 
 int64_t TrainedInFull(const study::StudyConfig& config) {
   return static_cast<int64_t>(config.finalists + config.baselines.size());
 }
 
+std::string Told(const Rehearsal& rehearsal) {
+  const std::string done = fmt::format(
+      "a candidate was trained for a moment, exported as {}, verified, timed and packaged",
+      fmt::join(rehearsal.files, " and "));
+  if (rehearsal.problem.empty()) return done;
+  return fmt::format("{}; {} (it is hardly trained)", done, rehearsal.problem);
+}
+
 double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jobs) / slots); }
 
 }  // namespace
 
+bool CanEstimate(const study::StudyConfig& config) {
+  return config.executor == "local" && !config.evaluator.HasProgram();
+}
+
 SearchEstimate EstimateSearch(StudyContext context) {
   const study::StudyConfig config = context.config;
-  if (config.executor != "local" || config.evaluator.HasProgram()) {
+  if (!CanEstimate(config)) {
     throw Error(ErrorKind::kInput,
                 "{}: --estimate times Lathe's own training on this machine; for it, add --set "
                 "executor.kind=local and leave [evaluator] out",
@@ -130,24 +186,40 @@ SearchEstimate EstimateSearch(StudyContext context) {
   }
   estimate.slots =
       config.slots > 0 ? config.slots : std::max(1, AvailableThreads() / config.threads_per_slot);
-  const Speed speed =
-      TrainingSpeed(context, NearBudget(drawn, config), std::min(estimate.slots, config.trials));
+  const net::Network& network = NearBudget(drawn, config);
+  const data::Splits splits = context.splits;
+  const TemporaryFolder folder;
+  context.options.folder = folder.path();
+  Shorten(context.config.trial_recipe);
+  Shorten(context.config.finalist_recipe);
+  context.sample = std::max(kLeastSample, context.config.trial_recipe.images_per_epoch);
+  context.splits = Sample(splits, context.sample);
+  const Speed speed = TrainingSpeed(context, network, std::min(estimate.slots, config.trials));
   estimate.images_per_second = speed.images_per_second;
+  estimate.rehearsal = Rehearse(context, network);
 
-  const data::Splits& splits = context.splits;
   const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
                            const data::Dataset& evaluated) {
     return speed.overhead +
            train::WorkOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
   };
   const double trial = seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
-  const double finalist =
-      seconds(config.finalist_recipe, *splits.train, *splits.test) + kMeasureFinalist;
+  const double finalist = seconds(config.finalist_recipe, *splits.train, *splits.test);
+  // Each test image runs once in each file, and in the trained model.
+  const double image =
+      1e-6 * estimate.rehearsal.inference_us + train::kEvaluationWork / speed.images_per_second;
+  const auto images = static_cast<double>(splits.test->size());
+  const auto rehearsed = static_cast<double>(context.splits.test->size());
+  const double judging =
+      config.finalists * (estimate.rehearsal.seconds + image * (images - rehearsed)) +
+      static_cast<double>(config.baselines.size()) * (kJudge + image * images);
+  const int64_t contenders = TrainedInFull(config);
   estimate.measuring = context.given_lut ? 0 : config.lut_seconds;
   estimate.trials = Rounds(config.trials, estimate.slots) * trial;
   if (config.max_seconds > 0)
     estimate.trials = std::min(estimate.trials, config.max_seconds + trial);
-  estimate.finalists = Rounds(TrainedInFull(config), estimate.slots) * finalist;
+  estimate.finalists = Rounds(contenders, estimate.slots) * finalist + judging +
+                       static_cast<double>(contenders) * kMeasureUntrained;
   const int cores = std::min(AvailableThreads(), estimate.slots * config.threads_per_slot);
   estimate.core_hours = (estimate.measuring * config.target.options.threads +
                          cores * (estimate.trials + estimate.finalists)) /
@@ -158,7 +230,8 @@ SearchEstimate EstimateSearch(StudyContext context) {
 FinalistsForecast::FinalistsForecast(const StudyContext& context, int slots) {
   const study::StudyConfig& config = context.config;
   const data::Splits& splits = context.splits;
-  rounds_ = Rounds(TrainedInFull(config), std::max(1, slots));
+  contenders_ = TrainedInFull(config);
+  rounds_ = Rounds(contenders_, std::max(1, slots));
   if (config.evaluator.HasProgram()) return;
   times_ =
       train::WorkOf(config.finalist_recipe, splits.train->size(), splits.test->size()) /
@@ -179,7 +252,8 @@ void FinalistsForecast::Note(const study::TrialRecord& ended) {
 
 std::optional<double> FinalistsForecast::Seconds() const {
   if (noted_ == 0 || times_ <= 0) return std::nullopt;
-  return rounds_ * ((times_ * trained_ + beside_) / noted_ + kMeasureFinalist);
+  return rounds_ * (times_ * trained_ + beside_) / noted_ +
+         static_cast<double>(contenders_) * (kMeasureUntrained + kJudge);
 }
 
 std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,
@@ -195,7 +269,8 @@ std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,
                            FormatSeconds(estimate.total()), FormatSeconds(estimate.measuring),
                            config.trials, FormatSeconds(estimate.trials), config.finalists,
                            config.baselines.size(), FormatSeconds(estimate.finalists))},
-      {"cost", fmt::format("{:.1f} core-hours", estimate.core_hours)}};
+      {"cost", fmt::format("{:.1f} core-hours", estimate.core_hours)},
+      {"rehearsal", Told(estimate.rehearsal)}};
 }
 
 nlohmann::ordered_json ToJson(const SearchEstimate& estimate) {
@@ -207,7 +282,11 @@ nlohmann::ordered_json ToJson(const SearchEstimate& estimate) {
           {"trials_seconds", estimate.trials},
           {"finalists_seconds", estimate.finalists},
           {"seconds", estimate.total()},
-          {"core_hours", estimate.core_hours}};
+          {"core_hours", estimate.core_hours},
+          {"rehearsal",
+           {{"files", estimate.rehearsal.files},
+            {"problem", estimate.rehearsal.problem},
+            {"seconds", estimate.rehearsal.seconds}}}};
 }
 
 }  // namespace lathe::cli

@@ -401,8 +401,9 @@ void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t n
                     .processes = config.processes_per_trial,
                     .threads = config.threads_per_slot / config.processes_per_trial,
                     .config_toml = fmt::format(
-                        "split_seed = {}\nsplit_file = {}\n{}\n[recipe]\n{}\n{}", SplitSeed(config),
-                        TomlQuoted(SplitFile(context.options).string()), ToToml(config.data),
+                        "split_seed = {}\nsplit_file = {}\nsample = {}\n{}\n[recipe]\n{}\n{}",
+                        SplitSeed(config), TomlQuoted(SplitFile(context.options).string()),
+                        context.sample, ToToml(config.data),
                         train::ToToml(recipe), ToToml(config.evaluator))});
 }
 

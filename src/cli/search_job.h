@@ -42,6 +42,7 @@ struct StudyContext {
   std::unique_ptr<engine::Engine> engine;
   std::optional<latency::Lut> given_lut;  // of [latency] file
   std::function<bool()> stop = &StopRequested;
+  int64_t sample = 0;  // images that a training sees at most, when it is only tried; 0: all
 
   // For trials in sub-folders of `trials_folder`.
   std::unique_ptr<study::Executor> MakeExecutor(const std::filesystem::path& trials_folder) const;

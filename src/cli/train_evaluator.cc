@@ -21,9 +21,12 @@ struct Roles {
   std::shared_ptr<const data::Dataset> train, evaluation;
 };
 
-Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits) {
-  if (spec.kind == "search") return {splits.search_train, splits.search_val};
-  return {splits.train, splits.test};
+// `sample`: so many images of each at most, when a training is only tried; 0: all.
+Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits, int64_t sample) {
+  const Roles roles = spec.kind == "search" ? Roles{splits.search_train, splits.search_val}
+                                            : Roles{splits.train, splits.test};
+  if (sample == 0) return roles;
+  return {data::Spread(roles.train, sample), data::Spread(roles.evaluation, sample)};
 }
 
 }  // namespace
@@ -36,7 +39,8 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
       ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
   const data::DataConfig data_config = data::ReadDataConfig(config.root().Table("data"));
   const auto split_seed = static_cast<uint64_t>(config.root().Int("split_seed"));
-  const Roles roles = RolesOf(spec, data::OpenSplits(data_config, split_seed));
+  const Roles roles = RolesOf(spec, data::OpenSplits(data_config, split_seed),
+                              config.root().Int("sample", {.fallback = 0, .min = 0}));
 
   train::TrainOptions options;
   options.recipe = train::ReadRecipe(config.root().Table("recipe"));

@@ -86,6 +86,8 @@ std::shared_ptr<const Dataset> OpenCifar(const std::vector<std::filesystem::path
 // The rows `indices` of a data set, in that order.
 std::shared_ptr<const Dataset> Subset(std::shared_ptr<const Dataset> all,
                                       std::vector<int64_t> indices);
+// `count` images of a data set, spread evenly; all, if it has no more.
+std::shared_ptr<const Dataset> Spread(std::shared_ptr<const Dataset> all, int64_t count);
 
 // What a study trains on. `search_train`/`search_val` split the training part (stratified, seeded);
 // finalists train on all of `train` and are judged on `test`, which the search never sees.

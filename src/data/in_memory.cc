@@ -90,4 +90,12 @@ std::shared_ptr<const Dataset> Subset(std::shared_ptr<const Dataset> all,
   return std::make_shared<SubsetDataset>(std::move(all), std::move(indices));
 }
 
+std::shared_ptr<const Dataset> Spread(std::shared_ptr<const Dataset> all, int64_t count) {
+  const int64_t size = all->size();
+  if (count >= size) return all;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) indices.push_back(i * size / count);
+  return Subset(std::move(all), std::move(indices));
+}
+
 }  // namespace lathe::data

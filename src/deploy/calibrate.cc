@@ -49,19 +49,10 @@ onnx::Ranges Calibration::RangesBy(RangeMethod method) const {
   return ranges;
 }
 
-std::shared_ptr<const data::Dataset> Spread(std::shared_ptr<const data::Dataset> dataset,
-                                            int64_t count) {
-  const int64_t size = dataset->size();
-  std::vector<int64_t> indices;
-  for (int64_t i = 0; i < std::min(count, size); ++i)
-    indices.push_back(i * size / std::min(count, size));
-  return data::Subset(std::move(dataset), std::move(indices));
-}
-
 Calibration Calibrate(const net::Network& network, train::TrainedModel& model,
                       std::shared_ptr<const data::Dataset> dataset,
                       const data::Preprocessing& preprocessing, int64_t images) {
-  const std::shared_ptr<const data::Dataset> chosen = Spread(std::move(dataset), images);
+  const std::shared_ptr<const data::Dataset> chosen = data::Spread(std::move(dataset), images);
   Calibration calibration;
   for (const std::string& name : onnx::QuantizedNodes(net::Lower(network))) {
     constexpr float kMost = std::numeric_limits<float>::max();

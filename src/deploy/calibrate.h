@@ -26,8 +26,4 @@ Calibration Calibrate(const net::Network& network, train::TrainedModel& model,
                       std::shared_ptr<const data::Dataset> dataset,
                       const data::Preprocessing& preprocessing, int64_t images);
 
-// `count` images of a data set, spread evenly.
-std::shared_ptr<const data::Dataset> Spread(std::shared_ptr<const data::Dataset> dataset,
-                                            int64_t count);
-
 }  // namespace lathe::deploy

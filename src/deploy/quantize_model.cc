@@ -32,7 +32,7 @@ class TuningSet {
                     static_cast<size_t>(network.input.h * network.input.w)),
         classes_(static_cast<size_t>(network.num_classes())) {
     const auto fit = kTuningBytes / static_cast<int64_t>(image_size_ * sizeof(float));
-    data::Loader loader(Spread(dataset, std::min(kTuningImages, std::max<int64_t>(1, fit))),
+    data::Loader loader(data::Spread(dataset, std::min(kTuningImages, std::max<int64_t>(1, fit))),
                         {.preprocessing = preprocessing,
                          .augmentation = {},
                          .batch = 100,

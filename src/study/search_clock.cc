@@ -73,6 +73,8 @@ void SearchClock::Save() {
   saved_ = Clock::now();
 }
 
+double SearchSeconds(const Store& store) { return Number(store, kSearchSeconds); }
+
 std::optional<double> ForeseenEnd(const Store& store) {
   const double end = Number(store, kForeseenEnd);
   return end > 0 ? std::optional(end) : std::nullopt;

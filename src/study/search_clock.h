@@ -42,6 +42,9 @@ class SearchClock {
   Clock::time_point saved_ = started_, looked_ = started_;
 };
 
+// Of searching, over all runs so far.
+double SearchSeconds(const Store& store);
+
 // Unix seconds at which the trials of a study will have ended, as its controller saw it last.
 // nullopt: it did not know.
 std::optional<double> ForeseenEnd(const Store& store);
