@@ -43,23 +43,5 @@ TEST(FormatTest, Short) {
   EXPECT_EQ(FormatShort(3.17e23), "317000000000.0 T");
 }
 
-TEST(FormatTest, TableAlignsNumbersRight) {
-  EXPECT_EQ(FormatTable({{"name", "latency", "note"},
-                         {"GPUNet-0", "1.75 ms", "fast"},
-                         {"b", "12.1 ms", ""},
-                         {"c", "-", "x"}}),
-            "name      latency  note\n"
-            "GPUNet-0  1.75 ms  fast\n"
-            "b         12.1 ms\n"
-            "c               -  x\n");
-  EXPECT_EQ(FormatTable({{"a", "b"}, {"\u00b5\u00b5", "1,000"}, {"x", "7"}}),
-            "a       b\n"
-            "\u00b5\u00b5  1,000\n"
-            "x       7\n");
-  EXPECT_EQ(FormatTable({{"mixed"}, {"12"}, {"text"}}), "mixed\n12\ntext\n");
-  EXPECT_EQ(FormatTable({}), "");
-  EXPECT_EQ(FormatTable({{"a", "b"}, {"1"}}), "a  b\n1\n");
-}
-
 }  // namespace
 }  // namespace lathe

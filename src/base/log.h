@@ -54,8 +54,4 @@ std::string FormatCount(int64_t value);
 // 12,345,678 -> "12.3 M"; 950 -> "950"
 std::string FormatShort(double value);
 
-// Aligned plain-text table: the first row is the header; columns whose cells look like numbers,
-// with or without a unit, are right-aligned. Ends in a newline.
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
-
 }  // namespace lathe

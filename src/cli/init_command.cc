@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "base/quote.h"
 #include "base/random.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "cli/search_estimate.h"
 #include "cli/study_comments.h"

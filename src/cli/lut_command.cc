@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/random.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "cli/lut_band.h"
 #include "cli/lut_import.h"

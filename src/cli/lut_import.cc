@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/lut_band.h"
 #include "latency/import.h"
 #include "latency/import_ofa.h"

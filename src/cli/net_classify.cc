@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "data/loader.h"
 #include "data/pictures.h"
 #include "data/preprocessing_file.h"

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "cli/net_classify.h"
 #include "cli/net_export.h"

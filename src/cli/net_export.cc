@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/table.h"
 #include "cli/net_train.h"
 #include "cli/version.h"
 #include "deploy/quantize_model.h"

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/quote.h"
+#include "base/table.h"
 #include "cli/crew.h"
 #include "cli/teacher_file.h"
 #include "cli/training_log.h"

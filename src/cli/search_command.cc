@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "cli/search_estimate.h"
 #include "cli/search_job.h"

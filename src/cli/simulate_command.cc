@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "search/simulate.h"
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/table.h"
 #include "cli/space_flags.h"
 #include "space/candidates.h"
 #include "space/subspace.h"

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/space_flags.h"
 #include "cli/space_picture.h"
 #include "latency/stats.h"

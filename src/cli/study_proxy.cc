@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/finalists.h"
 #include "study/proxy.h"
 

@@ -6,16 +6,19 @@
 #include <optional>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/table.h"
 #include "cli/finalists.h"
 #include "cli/search_job.h"
 #include "study/batch.h"
 #include "study/config.h"
 #include "study/controller.h"
 #include "study/jobs.h"
+#include "study/search_clock.h"
 #include "study/store.h"
 
 namespace lathe::cli {
@@ -35,6 +38,7 @@ struct Status {
   int trials = 0;  // of the study file
   bool searching = false;
   study::TrialCounts counts;
+  std::optional<double> seconds_left;  // until the last trial ends, once that can be said
   std::vector<Job> jobs;
   std::vector<std::pair<double, std::string>> events;
   FinalistTable finalists;
@@ -54,6 +58,8 @@ Status ReadStatus(const fs::path& folder) {
                 .events = store.Events(),
                 .finalists = ReadFinalists(folder)};
   if (!status.searching) return status;  // the jobs of a dead controller are history
+  if (const std::optional<double> end = study::ForeseenEnd(store); end && *end > UnixSeconds())
+    status.seconds_left = *end - UnixSeconds();
   for (const study::JobState& job : study::ReadJobs(folder / study::kJobsFile)) {
     status.jobs.push_back(
         {.state = job,
@@ -81,6 +87,8 @@ nlohmann::ordered_json JsonOf(const Status& status) {
           {"trials", status.trials},
           {"states", states},
           {"imported", status.counts.imported},
+          {"seconds_left", status.seconds_left ? nlohmann::ordered_json(*status.seconds_left)
+                                               : nlohmann::ordered_json()},
           {"jobs", jobs},
           {"finalists", ToJson(status.finalists)}};
 }
@@ -102,6 +110,8 @@ std::string TextOf(const Status& status, const fs::path& folder) {
     text += fmt::format("{} {}, ", count, study::Name(state));
   text += fmt::format("of {} trials", status.trials);
   if (status.counts.imported > 0) text += fmt::format(" and {} imported", status.counts.imported);
+  if (status.seconds_left)
+    text += fmt::format("; about {} left for them", FormatSeconds(*status.seconds_left));
   text += status.searching ? "\n" : "; no search is running\n";
   if (!status.jobs.empty()) {
     std::vector<std::vector<std::string>> rows = {

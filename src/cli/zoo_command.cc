@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/table.h"
 #include "cli/common.h"
 #include "net/network_file.h"
 #include "net/zoo.h"

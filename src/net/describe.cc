@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "net/network_file.h"
 
 namespace lathe::net {
