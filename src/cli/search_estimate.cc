@@ -15,6 +15,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "cli/common.h"
+#include "cli/finalists_forecast.h"
 #include "cli/judge.h"
 #include "net/weights.h"
 #include "study/batch.h"
@@ -22,11 +23,10 @@
 namespace lathe::cli {
 namespace {
 
-constexpr int kDrawn = 12;
+constexpr int kDrawn = 12, kTrained = 4;  // networks
 constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
-constexpr int kBatches = 20;                         // of a training that is only timed
-constexpr int64_t kLeastSample = 1024;               // images: as many as int8 is tuned with
-constexpr double kMeasureUntrained = 1, kJudge = 5;  // seconds for a finalist or baseline
+constexpr int kBatches = 20;            // of a training that is only timed
+constexpr int64_t kLeastSample = 1024;  // images: as many as int8 is tuned with
 
 class TemporaryFolder {
  public:
@@ -54,6 +54,16 @@ struct Drawn {
   double latency_us = 0;
 };
 
+int BaselinesThatFit(const StudyContext& context) {
+  const int resolution = context.space.resolution().values.back();
+  return static_cast<int>(std::ranges::count_if(context.config.baselines, [&](const auto& name) {
+    const net::Network network = BaselineVersions(context, name, resolution).back();
+    const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
+    return context.engine->Compile(network, weights, {})->Time(kQuick).median_us <=
+           context.config.target.latency_us;
+  }));
+}
+
 std::vector<Drawn> DrawNetworks(const StudyContext& context) {
   std::vector<Drawn> drawn;
   for (int i = 0; i < kDrawn; ++i) {
@@ -67,17 +77,16 @@ std::vector<Drawn> DrawNetworks(const StudyContext& context) {
   return drawn;
 }
 
-// What the search will train is near the budget; so is the one that is timed.
-const net::Network& NearBudget(const std::vector<Drawn>& drawn, const study::StudyConfig& config) {
+// What the search will train is near the middle of the sub-space: those nearest to it come first.
+void SortByDistance(std::vector<Drawn>& drawn, const study::StudyConfig& config) {
   const double aim = (config.subspace_low_us + config.subspace_high_us) / 2;
-  return std::ranges::min_element(drawn, {},
-                                  [&](const Drawn& one) { return std::abs(one.latency_us - aim); })
-      ->network;
+  std::ranges::sort(drawn, {}, [&](const Drawn& one) { return std::abs(one.latency_us - aim); });
 }
 
-// A training of a few steps, on part of the data.
+// A training of a few steps, on part of the data. Its rate is that of the second epoch: the first
+// one also prepares what later steps use again.
 void Shorten(train::Recipe& recipe) {
-  recipe.epochs = 1;
+  recipe.epochs = 2;
   recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
 }
 
@@ -106,26 +115,29 @@ struct Speed {
   double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
 };
 
-// Of a training while all slots train the same.
-Speed TrainingSpeed(const StudyContext& context, const net::Network& network, int slots) {
+// Of the first few networks, while all slots train. Networks of one latency differ by half in how
+// fast they train.
+Speed TrainingSpeed(const StudyContext& context, const std::vector<Drawn>& drawn, int slots) {
+  const int rounds = (kTrained + slots - 1) / slots;
   std::vector<study::BatchJob> jobs;
-  for (int i = 0; i < slots; ++i) {
+  for (int i = 0; i < rounds * slots; ++i) {
     jobs.push_back({.folder = context.options.folder / std::to_string(i), .number = i});
-    PrepareTrial(context, jobs.back().folder, i, "search", network);
+    PrepareTrial(context, jobs.back().folder, i, "search",
+                 drawn[static_cast<size_t>(i) % std::min<size_t>(kTrained, drawn.size())].network);
   }
   const auto start = std::chrono::steady_clock::now();
   const std::vector<study::TrialResult> results = TrainAll(context, jobs);
   const double wall = SecondsSince(start);
-  Speed speed;
+  double seconds_per_image = 0;
   for (const study::TrialResult& result : results) {
-    speed.images_per_second +=
-        CheckTrained(context, result).metrics.at("images_per_second") / slots;
+    seconds_per_image += 1 / CheckTrained(context, result).metrics.at("images_per_second") /
+                         static_cast<double>(results.size());
   }
   const double work =
       train::WorkOf(context.config.trial_recipe, context.splits.search_train->size(),
                     context.splits.search_val->size());
-  speed.overhead = std::max(0.0, wall - work / speed.images_per_second);
-  return speed;
+  return {.images_per_second = 1 / seconds_per_image,
+          .overhead = std::max(0.0, wall / rounds - work * seconds_per_image)};
 }
 
 // From training to the package, as a finalist goes.
@@ -150,10 +162,6 @@ Rehearsal Rehearse(const StudyContext& context, const net::Network& network) {
   return rehearsal;
 }
 
-int64_t TrainedInFull(const study::StudyConfig& config) {
-  return static_cast<int64_t>(config.finalists + config.baselines.size());
-}
-
 std::string Told(const Rehearsal& rehearsal) {
   const std::string done = fmt::format(
       "a candidate was trained for a moment, exported as {}, verified, timed and packaged",
@@ -161,8 +169,6 @@ std::string Told(const Rehearsal& rehearsal) {
   if (rehearsal.problem.empty()) return done;
   return fmt::format("{}; {} (it is hardly trained)", done, rehearsal.problem);
 }
-
-double Rounds(int64_t jobs, int slots) { return std::ceil(static_cast<double>(jobs) / slots); }
 
 }  // namespace
 
@@ -179,14 +185,14 @@ SearchEstimate EstimateSearch(StudyContext context) {
                 config.source.string());
   }
   SearchEstimate estimate;
-  const std::vector<Drawn> drawn = DrawNetworks(context);
+  std::vector<Drawn> drawn = DrawNetworks(context);
   for (const Drawn& one : drawn) {
     estimate.latencies_us.push_back(one.latency_us);
     estimate.fitting += one.latency_us <= config.target.latency_us ? 1 : 0;
   }
   estimate.slots =
       config.slots > 0 ? config.slots : std::max(1, AvailableThreads() / config.threads_per_slot);
-  const net::Network& network = NearBudget(drawn, config);
+  SortByDistance(drawn, config);
   const data::Splits splits = context.splits;
   const TemporaryFolder folder;
   context.options.folder = folder.path();
@@ -194,9 +200,9 @@ SearchEstimate EstimateSearch(StudyContext context) {
   Shorten(context.config.finalist_recipe);
   context.sample = std::max(kLeastSample, context.config.trial_recipe.images_per_epoch);
   context.splits = Sample(splits, context.sample);
-  const Speed speed = TrainingSpeed(context, network, std::min(estimate.slots, config.trials));
+  const Speed speed = TrainingSpeed(context, drawn, std::min(estimate.slots, config.trials));
   estimate.images_per_second = speed.images_per_second;
-  estimate.rehearsal = Rehearse(context, network);
+  estimate.rehearsal = Rehearse(context, drawn.front().network);
 
   const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
                            const data::Dataset& evaluated) {
@@ -210,50 +216,22 @@ SearchEstimate EstimateSearch(StudyContext context) {
       1e-6 * estimate.rehearsal.inference_us + train::kEvaluationWork / speed.images_per_second;
   const auto images = static_cast<double>(splits.test->size());
   const auto rehearsed = static_cast<double>(context.splits.test->size());
+  estimate.baselines = BaselinesThatFit(context);
   const double judging =
       config.finalists * (estimate.rehearsal.seconds + image * (images - rehearsed)) +
-      static_cast<double>(config.baselines.size()) * (kJudge + image * images);
-  const int64_t contenders = TrainedInFull(config);
+      estimate.baselines * (kJudge + image * images);
+  const int contenders = config.finalists + estimate.baselines;
   estimate.measuring = context.given_lut ? 0 : config.lut_seconds;
-  estimate.trials = Rounds(config.trials, estimate.slots) * trial;
+  estimate.trials = InSlots(config.trials, trial, estimate.slots);
   if (config.max_seconds > 0)
     estimate.trials = std::min(estimate.trials, config.max_seconds + trial);
-  estimate.finalists = Rounds(contenders, estimate.slots) * finalist + judging +
-                       static_cast<double>(contenders) * kMeasureUntrained;
+  estimate.finalists =
+      InSlots(contenders, finalist, estimate.slots) + judging + kMeasureUntrained * contenders;
   const int cores = std::min(AvailableThreads(), estimate.slots * config.threads_per_slot);
   estimate.core_hours = (estimate.measuring * config.target.options.threads +
                          cores * (estimate.trials + estimate.finalists)) /
                         3600;
   return estimate;
-}
-
-FinalistsForecast::FinalistsForecast(const StudyContext& context, int slots) {
-  const study::StudyConfig& config = context.config;
-  const data::Splits& splits = context.splits;
-  contenders_ = TrainedInFull(config);
-  rounds_ = Rounds(contenders_, std::max(1, slots));
-  if (config.evaluator.HasProgram()) return;
-  times_ =
-      train::WorkOf(config.finalist_recipe, splits.train->size(), splits.test->size()) /
-      train::WorkOf(config.trial_recipe, splits.search_train->size(), splits.search_val->size());
-  overhead_ = config.executor == "local";
-}
-
-void FinalistsForecast::Note(const study::TrialRecord& ended) {
-  const auto trained = ended.metrics.find("seconds");
-  if (ended.state != study::TrialState::kComplete || ended.starts != 1 ||
-      trained == ended.metrics.end()) {
-    return;
-  }
-  trained_ += trained->second;
-  if (overhead_) beside_ += std::max(0.0, ended.end - ended.begin - trained->second);
-  ++noted_;
-}
-
-std::optional<double> FinalistsForecast::Seconds() const {
-  if (noted_ == 0 || times_ <= 0) return std::nullopt;
-  return rounds_ * (times_ * trained_ + beside_) / noted_ +
-         static_cast<double>(contenders_) * (kMeasureUntrained + kJudge);
 }
 
 std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,
@@ -268,7 +246,7 @@ std::vector<std::vector<std::string>> ToRows(const SearchEstimate& estimate,
       {"time", fmt::format("about {}: measuring {}, {} trials {}, {} finalists and {} baselines {}",
                            FormatSeconds(estimate.total()), FormatSeconds(estimate.measuring),
                            config.trials, FormatSeconds(estimate.trials), config.finalists,
-                           config.baselines.size(), FormatSeconds(estimate.finalists))},
+                           estimate.baselines, FormatSeconds(estimate.finalists))},
       {"cost", fmt::format("{:.1f} core-hours", estimate.core_hours)},
       {"rehearsal", Told(estimate.rehearsal)}};
 }
