@@ -81,6 +81,28 @@ FinalistRow FailedRow(const Contender& contender, const std::string& problem) {
   return row;
 }
 
+std::vector<Judged> JudgeAll(const StudyContext& context, const study::Store& store,
+                             const std::vector<Contender>& contenders,
+                             const std::vector<study::TrialResult>& results) {
+  const deploy::SearchCost cost{.trials = static_cast<int>(store.Trials().size()),
+                                .search_seconds = study::SearchSeconds(store)};
+  std::vector<Judged> judged;
+  Progress progress({.stage = "verifying and timing",
+                     .total = std::ssize(contenders),
+                     .quiet = context.options.quiet});
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    progress.Update(static_cast<int64_t>(i), contenders[i].name);
+    Judged& one = judged.emplace_back();
+    if (results[i].ok) {
+      one = Judge(context, cost, contenders[i]);
+      NoteOtherAccuracy(results[i], one.row);
+    } else {
+      one.row = FailedRow(contenders[i], results[i].error);
+    }
+  }
+  return judged;
+}
+
 // Of an earlier choice, which had more.
 void RemovePackagesAfter(const fs::path& finalists, int last) {
   for (int place = last + 1; fs::exists(finalists / fmt::format("{:02}", place)); ++place)
@@ -101,18 +123,7 @@ FinalistTable MakeFinalists(const StudyContext& context, study::Store& store,
       ChooseContenders(context, store, source, estimator, table);
   const std::vector<study::TrialResult> results = TrainContenders(context, contenders);
 
-  const deploy::SearchCost cost{.trials = static_cast<int>(store.Trials().size()),
-                                .search_seconds = study::SearchSeconds(store)};
-  std::vector<Judged> judged;
-  for (size_t i = 0; i < contenders.size(); ++i) {
-    Judged& one = judged.emplace_back();
-    if (results[i].ok) {
-      one = Judge(context, cost, contenders[i]);
-      NoteOtherAccuracy(results[i], one.row);
-    } else {
-      one.row = FailedRow(contenders[i], results[i].error);
-    }
-  }
+  std::vector<Judged> judged = JudgeAll(context, store, contenders, results);
   // Finalists first; those that meet the targets before the others; then by accuracy.
   std::ranges::stable_sort(judged, [](const Judged& a, const Judged& b) {
     const auto key = [](const FinalistRow& row) {

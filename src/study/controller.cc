@@ -86,6 +86,7 @@ class Controller {
         ReportRunning();
       });
       LookAtJobs();
+      if (!ends.empty() && !clock_.SecondsLeft()) Foresee();  // the first trials tell
       if (clock_.SaveIsDue()) clock_.Save();
       if (hooks_.on_progress) {
         hooks_.on_progress({.done = completed_ + pruned_ + failed_,
@@ -554,14 +555,15 @@ class Controller {
       const auto found = open_.find(job.trial);
       if (!job.running && found != open_.end() && found->second.since) found->second.since = now;
     }
-    Foresee(running + std::max(0, executor_.FreeSlots()));
+    slots_ = running + std::max(0, executor_.FreeSlots());
+    Foresee();
     if (options_.jobs_file.empty() || jobs == jobs_written_) return;
     WriteJobs(options_.jobs_file, jobs);
     jobs_written_ = jobs;
   }
 
-  void Foresee(int slots) {
-    Workload work{.to_start = std::ssize(waiting_), .slots = slots};
+  void Foresee() {
+    Workload work{.to_start = std::ssize(waiting_), .slots = slots_};
     for (const auto& [number, trial] : open_) {
       if (trial.running) work.running.push_back(trial.since ? SecondsSince(*trial.since) : 0);
     }
@@ -621,6 +623,7 @@ class Controller {
   std::vector<TrialRecord> finished_;  // in the write that is under way
   std::vector<int64_t> to_cancel_;     // likewise
   SearchClock clock_{store_};
+  int slots_ = 0;  // that work for this search, or could
   Clock::time_point looked_{};
   Clock::time_point orders_read_{};
 };
