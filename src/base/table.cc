@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <numeric>
 #include <regex>
 #include <string_view>
 

@@ -16,11 +16,12 @@ namespace lathe::cli {
 namespace {
 
 // The resolved study, then the estimate as comments, so that the whole is a study file.
-void DryRun(const study::StudyConfig& config, const SearchOptions& options, bool json) {
+void DryRun(const study::StudyConfig& config, const SearchOptions& options, bool try_one,
+            bool json) {
   StudyContext context = OpenStudy(config, options);
   ReadNewSources(config, context.space, nullptr);
   std::optional<SearchEstimate> estimate;
-  if (CanEstimate(config)) estimate = EstimateSearch(std::move(context));
+  if (try_one && CanEstimate(config)) estimate = EstimateSearch(std::move(context));
   if (json) {
     PrintJson({{"study", config.resolved_toml},
                {"estimate", estimate ? ToJson(*estimate) : nlohmann::ordered_json()}});
@@ -30,7 +31,7 @@ void DryRun(const study::StudyConfig& config, const SearchOptions& options, bool
   if (estimate) {
     std::istringstream lines(FormatTable(ToRows(*estimate, config)));
     for (std::string line; std::getline(lines, line);) text += "# " + line + "\n";
-  } else {
+  } else if (try_one) {
     text += "# No candidate was tried: it would train here, and the study trains elsewhere.\n";
   }
   PrintText(text);
@@ -44,7 +45,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   struct Flags {
     std::string study, folder;
     std::vector<std::string> set;
-    bool resume = false, dry_run = false, estimate = false;
+    bool resume = false, dry_run = false, no_estimate = false, estimate = false;
   };
   auto flags = std::make_shared<Flags>();
   command->add_option("study", flags->study, "Study file (TOML)")->required();
@@ -56,6 +57,10 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
   command->add_flag("--dry-run", flags->dry_run,
                     "Check everything, run one candidate from training to package for a moment, "
                     "print the resolved study and how long the search will take");
+  command
+      ->add_flag("--no-estimate", flags->no_estimate,
+                 "With --dry-run: check and print, without running a candidate")
+      ->needs("--dry-run");
   command
       ->add_flag("--estimate", flags->estimate,
                  "Likewise, but print only how long the search will take")
@@ -72,7 +77,7 @@ void AddSearchCommand(CLI::App& app, const Globals& globals, Action& action) {
                             .resume = flags->resume,
                             .quiet = globals.quiet};
       if (flags->dry_run) {
-        DryRun(config, options, globals.json);
+        DryRun(config, options, !flags->no_estimate, globals.json);
         return 0;
       }
       if (flags->estimate) {
