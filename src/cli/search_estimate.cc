@@ -26,7 +26,7 @@ namespace {
 constexpr int kDrawn = 12, kTrained = 4;  // networks
 constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
 constexpr int kBatches = 20;            // of a training that is only timed
-constexpr int64_t kLeastSample = 1024;  // images: as many as int8 is tuned with
+constexpr int64_t kLeastSample = 1024;  // images
 
 class TemporaryFolder {
  public:
@@ -90,11 +90,13 @@ void Shorten(train::Recipe& recipe) {
   recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
 }
 
+// As a training of `count` images sees them; what calibrates int8 is as little as what is judged
+// on.
 data::Splits Sample(const data::Splits& splits, int64_t count) {
-  return {.train = data::Spread(splits.train, count),
-          .test = data::Spread(splits.test, count),
+  return {.train = data::Spread(splits.train, count / 4),
+          .test = data::Spread(splits.test, count / 4),
           .search_train = data::Spread(splits.search_train, count),
-          .search_val = data::Spread(splits.search_val, count)};
+          .search_val = data::Spread(splits.search_val, count / 4)};
 }
 
 study::TrialResult CheckTrained(const StudyContext& context, study::TrialResult result) {

@@ -21,12 +21,13 @@ struct Roles {
   std::shared_ptr<const data::Dataset> train, evaluation;
 };
 
-// `sample`: so many images of each at most, when a training is only tried; 0: all.
+// `sample`: so many images at most, and a quarter as many to evaluate on, when a training is only
+// tried; 0: all.
 Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits, int64_t sample) {
   const Roles roles = spec.kind == "search" ? Roles{splits.search_train, splits.search_val}
                                             : Roles{splits.train, splits.test};
   if (sample == 0) return roles;
-  return {data::Spread(roles.train, sample), data::Spread(roles.evaluation, sample)};
+  return {data::Spread(roles.train, sample), data::Spread(roles.evaluation, sample / 4)};
 }
 
 }  // namespace
