@@ -3,6 +3,7 @@
 
     bench/latency/run.py [--space SPACE.toml] [--minutes 45] [--pause 5] [--count 30] [--precision f32|int8] [--lut lut.json]
     bench/latency/run.py --again 10      lathe net time on the same networks twice, ten minutes apart
+    bench/latency/run.py --drift 6       three networks in turns for six minutes: what of a figure another one of the same length repeats
 
 Without --lut a table is built first. The random networks come at 96-256 px unless --space says otherwise. Everything
 lies in build/bench/latency.
@@ -68,13 +69,35 @@ print(json.dumps(medians))
 """
 
 
-def outside(files, seconds=1.0):
+# argv has seconds and files; stdout gets, per file, the medians (us) of slices of 0.1 s, taken in turns with the others.
+SLICES = """
+import json, statistics, sys, time
+import numpy, openvino
+core, requests, slices, start = openvino.Core(), [], [[] for _ in sys.argv[2:]], time.perf_counter()
+for file in sys.argv[2:]:
+    model = core.compile_model(file, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"})
+    requests.append(model.create_infer_request())
+while time.perf_counter() - start < float(sys.argv[1]):
+    for request, medians in zip(requests, slices):
+        samples, begin = [], time.perf_counter()
+        for _ in range(2): request.infer()
+        while len(samples) < 3 or time.perf_counter() - begin < 0.1:
+            now = time.perf_counter()
+            request.infer()
+            samples.append(1e6 * (time.perf_counter() - now))
+        medians.append(statistics.median(samples))
+    time.sleep(0.05)
+print(json.dumps(slices))
+"""
+
+
+def outside(script, *arguments):
+    """What a script for the peers' Python prints."""
     if not VENV.exists():
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
         subprocess.run([VENV / "bin/pip", "install", "--quiet", "numpy"], check=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "build/deps/python")}
-    done = subprocess.run([VENV / "bin/python", "-c", OUTSIDE, "1", str(seconds), *map(str, files)], env=environment,
-                          stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([VENV / "bin/python", "-c", script, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -102,7 +125,7 @@ def compare(name, networks, lut, precision):
         file = WORK / f"{pathlib.Path(network).stem}-{precision}.onnx"
         lathe("net", "export", network, "--random", "--batch", 1, "--out", file, "--precision", precision)
         files.append(file)
-    predicted, measured = predictions(networks, lut), outside(files)
+    predicted, measured = predictions(networks, lut), outside(OUTSIDE, 1, 1.0, *files)
     for network, p, m in zip(networks, predicted, measured):
         print(f"  {pathlib.Path(network).stem:<20} predicted {p / 1000:8.3f} ms  measured {m / 1000:8.3f} ms  {100 * (p / m - 1):+6.1f} %")
     report(name, predicted, measured)
@@ -119,6 +142,20 @@ def again(networks, minutes):
         print(f"  {network:<20} {a / 1000:8.3f} ms, {minutes:g} minutes later {b / 1000:8.3f} ms: {100 * (b / a - 1):+.1f} %")
 
 
+def drift(networks, minutes):
+    files = []
+    for network in networks:
+        files.append(WORK / f"{network}.onnx")
+        lathe("net", "export", network, "--random", "--out", files[-1])
+    for network, slices in zip(networks, outside(SLICES, 60 * minutes, *files)):
+        for seconds in (5, 10, 20, 40):
+            each = round(len(slices) * seconds / (60 * minutes))
+            figures = [statistics.median(slices[i:i + each]) for i in range(0, len(slices) - each + 1, each)]
+            pairs = [abs(a / b - 1) for i, a in enumerate(figures) for b in figures[i + 2:]]
+            print(f"  {network:<22} {seconds:>2} s: spread {100 * statistics.stdev(figures) / statistics.mean(figures):.1f} %, "
+                  f"{100 * statistics.mean(p < 0.03 for p in pairs):.0f} % of pairs within 3 %, worst {100 * max(pairs):.1f} %")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", type=pathlib.Path, default=ROOT / "configs/spaces/gpunet.toml", help="space that the table is built for")
@@ -129,10 +166,14 @@ def main():
     parser.add_argument("--precision", default="f32", choices=["f32", "int8"])
     parser.add_argument("--lut", type=pathlib.Path, help="a table that is there already")
     parser.add_argument("--again", type=float, metavar="MINUTES", help="only time networks twice")
+    parser.add_argument("--drift", type=float, metavar="MINUTES", help="only see how well figures repeat themselves")
     flags = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     if flags.again is not None:
         again(["mobilenet_v2", "gpunet_0", "efficientnet_b0@96"], flags.again)
+        return
+    if flags.drift is not None:
+        drift(["mobilenet_v2@224", "mobilenet_v3_small@96", "gpunet_0"], flags.drift)
         return
     lut = flags.lut or WORK / f"lut-{flags.precision}.json"
     if not flags.lut:

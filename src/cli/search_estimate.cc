@@ -54,14 +54,20 @@ struct Drawn {
   double latency_us = 0;
 };
 
-int BaselinesThatFit(const StudyContext& context) {
+// The widest version of each baseline that holds the budget.
+std::vector<net::Network> FittingBaselines(const StudyContext& context) {
   const int resolution = context.space.resolution().values.back();
-  return static_cast<int>(std::ranges::count_if(context.config.baselines, [&](const auto& name) {
-    const net::Network network = BaselineVersions(context, name, resolution).back();
-    const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-    return context.engine->Compile(network, weights, {})->Time(kQuick).median_us <=
-           context.config.target.latency_us;
-  }));
+  std::vector<net::Network> fitting;
+  for (const std::string& name : context.config.baselines) {
+    for (net::Network& network : BaselineVersions(context, name, resolution)) {
+      const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
+      const double us = context.engine->Compile(network, weights, {})->Time(kQuick).median_us;
+      if (us > context.config.target.latency_us) continue;
+      fitting.push_back(std::move(network));
+      break;
+    }
+  }
+  return fitting;
 }
 
 std::vector<Drawn> DrawNetworks(const StudyContext& context) {
@@ -115,17 +121,24 @@ std::vector<study::TrialResult> TrainAll(const StudyContext& context,
 struct Speed {
   double images_per_second = 0;
   double overhead = 0;  // seconds of a trial beside its images: starting, opening the data
+
+  // Of a whole training.
+  double Seconds(const train::Recipe& recipe, const data::Dataset& train,
+                 const data::Dataset& evaluated) const {
+    if (images_per_second <= 0) return 0;
+    return overhead + train::WorkOf(recipe, train.size(), evaluated.size()) / images_per_second;
+  }
 };
 
-// Of the first few networks, while all slots train. Networks of one latency differ by half in how
-// fast they train.
-Speed TrainingSpeed(const StudyContext& context, const std::vector<Drawn>& drawn, int slots) {
-  const int rounds = (kTrained + slots - 1) / slots;
+// Of these networks on average, each trained once or more while all slots train.
+Speed TrainingSpeed(const StudyContext& context, const std::string& name,
+                    const std::vector<net::Network>& networks, int slots) {
+  const int rounds = (static_cast<int>(networks.size()) + slots - 1) / slots;
   std::vector<study::BatchJob> jobs;
   for (int i = 0; i < rounds * slots; ++i) {
-    jobs.push_back({.folder = context.options.folder / std::to_string(i), .number = i});
+    jobs.push_back({.folder = context.options.folder / fmt::format("{}-{}", name, i), .number = i});
     PrepareTrial(context, jobs.back().folder, i, "search",
-                 drawn[static_cast<size_t>(i) % std::min<size_t>(kTrained, drawn.size())].network);
+                 networks[static_cast<size_t>(i) % networks.size()]);
   }
   const auto start = std::chrono::steady_clock::now();
   const std::vector<study::TrialResult> results = TrainAll(context, jobs);
@@ -202,23 +215,29 @@ SearchEstimate EstimateSearch(StudyContext context) {
   Shorten(context.config.finalist_recipe);
   context.sample = std::max(kLeastSample, context.config.trial_recipe.images_per_epoch);
   context.splits = Sample(splits, context.sample);
-  const Speed speed = TrainingSpeed(context, drawn, std::min(estimate.slots, config.trials));
+  // Networks of one latency differ by half in how fast they train.
+  std::vector<net::Network> candidates;
+  for (size_t i = 0; i < std::min<size_t>(kTrained, drawn.size()); ++i)
+    candidates.push_back(drawn[i].network);
+  const Speed speed =
+      TrainingSpeed(context, "candidate", candidates, std::min(estimate.slots, config.trials));
   estimate.images_per_second = speed.images_per_second;
+  const std::vector<net::Network> baselines = FittingBaselines(context);
+  estimate.baselines = static_cast<int>(baselines.size());
+  const Speed of_baselines =
+      baselines.empty() ? Speed() : TrainingSpeed(context, "baseline", baselines, estimate.slots);
   estimate.rehearsal = Rehearse(context, drawn.front().network);
 
-  const auto seconds = [&](const train::Recipe& recipe, const data::Dataset& train,
-                           const data::Dataset& evaluated) {
-    return speed.overhead +
-           train::WorkOf(recipe, train.size(), evaluated.size()) / speed.images_per_second;
-  };
-  const double trial = seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
-  const double finalist = seconds(config.finalist_recipe, *splits.train, *splits.test);
+  const double trial = speed.Seconds(config.trial_recipe, *splits.search_train, *splits.search_val);
+  const double training =
+      config.finalists * speed.Seconds(config.finalist_recipe, *splits.train, *splits.test) +
+      estimate.baselines *
+          of_baselines.Seconds(config.finalist_recipe, *splits.train, *splits.test);
   // Each test image runs once in each file, and in the trained model.
   const double image =
       1e-6 * estimate.rehearsal.inference_us + train::kEvaluationWork / speed.images_per_second;
   const auto images = static_cast<double>(splits.test->size());
   const auto rehearsed = static_cast<double>(context.splits.test->size());
-  estimate.baselines = BaselinesThatFit(context);
   const double judging =
       config.finalists * (estimate.rehearsal.seconds + image * (images - rehearsed)) +
       estimate.baselines * (kJudge + image * images);
@@ -227,8 +246,8 @@ SearchEstimate EstimateSearch(StudyContext context) {
   estimate.trials = InSlots(config.trials, trial, estimate.slots);
   if (config.max_seconds > 0)
     estimate.trials = std::min(estimate.trials, config.max_seconds + trial);
-  estimate.finalists =
-      InSlots(contenders, finalist, estimate.slots) + judging + kMeasureUntrained * contenders;
+  estimate.finalists = InSlots(contenders, training / contenders, estimate.slots) + judging +
+                       kMeasureUntrained * contenders;
   const int cores = std::min(AvailableThreads(), estimate.slots * config.threads_per_slot);
   estimate.core_hours = (estimate.measuring * config.target.options.threads +
                          cores * (estimate.trials + estimate.finalists)) /

@@ -251,7 +251,7 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
     std::string note = fmt::format("{} running", at.running);
     if (any) note += ", best " + FormatPercent(best_accuracy);
     if (const std::optional<double> after = forecast.Seconds())
-      note += fmt::format(", finalists about {} after that", FormatSeconds(*after));
+      note += fmt::format(", finalists within {} after that", FormatSeconds(*after));
     progress.Update(at.done, note, at.seconds_left.value_or(-1));
   };
   hooks.refuse = [&](const std::vector<int>& encoding) -> std::string {
