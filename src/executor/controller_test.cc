@@ -314,13 +314,12 @@ TEST_F(Controller, ForeseesItsEnd) {
   options.max_seconds = 2;
   foreseen.clear();
   study::Store limited = Open();
-  const double again = UnixSeconds();
   RunController(limited, *NewProposer("random"),
                 *MakeFakeExecutor(
                     {.slots = 2, .script = [&](int64_t trial, int) { return Train(trial, 100); }}),
                 options, hooks);
   ASSERT_FALSE(foreseen.empty());
-  EXPECT_NEAR(foreseen.back() - again, UnixSeconds() - again, 0.5);
+  for (const double end : foreseen) EXPECT_NEAR(end, UnixSeconds(), 1.5);
 }
 
 TEST_F(Controller, SaysWhatIsSubmitted) {
