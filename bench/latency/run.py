@@ -152,6 +152,8 @@ def drift(networks, minutes):
             each = round(len(slices) * seconds / (60 * minutes))
             figures = [statistics.median(slices[i:i + each]) for i in range(0, len(slices) - each + 1, each)]
             pairs = [abs(a / b - 1) for i, a in enumerate(figures) for b in figures[i + 2:]]
+            if not pairs:  # too few minutes for figures of that length
+                continue
             print(f"  {network:<22} {seconds:>2} s: spread {100 * statistics.stdev(figures) / statistics.mean(figures):.1f} %, "
                   f"{100 * statistics.mean(p < 0.03 for p in pairs):.0f} % of pairs within 3 %, worst {100 * max(pairs):.1f} %")
 
