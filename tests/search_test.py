@@ -86,7 +86,8 @@ class SearchTest(testing.TestCase):
 
     def test_dry_run(self):
         study, out = self.study(), self.folder / "out"
-        text = testing.run("search", study, "--dir", out, "--dry-run", "--set", "int8.finalists=true", check=0).stdout
+        text = testing.run("search", study, "--dir", out, "--dry-run", "--set", "int8.finalists=true", "--set", "int8.ranges=min-max",
+                           "--set", "baselines.networks=[]", check=0).stdout
         self.assertEqual(tomllib.loads(text)["search"]["trials"], 4)
         for line in (r"time +about [\dhms]+ ?s?: measuring 6 s, 4 trials ", r"rehearsal +a candidate was trained .*exported as model-int8.onnx and model.onnx, verified"):
             self.assertRegex(text, rf"(?m)^# {line}")
