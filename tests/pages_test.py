@@ -1,5 +1,5 @@
-"""Commands of the documentation's pages, run in their order as they stand there, only shorter. Pages whose own tests do that:
-own-pictures.md (init_test.py), own-trainer.md (command_evaluator_test.py), lut-import.md (lut_import_test.py), slurm.md (slurm_test.py)."""
+"""Commands of the documentation's pages, run in their order as they stand there, only shorter. So are own-pictures.md (init_test.py) and
+own-trainer.md (command_evaluator_test.py); what lut-import.md and slurm.md tell is tested by lut_import_test.py and slurm_test.py."""
 
 import os
 import re
