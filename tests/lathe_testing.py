@@ -73,9 +73,9 @@ threads_per_slot = 1
 SEARCHED = (0, 3)  # exit codes of a search whose finalists, hardly trained, do not matter
 
 
-def run(*arguments, timeout=300, env=None, check=None):
+def run(*arguments, timeout=300, env=None, check=None, cwd=ROOT):
     """Runs lathe; returns the finished process with text output. With `check`, the exit code must be that, or one of those."""
-    result = subprocess.run([LATHE, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=ROOT,
+    result = subprocess.run([LATHE, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=cwd,
                             env={**os.environ, **(env or {})})
     if check is not None and result.returncode not in (check if isinstance(check, tuple) else (check,)):
         raise AssertionError(f"lathe {' '.join(map(str, arguments))}: exit code {result.returncode}, expected {check}\n"

@@ -1,10 +1,8 @@
 """Commands of the documentation's pages, run in their order as they stand there, only shorter. So are own-pictures.md (init_test.py) and
 own-trainer.md (command_evaluator_test.py); what lut-import.md and slurm.md tell is tested by lut_import_test.py and slurm_test.py."""
 
-import os
 import re
 import shlex
-import subprocess
 
 import lathe_testing as testing
 import pictures_testing
@@ -38,9 +36,7 @@ class PagesTest(testing.TestCase):
             command = tuple(words[:2]) if tuple(words[:2]) in ADDED | ENDS else (words[0],)
             if command == ("net", "train") and "--data" not in words:
                 words += ["--data", "pictures"]
-            result = subprocess.run([testing.LATHE, *words, *ADDED.get(command, [])], cwd=self.folder, capture_output=True, text=True, timeout=300,
-                                    env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")})
-            self.assertIn(result.returncode, ENDS.get(command, (0,)), f"{name}: lathe {line}\n{result.stdout[-2000:]}{result.stderr[-3000:]}")
+            testing.run(*words, *ADDED.get(command, []), check=ENDS.get(command, 0), cwd=self.folder, env={"XDG_CACHE_HOME": str(self.folder / "cache")})
         return len(lines)
 
     def test_own_device(self):

@@ -1,7 +1,6 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/ansicolor_sink.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -64,9 +63,8 @@ bool StderrIsTerminal() {
 
 int TerminalWidth() {
   constexpr int kUnknown = 80;
-  winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUnknown;
-  return size.ws_col;
+  const int columns = ColumnsOf(STDERR_FILENO);
+  return columns > 0 ? columns : kUnknown;
 }
 
 }  // namespace lathe

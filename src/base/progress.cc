@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/terminal.h"
+#include "base/utf8.h"
 
 namespace lathe {
 namespace {
@@ -17,19 +18,6 @@ constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 
 double SecondsBetween(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-// The first `columns` characters of UTF-8 `text`.
-std::string Clip(std::string text, size_t columns) {
-  size_t seen = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool starts_character = (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80;
-    if (starts_character && seen++ == columns) {
-      text.resize(i);
-      break;
-    }
-  }
-  return text;
 }
 
 std::string Bar(double fraction) {
@@ -82,7 +70,9 @@ struct Progress::State {
     if (terminal) {
       // The last column stays free: some terminals wrap once it is filled.
       const int columns = std::max(TerminalWidth() - 1, 1);
-      Terminal::Get().SetStatus(this, Clip(Line(now), static_cast<size_t>(columns)));
+      std::string line = Line(now);
+      line.resize(BytesOf(line, static_cast<size_t>(columns)));
+      Terminal::Get().SetStatus(this, std::move(line));
     } else {
       Terminal::Get().PrintLine(Line(now));
     }

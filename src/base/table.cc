@@ -1,11 +1,13 @@
 #include "base/table.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <regex>
 #include <string_view>
+
+#include "base/terminal.h"
+#include "base/utf8.h"
 
 namespace lathe {
 namespace {
@@ -13,22 +15,6 @@ namespace {
 constexpr size_t kGap = 2;         // between columns
 constexpr size_t kNarrowest = 12;  // that a column of longer words gets
 constexpr std::string_view kBreakAfter = "/,_-@";
-
-bool StartsCharacter(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
-
-// Columns that UTF-8 `text` takes on a terminal ("\u00b5s" takes two).
-size_t Width(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, StartsCharacter));
-}
-
-// Bytes of the first `columns` characters.
-size_t BytesOf(std::string_view text, size_t columns) {
-  size_t seen = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (StartsCharacter(text[i]) && seen++ == columns) return i;
-  }
-  return text.size();
-}
 
 // A number, perhaps with a unit: "-1.5", "250,114", "1e-3", "12 %", "3.2 ms", "12.3 M".
 bool LooksLikeNumber(const std::string& cell) {
@@ -136,10 +122,7 @@ std::string Lines(const std::vector<std::string>& row, const std::vector<Column>
 
 }  // namespace
 
-int StdoutColumns() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
+int StdoutColumns() { return ColumnsOf(STDOUT_FILENO); }
 
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows, int columns) {
   std::vector<Column> measured = Measure(rows);

@@ -1,5 +1,7 @@
 #include "base/terminal.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -10,6 +12,11 @@ namespace {
 void Put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 }  // namespace
+
+int ColumnsOf(int descriptor) {
+  winsize size{};
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
 
 Terminal& Terminal::Get() {
   static Terminal* const terminal = new Terminal();

@@ -10,6 +10,9 @@
 
 namespace lathe {
 
+// Of the terminal that a file descriptor is; 0 if it is none, or has not said.
+int ColumnsOf(int descriptor);
+
 // Thread-safe. A status line has a slot; with several open (a nested stage) the newest is shown.
 class Terminal {
  public:

@@ -11,7 +11,6 @@
 #include "cli/common.h"
 #include "engine/timing.h"
 #include "net/network_file.h"
-#include "net/weights.h"
 #include "study/controller.h"
 #include "study/rank.h"
 
@@ -22,11 +21,8 @@ namespace {
 // final measurement, minutes later, has to confirm it.
 constexpr double kMeasuringMargin = 0.97;
 
-engine::Timing MeasureUntrained(const StudyContext& context, const net::Network& network) {
-  const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-  const std::unique_ptr<engine::CompiledModel> model =
-      context.engine->Compile(network, weights, {});
-  return engine::TimeUndisturbed(*model, {.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
+engine::Timing TimeUntrained(engine::CompiledModel& model) {
+  return engine::TimeUndisturbed(model, {.warmup = 20, .min_runs = 100, .min_seconds = 0.3});
 }
 
 // An error that helps when there is nothing to rank.
@@ -61,7 +57,7 @@ std::vector<Contender> ChooseFinalists(const StudyContext& context, const study:
                         .measured_us = 0,
                         .folder = "trial-" + study::TrialFolderName(trial.number)};
     contender.network.name = fmt::format("{}-trial-{}", context.config.name, trial.number);
-    contender.measured_us = MeasureUntrained(context, contender.network).median_us;
+    contender.measured_us = TimeUntrained(*CompileUntrained(context, contender.network)).median_us;
     table.latency_check.emplace_back(contender.lut_us, contender.measured_us);
     if (contender.measured_us > kMeasuringMargin * budget_us) {
       spdlog::info("trial {} is passed over: predicted {}, measured {}", trial.number,
@@ -85,31 +81,26 @@ std::vector<Contender> ChooseBaselines(const StudyContext& context,
                                        FinalistTable& table) {
   std::vector<Contender> chosen;
   for (const std::string& name : context.config.baselines) {
-    double fastest_us = 0;
-    bool fits = false;
-    for (const net::Network& network : BaselineVersions(context, name, resolution)) {
-      fastest_us = MeasureUntrained(context, network).median_us;
-      if (fastest_us > kMeasuringMargin * context.config.target.latency_us) continue;
-      fits = true;
-      // A table from elsewhere may know nothing of the kind.
-      const bool known = estimator.Covers(network);
-      const double lut_us = known ? estimator.Network(network).latency_us : 0;
-      if (known) table.latency_check.emplace_back(lut_us, fastest_us);
-      chosen.push_back({.name = network.name,
-                        .kind = "baseline",
-                        .origin = "zoo",
-                        .network = network,
-                        .lut_us = lut_us,
-                        .measured_us = fastest_us,
-                        .folder = network.name});
-      break;
+    const TimedBaseline baseline =
+        FitBaseline(context, name, resolution, kMeasuringMargin * context.config.target.latency_us,
+                    TimeUntrained);
+    if (!baseline.fits) {
+      const std::string needs = FormatMs(baseline.latency_us);
+      table.left_out.emplace_back(name, fmt::format("needs {} at its smallest", needs));
+      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name, needs);
+      continue;
     }
-    if (!fits) {
-      table.left_out.emplace_back(name,
-                                  fmt::format("needs {} at its smallest", FormatMs(fastest_us)));
-      spdlog::info("baseline {} does not fit the budget: {} at its smallest width", name,
-                   FormatMs(fastest_us));
-    }
+    // A table from elsewhere may know nothing of the kind.
+    const bool known = estimator.Covers(baseline.network);
+    const double lut_us = known ? estimator.Network(baseline.network).latency_us : 0;
+    if (known) table.latency_check.emplace_back(lut_us, baseline.latency_us);
+    chosen.push_back({.name = baseline.network.name,
+                      .kind = "baseline",
+                      .origin = "zoo",
+                      .network = baseline.network,
+                      .lut_us = lut_us,
+                      .measured_us = baseline.latency_us,
+                      .folder = baseline.network.name});
   }
   return chosen;
 }

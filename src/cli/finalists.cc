@@ -22,7 +22,7 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
   std::vector<study::BatchJob> jobs;
   for (const Contender& contender : contenders) {
     jobs.push_back({.folder = contender.folder, .number = contender.number});
-    if (!fs::exists(contender.folder / "result.json")) {
+    if (!study::HasResult(contender.folder)) {
       PrepareTrial(context, contender.folder, contender.number, contender.kind, contender.network);
     }
   }
@@ -45,7 +45,7 @@ std::vector<study::TrialResult> TrainContenders(const StudyContext& context,
     double share = 0;
     int finished = 0;
     for (const study::BatchJob& job : jobs) {
-      const bool done = fs::exists(job.folder / "result.json");
+      const bool done = study::HasResult(job.folder);
       const study::TrialProgress at =
           done ? study::TrialProgress{} : study::ReadProgress(job.folder);
       finished += done ? 1 : 0;

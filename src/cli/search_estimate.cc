@@ -17,16 +17,15 @@
 #include "cli/common.h"
 #include "cli/finalists_forecast.h"
 #include "cli/judge.h"
-#include "net/weights.h"
+#include "cli/train_evaluator.h"
 #include "study/batch.h"
 
 namespace lathe::cli {
 namespace {
 
 constexpr int kDrawn = 12, kTrained = 4;  // networks
-constexpr engine::TimingOptions kQuick = {.warmup = 3, .min_runs = 15, .min_seconds = 0.05};
-constexpr int kBatches = 20;            // of a training that is only timed
-constexpr int64_t kLeastSample = 1024;  // images
+constexpr int kBatches = 20;              // of a training that is only timed
+constexpr int64_t kLeastSample = 1024;    // images
 
 class TemporaryFolder {
  public:
@@ -49,6 +48,10 @@ class TemporaryFolder {
   fs::path path_;
 };
 
+engine::Timing TimeQuickly(engine::CompiledModel& model) {
+  return model.Time({.warmup = 3, .min_runs = 15, .min_seconds = 0.05});
+}
+
 struct Drawn {
   net::Network network;
   double latency_us = 0;
@@ -59,13 +62,9 @@ std::vector<net::Network> FittingBaselines(const StudyContext& context) {
   const int resolution = context.space.resolution().values.back();
   std::vector<net::Network> fitting;
   for (const std::string& name : context.config.baselines) {
-    for (net::Network& network : BaselineVersions(context, name, resolution)) {
-      const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-      const double us = context.engine->Compile(network, weights, {})->Time(kQuick).median_us;
-      if (us > context.config.target.latency_us) continue;
-      fitting.push_back(std::move(network));
-      break;
-    }
+    TimedBaseline baseline =
+        FitBaseline(context, name, resolution, context.config.target.latency_us, TimeQuickly);
+    if (baseline.fits) fitting.push_back(std::move(baseline.network));
   }
   return fitting;
 }
@@ -75,8 +74,7 @@ std::vector<Drawn> DrawNetworks(const StudyContext& context) {
   for (int i = 0; i < kDrawn; ++i) {
     Random random(SubSeed(context.config.seed, "estimate", static_cast<uint64_t>(i)));
     net::Network network = context.space.Decode(context.space.Sample(random), context.head);
-    const net::Weights weights = net::RandomWeights(net::Lower(network), context.config.seed);
-    const double us = context.engine->Compile(network, weights, {})->Time(kQuick).median_us;
+    const double us = TimeQuickly(*CompileUntrained(context, network)).median_us;
     drawn.push_back({.network = std::move(network), .latency_us = us});
   }
   std::ranges::sort(drawn, {}, &Drawn::latency_us);
@@ -94,15 +92,6 @@ void SortByDistance(std::vector<Drawn>& drawn, const study::StudyConfig& config)
 void Shorten(train::Recipe& recipe) {
   recipe.epochs = 2;
   recipe.images_per_epoch = int64_t{kBatches} * recipe.batch;
-}
-
-// As a training of `count` images sees them; what calibrates int8 is as little as what is judged
-// on.
-data::Splits Sample(const data::Splits& splits, int64_t count) {
-  return {.train = data::Spread(splits.train, count / 4),
-          .test = data::Spread(splits.test, count / 4),
-          .search_train = data::Spread(splits.search_train, count),
-          .search_val = data::Spread(splits.search_val, count / 4)};
 }
 
 study::TrialResult CheckTrained(const StudyContext& context, study::TrialResult result) {
@@ -214,7 +203,7 @@ SearchEstimate EstimateSearch(StudyContext context) {
   Shorten(context.config.trial_recipe);
   Shorten(context.config.finalist_recipe);
   context.sample = std::max(kLeastSample, context.config.trial_recipe.images_per_epoch);
-  context.splits = Sample(splits, context.sample);
+  context.splits = SampleOf(splits, context.sample);
   // Networks of one latency differ by half in how fast they train.
   std::vector<net::Network> candidates;
   for (size_t i = 0; i < std::min<size_t>(kTrained, drawn.size()); ++i)

@@ -1,5 +1,5 @@
-// How long a search will take: from a candidate or two that go its whole way for a moment on this
-// machine.
+// How long a search will take: from a few candidates that are trained for a moment on this machine,
+// one of which goes the whole way.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -25,7 +25,7 @@ struct SearchEstimate {
   int fitting = 0;               // of them, within the budget
   double images_per_second = 0;  // of one training while all slots are busy
   int slots = 0;
-  int baselines = 0;  // that are fast enough at their smallest
+  int baselines = 0;  // that have a version within the budget
   // Stages, in seconds.
   double measuring = 0, trials = 0, finalists = 0;
   double total() const { return measuring + trials + finalists; }

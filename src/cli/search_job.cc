@@ -388,23 +388,42 @@ std::vector<net::Network> BaselineVersions(const StudyContext& context, const st
   return versions;
 }
 
+std::unique_ptr<engine::CompiledModel> CompileUntrained(const StudyContext& context,
+                                                        const net::Network& network) {
+  return context.engine->Compile(network,
+                                 net::RandomWeights(net::Lower(network), context.config.seed), {});
+}
+
+TimedBaseline FitBaseline(const StudyContext& context, const std::string& name, int resolution,
+                          double limit_us,
+                          const std::function<engine::Timing(engine::CompiledModel&)>& time) {
+  TimedBaseline baseline;
+  for (net::Network& network : BaselineVersions(context, name, resolution)) {
+    baseline.latency_us = time(*CompileUntrained(context, network)).median_us;
+    baseline.network = std::move(network);
+    baseline.fits = baseline.latency_us <= limit_us;
+    if (baseline.fits) break;
+  }
+  return baseline;
+}
+
 void PrepareTrial(const StudyContext& context, const fs::path& folder, int64_t number,
                   const std::string& kind, const net::Network& network) {
   const study::StudyConfig& config = context.config;
   WriteFileQuickly(folder / "network.json", net::ToJson(network));  // again before every start
   const train::Recipe& recipe = kind == "search" ? config.trial_recipe : config.finalist_recipe;
-  study::WriteSpec(folder,
-                   {.number = number,
-                    .study = config.name,
-                    .kind = kind,
-                    .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
-                    .processes = config.processes_per_trial,
-                    .threads = config.threads_per_slot / config.processes_per_trial,
-                    .config_toml = fmt::format(
-                        "split_seed = {}\nsplit_file = {}\nsample = {}\n{}\n[recipe]\n{}\n{}",
-                        SplitSeed(config), TomlQuoted(SplitFile(context.options).string()),
-                        context.sample, ToToml(config.data),
-                        train::ToToml(recipe), ToToml(config.evaluator))});
+  study::WriteSpec(
+      folder,
+      {.number = number,
+       .study = config.name,
+       .kind = kind,
+       .seed = SubSeed(config.seed, kind, static_cast<uint64_t>(number)),
+       .processes = config.processes_per_trial,
+       .threads = config.threads_per_slot / config.processes_per_trial,
+       .config_toml = fmt::format(
+           "split_seed = {}\nsplit_file = {}\nsample = {}\n{}\n[recipe]\n{}\n{}", SplitSeed(config),
+           TomlQuoted(SplitFile(context.options).string()), context.sample, ToToml(config.data),
+           train::ToToml(recipe), ToToml(config.evaluator))});
 }
 
 bool IsSearching(const fs::path& study) { return IsLocked(study / kLockFile); }

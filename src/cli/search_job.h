@@ -55,6 +55,21 @@ StudyContext OpenStudy(const study::StudyConfig& config, const SearchOptions& op
 std::vector<net::Network> BaselineVersions(const StudyContext& context, const std::string& name,
                                            int resolution);
 
+// With random weights, in the study's engine: what is not trained yet takes as long.
+std::unique_ptr<engine::CompiledModel> CompileUntrained(const StudyContext& context,
+                                                        const net::Network& network);
+
+struct TimedBaseline {
+  net::Network network;
+  double latency_us = 0;
+  bool fits = false;
+};
+// The widest version of a baseline that takes at most `limit_us` as `time` measures it; the
+// narrowest, where none does.
+TimedBaseline FitBaseline(const StudyContext& context, const std::string& name, int resolution,
+                          double limit_us,
+                          const std::function<engine::Timing(engine::CompiledModel&)>& time);
+
 // Writes network.json and trial.json of a training. `kind`: "search", "finalist" or "baseline".
 void PrepareTrial(const StudyContext& context, const std::filesystem::path& folder, int64_t number,
                   const std::string& kind, const net::Network& network);

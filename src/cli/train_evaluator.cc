@@ -21,16 +21,19 @@ struct Roles {
   std::shared_ptr<const data::Dataset> train, evaluation;
 };
 
-// `sample`: so many images at most, and a quarter as many to evaluate on, when a training is only
-// tried; 0: all.
-Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits, int64_t sample) {
-  const Roles roles = spec.kind == "search" ? Roles{splits.search_train, splits.search_val}
-                                            : Roles{splits.train, splits.test};
-  if (sample == 0) return roles;
-  return {data::Spread(roles.train, sample), data::Spread(roles.evaluation, sample / 4)};
+Roles RolesOf(const study::TrialSpec& spec, const data::Splits& splits) {
+  if (spec.kind == "search") return {splits.search_train, splits.search_val};
+  return {splits.train, splits.test};
 }
 
 }  // namespace
+
+data::Splits SampleOf(const data::Splits& splits, int64_t count) {
+  return {.train = data::Spread(splits.train, count / 4),
+          .test = data::Spread(splits.test, count / 4),
+          .search_train = data::Spread(splits.search_train, count),
+          .search_val = data::Spread(splits.search_val, count / 4)};
+}
 
 std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folder,
                                                            const study::TrialSpec& spec,
@@ -40,8 +43,10 @@ std::optional<study::TrialResult> TrainEvaluator::Evaluate(const fs::path& folde
       ConfigFile::ParseToml(spec.config_toml, (folder / "trial.json").string());
   const data::DataConfig data_config = data::ReadDataConfig(config.root().Table("data"));
   const auto split_seed = static_cast<uint64_t>(config.root().Int("split_seed"));
-  const Roles roles = RolesOf(spec, data::OpenSplits(data_config, split_seed),
-                              config.root().Int("sample", {.fallback = 0, .min = 0}));
+  data::Splits splits = data::OpenSplits(data_config, split_seed);
+  if (const int64_t sample = config.root().Int("sample", {.fallback = 0, .min = 0}); sample > 0)
+    splits = SampleOf(splits, sample);
+  const Roles roles = RolesOf(spec, splits);
 
   train::TrainOptions options;
   options.recipe = train::ReadRecipe(config.root().Table("recipe"));

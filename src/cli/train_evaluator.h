@@ -1,10 +1,15 @@
 // The built-in evaluator: trains the trial's network on the study's data with libtorch.
 #pragma once
 
+#include "data/dataset.h"
 #include "study/trial.h"
 #include "train/trainer.h"
 
 namespace lathe::cli {
+
+// What a training sees that is only tried: `count` images to search with, a quarter as many of
+// everything else.
+data::Splits SampleOf(const data::Splits& splits, int64_t count);
 
 class TrainEvaluator : public study::Evaluator {
  public:
