@@ -75,12 +75,14 @@ class SearchTest(testing.TestCase):
         """A finished study goes on: with more trials and finalists these are chosen anew, and what was trained is not trained again."""
         weights = out / finalist["training"] / "weights.safetensors"
         trained_at = weights.stat().st_mtime_ns
+        (out / "finalists/03").mkdir()  # of a choice that had more
         sets = [word for one in ("int8.finalists=false", "search.trials=6", "finalists.count=2") for word in ("--set", one)]
         table = json.loads(testing.run("search", study, "--dir", out, "--resume", "--json", *sets, check=testing.SEARCHED).stdout)
         both = {n["training"]: n for n in table["networks"] if n["kind"] == "finalist"}
         self.assertEqual(len(testing.run_json("study", "trials", out)), 6)
         self.assertEqual(len(both), 2)
         self.assertEqual(sorted(n["path"] for n in both.values()), ["finalists/01", "finalists/02"])
+        self.assertEqual(sorted(path.name for path in (out / "finalists").iterdir()), ["01", "02"])
         self.assertIn(finalist["training"], both)
         self.assertEqual(weights.stat().st_mtime_ns, trained_at)
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/temp_folder_testing.h"
@@ -266,6 +267,22 @@ TEST_F(TrainTest, TwoProcessesTrainAsOne) {
     EXPECT_NEAR(together[0].epochs[i].train_loss, alone.epochs[i].train_loss,
                 1e-4 * alone.epochs[i].train_loss);
     EXPECT_NEAR(together[0].epochs[i].loss, alone.epochs[i].loss, 1e-3 * alone.epochs[i].loss);
+  }
+}
+
+TEST_F(TrainTest, ForeseesItsEnd) {
+  options_.recipe.epochs = 80;
+  std::vector<double> foreseen;  // seconds from the start to the end
+  const auto begin = std::chrono::steady_clock::now();
+  options_.on_progress = [&](const TrainProgress& at) {
+    if (4 * at.step > 3 * at.steps) foreseen.push_back(SecondsSince(begin) + at.seconds_left);
+  };
+  Run();
+  const double seconds = SecondsSince(begin);
+  ASSERT_FALSE(foreseen.empty());
+  for (const double end : foreseen) {
+    EXPECT_GT(end, seconds / 1.5);
+    EXPECT_LT(end, seconds * 1.5);
   }
 }
 
