@@ -127,13 +127,21 @@ void CheckSubspace(const StudyContext& context, const space::CostTables& tables)
   const study::StudyConfig& config = context.config;
   const space::CostRange range = space::RangeOf(tables);
   const space::SubspaceOptions subspace = SubspaceOf(config);
-  if (range.least.latency_ps > subspace.high_ps) {
+  const double least_ms = space::MsOf(range.least.latency_ps);
+  if (least_ms * 1000 > config.target.latency_us) {
     throw Error(ErrorKind::kTargetNotReached,
                 "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this "
                 "device; the fastest needs {:.3f} ms. Raise the budget or allow smaller networks "
                 "in [space.restrict]",
                 config.source.string(), config.target.latency_us / 1000, context.space.name(),
-                space::MsOf(range.least.latency_ps));
+                least_ms);
+  }
+  if (range.least.latency_ps > subspace.high_ps) {
+    throw Error(ErrorKind::kInput,
+                "{}: the sub-space {:g}-{:g} ms is empty: the fastest network of space '{}' needs "
+                "{:.3f} ms. Raise subspace_ms in [stage1]",
+                config.source.string(), config.subspace_low_us / 1000,
+                config.subspace_high_us / 1000, context.space.name(), least_ms);
   }
   if (range.greatest.latency_ps < subspace.low_ps) {
     throw Error(ErrorKind::kInput,

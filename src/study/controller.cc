@@ -6,7 +6,6 @@
 #include <cmath>
 #include <deque>
 #include <limits>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "study/jobs.h"
+#include "study/next_trials.h"
 #include "study/orders.h"
 #include "study/replay.h"
 #include "study/search_clock.h"
@@ -119,11 +119,7 @@ class Controller {
   void Restore() {
     const std::vector<TrialRecord> trials = store_.Trials();
     for (const TrialRecord& trial : trials) {
-      tried_.insert(trial.encoding);
-      if (!trial.imported_from.empty()) {
-        ++imported_;
-        continue;
-      }
+      if (!trial.imported_from.empty()) continue;
       if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
         Track(trial);
       } else {
@@ -132,9 +128,7 @@ class Controller {
         if (trial.starts == 1) clock_.Ended(trial.end - trial.begin);
       }
     }
-    for (const std::vector<int>& encoding : options_.queue) {
-      if (!IsQueued(encoding)) queue_.push_back(encoding);
-    }
+    next_.Restore(trials);
     Repeater repeater(proposer_, trials, hooks_.candidate);
     for (const Call& call : store_.Calls()) {
       repeater.Repeat(call);
@@ -235,8 +229,8 @@ class Controller {
 
   // Why there will be no new trials, once that is so.
   std::optional<SearchEnd> NoMore() const {
-    if (exhausted_) return SearchEnd::kExhausted;
-    if (next_number_ - imported_ >= options_.trials) return SearchEnd::kTrialsDone;
+    if (next_.Exhausted()) return SearchEnd::kExhausted;
+    if (next_.Made() >= options_.trials) return SearchEnd::kTrialsDone;
     if (options_.max_seconds > 0 && clock_.Seconds() >= options_.max_seconds)
       return SearchEnd::kTimeUp;
     if (options_.max_slot_seconds > 0 && clock_.SlotSeconds() >= options_.max_slot_seconds)
@@ -262,32 +256,9 @@ class Controller {
       const auto due = std::ranges::count_if(
           waiting_, [&](int64_t number) { return open_.at(number).not_before <= start; });
       if (due >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
-      const int64_t number = next_number_;
-      while (!queue_.empty() && tried_.contains(queue_.front())) queue_.pop_front();
-      if (!queue_.empty()) {
-        const search::Candidate candidate = hooks_.candidate(queue_.front());
-        queue_.pop_front();
-        const TrialRecord trial = NewTrial(number, candidate, options_, hooks_);
-        store_.Create(trial, CallKind::kAdd);
-        ++next_number_;
-        proposer_.Restore(number, candidate);
-        tried_.insert(trial.encoding);
-        Track(trial);
-      } else if (const std::optional<search::Candidate> candidate = proposer_.Ask(number)) {
-        const TrialRecord trial = NewTrial(number, *candidate, options_, hooks_);
-        store_.Create(trial);
-        ++next_number_;
-        tried_.insert(trial.encoding);
-        Track(trial);
-      } else {
-        exhausted_ = true;
-      }
+      if (const std::optional<TrialRecord> trial = next_.Make()) Track(*trial);
     }
     return std::nullopt;
-  }
-
-  bool IsQueued(const std::vector<int>& encoding) const {
-    return tried_.contains(encoding) || std::ranges::find(queue_, encoding) != queue_.end();
   }
 
   // An order is removed when what it asks for is in the store: a controller that is killed finds it
@@ -322,12 +293,12 @@ class Controller {
   }
 
   bool Enqueue(const std::vector<int>& encoding) {
-    if (tried_.contains(encoding)) return true;
-    if (IsQueued(encoding)) return false;
+    if (next_.Tried(encoding)) return true;
+    if (next_.Enqueued(encoding)) return false;
     std::string why_not = hooks_.refuse ? hooks_.refuse(encoding) : "";
     if (why_not.empty() && NoMore()) why_not = "the search makes no new trials any more";
     if (why_not.empty()) {
-      queue_.push_back(encoding);
+      next_.Enqueue(encoding);
     } else {
       const std::string event =
           fmt::format("a network that was enqueued is not tried: {}", why_not);
@@ -567,7 +538,7 @@ class Controller {
     for (const auto& [number, trial] : open_) {
       if (trial.running) work.running.push_back(trial.since ? SecondsSince(*trial.since) : 0);
     }
-    if (!NoMore()) work.to_start += options_.trials - (next_number_ - imported_);
+    if (!NoMore()) work.to_start += options_.trials - next_.Made();
     clock_.Foresee(std::move(work), options_.max_seconds, options_.max_slot_seconds);
   }
 
@@ -611,13 +582,9 @@ class Controller {
   const ControllerHooks& hooks_;
   const std::unique_ptr<search::Pruner> pruner_;
   std::map<int64_t, Open> open_;
-  std::deque<int64_t> waiting_;         // open trials to be started
-  std::deque<std::vector<int>> queue_;  // encodings to try before the proposer is asked
-  std::set<std::vector<int>> tried_;    // encodings of all trials
-  int64_t next_number_ = store_.next_number();
-  int64_t imported_ = 0;
+  std::deque<int64_t> waiting_;  // open trials to be started
+  NextTrials next_{store_, proposer_, options_, hooks_};
   int completed_ = 0, pruned_ = 0, failed_ = 0;
-  bool exhausted_ = false;
   bool accurate_ = false;  // a trial has the accuracy that ends the search
   std::optional<std::vector<JobState>> jobs_written_;
   std::vector<TrialRecord> finished_;  // in the write that is under way
