@@ -139,7 +139,7 @@ class BadInputTest(testing.TestCase):
         if mounted.returncode != 0:
             self.skipTest(f"SKIPPED: cannot mount a small file system: {mounted.stderr.strip()}")
         try:
-            study = self.study(trials=2, images=256)
+            study = self.quick_study(trials=2, images=256)
             filler = disk / "filler"
             filler.write_bytes(b"x" * (64 * 1024 * 1024 - 300 * 1024))
             result = testing.run("search", study, "--dir", disk / "out", "--quiet")

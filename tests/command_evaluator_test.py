@@ -143,7 +143,7 @@ def write_data(folder):
     folder.mkdir()
     for part, count in (("train", 2000), ("t10k", 500)):
         for kind, size in (("images-idx3", 28 * 28), ("labels-idx1", 1)):
-            with gzip.open(f"/usr/share/datasets/fashion-mnist/{part}-{kind}-ubyte.gz") as file:
+            with gzip.open(testing.FASHION_MNIST / f"{part}-{kind}-ubyte.gz") as file:
                 header = bytearray(file.read(16 if size > 1 else 8))
                 header[4:8] = count.to_bytes(4, "big")
                 (folder / f"{part}-{kind}-ubyte").write_bytes(header + file.read(count * size))

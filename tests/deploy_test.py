@@ -22,7 +22,6 @@ except ImportError as error:
     print(f"SKIPPED: {error}; scripts/setup --tests installs it")
     sys.exit(77)
 
-FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 NETWORK = {  # small, and quick to train
     "format": "lathe-network", "version": 1, "name": "small", "input": [1, 28, 28], "layers": [
         {"op": "conv", "in": [1, 28, 28], "out_channels": 16, "kernel": 3, "stride": 2, "act": "hard_swish"},
@@ -35,7 +34,7 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 def test_pixels(count):
     """uint8 {count, 28, 28, 1}."""
-    with gzip.open(next(FASHION_MNIST.glob("t10k-images*"))) as file:
+    with gzip.open(next(testing.FASHION_MNIST.glob("t10k-images*"))) as file:
         file.read(16)
         return numpy.frombuffer(file.read(count * 784), dtype=numpy.uint8).reshape(count, 28, 28, 1)
 

@@ -30,7 +30,7 @@ def trial_processes(folder):
 
 class KillTest(testing.TestCase):
     def test_every_trial_is_counted_once(self):
-        study = self.study(trials=TRIALS, images=2048)
+        study = self.quick_study(trials=TRIALS, images=2048)
         out = self.folder / "out"
         chance = random.Random(11)
         # Controllers killed at moments spread over the whole job: while measuring, searching, training finalists.

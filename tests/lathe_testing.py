@@ -3,6 +3,7 @@
 Each test is a script called with the path of the program: `python3 tests/x_test.py build/lathe`. Exit code 77 means skipped.
 """
 
+import gzip
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 sys.path.insert(0, str(ROOT / "build/deps/testing"))  # of scripts/setup --tests
 LATHE = str(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else ROOT / "build/lathe").resolve())
 
@@ -92,6 +94,20 @@ def tiny_study(trials=4, images=512, finalist_images=512):
     return TINY_STUDY.format(root=ROOT, trials=trials, images=images, finalist_images=finalist_images)
 
 
+def on_few_images(study, folder):
+    """The text of a study with the test images of Fashion-MNIST as its data: in `folder`, made if needed, split in training and test."""
+    if not folder.exists():
+        folder.mkdir()
+        for part, offset in (("images-idx3", 16), ("labels-idx1", 8)):
+            with gzip.open(FASHION_MNIST / f"t10k-{part}-ubyte.gz") as file:
+                header, data = file.read(offset), file.read()
+            size = len(data) // 10000
+            for split, values in (("train", data[:8000 * size]), ("t10k", data[8000 * size:])):
+                count = (len(values) // size).to_bytes(4, "big")
+                (folder / f"{split}-{part}-ubyte").write_bytes(header[:4] + count + header[8:] + values)
+    return study.replace('kind = "fashion-mnist"', f'kind = "fashion-mnist"\npath = "{folder}"')
+
+
 class TestCase(unittest.TestCase):
     maxDiff = None
 
@@ -104,6 +120,12 @@ class TestCase(unittest.TestCase):
         """The path of a small study, see tiny_study()."""
         file = self.folder / "study.toml"
         file.write_text(tiny_study(**sizes))
+        return file
+
+    def quick_study(self, **sizes):
+        """Such a study for searches whose accuracy does not matter: 8,000 training and 2,000 test images."""
+        file = self.study(**sizes)
+        file.write_text(on_few_images(file.read_text(), self.folder / "data"))
         return file
 
 

@@ -25,7 +25,7 @@ class OrdersTest(testing.TestCase):
     def test_orders(self):
         text = testing.tiny_study(trials=4, images=256).replace("epochs = 1", "epochs = 400", 1).replace("build_seconds = 6", "build_seconds = 2")
         study = self.folder / "study.toml"
-        study.write_text(text)
+        study.write_text(testing.on_few_images(text, self.folder / "data"))
         self.out, self.log = self.folder / "out", self.folder / "log"
         with open(self.log, "w") as log:
             self.search = subprocess.Popen([testing.LATHE, "search", study, "--dir", self.out], cwd=testing.ROOT, stdout=log, stderr=log)

@@ -13,7 +13,7 @@ EPOCHS = 3
 
 class ReplayTest(testing.TestCase):
     def test_replay(self):
-        study = self.study(trials=TRIALS, images=128, finalist_images=128)
+        study = self.quick_study(trials=TRIALS, images=128, finalist_images=128)
         out = self.folder / "out"
         command = [testing.LATHE, "search", str(study), "--dir", str(out), "--quiet", "--set", f"trial.epochs={EPOCHS}",
                    "--set", "pruning.rule=halving", "--set", "pruning.reduction=2"]

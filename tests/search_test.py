@@ -87,7 +87,7 @@ class SearchTest(testing.TestCase):
         self.assertEqual(weights.stat().st_mtime_ns, trained_at)
 
     def test_dry_run(self):
-        study, out = self.study(), self.folder / "out"
+        study, out = self.quick_study(), self.folder / "out"
         text = testing.run("search", study, "--dir", out, "--dry-run", "--set", "int8.finalists=true", "--set", "int8.ranges=min-max",
                            "--set", "baselines.networks=[]", check=0).stdout
         self.assertEqual(tomllib.loads(text)["search"]["trials"], 4)
@@ -112,7 +112,7 @@ class SearchTest(testing.TestCase):
         except ImportError as error:
             print(f"SKIPPED: examples: {error}; scripts/setup --tests installs it", file=sys.stderr)
             return
-        with gzip.open(next(pathlib.Path("/usr/share/datasets/fashion-mnist").glob("t10k-images*"))) as file:
+        with gzip.open(testing.FASHION_MNIST / "t10k-images-idx3-ubyte.gz") as file:
             file.read(16)
             pixels = numpy.frombuffer(file.read(2 * 784), dtype=numpy.uint8).reshape(2, 28, 28)
         pictures = [self.folder / "shirt.png", self.folder / "wide.png"]
@@ -159,7 +159,7 @@ class SearchTest(testing.TestCase):
 
     def test_an_engine_that_loads_no_files(self):
         """Latencies are torch's; what the file computes, another engine tells."""
-        study, out = self.study(trials=2, images=256, finalist_images=1024), self.folder / "out"
+        study, out = self.quick_study(trials=2, images=256, finalist_images=1024), self.folder / "out"
         table = json.loads(testing.run("search", study, "--dir", out, "--json", "--set", "target.engine=torch", "--set", "target.precision=bf16",
                                        "--set", "baselines.networks=[]", check=0).stdout)
         self.assertEqual(json.loads((out / "lut.json").read_text())["target"]["engine"], "torch")

@@ -41,7 +41,7 @@ class SlurmTestCase(testing.TestCase):
         text = text.split("[executor]")[0].replace("build_seconds = 6", "build_seconds = 2")
         text = text.replace("epochs = 1", f"epochs = {epochs}", 1)
         file = self.folder / "study.toml"
-        file.write_text(text + STUDY.format(jobs=jobs, processes=processes, more=more))
+        file.write_text(testing.on_few_images(text, self.folder / "data") + STUDY.format(jobs=jobs, processes=processes, more=more))
         return file
 
     def start(self, study, *more):

@@ -9,7 +9,7 @@ import lathe_testing as testing
 class WarmStartTest(testing.TestCase):
     def search(self, out, *settings, resume=False, check=testing.SEARCHED):
         sets = [word for setting in settings for word in ("--set", setting)]
-        return testing.run("search", self.study(trials=3, images=256, finalist_images=128), "--dir", out, *sets,
+        return testing.run("search", self.quick_study(trials=3, images=256, finalist_images=128), "--dir", out, *sets,
                            *(["--resume"] if resume else []), check=check)
 
     def test_warm_start(self):
