@@ -67,7 +67,7 @@ class CudaPass : public RecordedPass {
 
   bool Fits(const PassInput& input) const override { return input.HasShapeOf(input_); }
 
-  at::Tensor Run(const PassInput& input, const at::Generator& generator) override {
+  at::Tensor Run(const PassInput& input, const TrainingPass& pass) override {
     const at::NoGradGuard no_grad;
     const auto copy = [](const at::Tensor& from, at::Tensor& to) {
       if (to.defined()) to.copy_(from);
@@ -77,7 +77,10 @@ class CudaPass : public RecordedPass {
     copy(input.targets.partners, input_.targets.partners);
     copy(input.targets.shares, input_.targets.shares);
     copy(input.scale, input_.scale);
-    for (DropMask& mask : tape_.masks) mask.values.copy_(mask.Draw(generator));
+    for (DropMask& mask : tape_.masks) {
+      mask.first = pass.first_image;
+      mask.values.copy_(mask.Draw(pass.generator));
+    }
     graph_.replay();
     return loss_;
   }

@@ -33,8 +33,9 @@ class RecordedPass {
   virtual ~RecordedPass() = default;
   // Whether it can stand for a pass with this input.
   virtual bool Fits(const PassInput& input) const = 0;
-  // What `work` would do and return. The same random numbers are drawn as without a record.
-  virtual at::Tensor Run(const PassInput& input, const at::Generator& generator) = 0;
+  // What `work` would do and return. Of `pass`, its place in the batch and its generator count: the
+  // same random numbers are drawn as without a record.
+  virtual at::Tensor Run(const PassInput& input, const TrainingPass& pass) = 0;
 };
 
 // Records without running anything; `work` must have run a few times, since libraries prepare

@@ -48,8 +48,7 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
   TrainingPass pass{.dropout = recipe_.dropout,
                     .drop_connect = recipe_.drop_connect,
                     .type = TypeOf(recipe_.precision),
-                    .generator = at::detail::createCPUGenerator(
-                        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step))),
+                    .of_images = int64_t{processes} * batch.count,
                     .group = recipe_.sync_norm ? group_ : nullptr};
   module_.gradient().zero_();
   at::Tensor total = at::zeros({2}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
@@ -57,8 +56,11 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
   for (int64_t i = 0; i < passes; ++i) {
     const int64_t begin = batch.count * i / passes;
     const int64_t count = batch.count * (i + 1) / passes - begin;
-    pass.first_image = rank * count;
-    pass.of_images = processes * count;
+    pass.first_image = int64_t{rank} * batch.count + begin;
+    // From the start again: what is dropped of an image does not depend on how its batch is
+    // divided.
+    pass.generator = at::detail::createCPUGenerator(
+        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step)));
     total[0] += RunPass(InputOf(batch, begin, count), pass);
   }
   const at::NoGradGuard no_grad;
@@ -105,7 +107,7 @@ at::Tensor Stepper::Pass(const PassInput& input, const TrainingPass& pass) {
 // Recorded once the libraries know what they are asked for.
 at::Tensor Stepper::RunPass(const PassInput& input, TrainingPass pass) {
   constexpr int kBefore = 3;
-  if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass.generator);
+  if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass);
   if (!may_record_ || recorded_) return Pass(input, pass);
   if (++passes_ <= kBefore) {
     MaskTape tape;
@@ -125,7 +127,7 @@ at::Tensor Stepper::RunPass(const PassInput& input, TrainingPass pass) {
     pass.tape = nullptr;
     return Pass(input, pass);
   }
-  return recorded_->Run(input, pass.generator);
+  return recorded_->Run(input, pass);
 }
 
 at::Tensor Stepper::Loss(const at::Tensor& logits, const PassInput& input) {

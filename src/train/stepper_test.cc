@@ -173,8 +173,8 @@ TEST(RecordedPassTest, DoesWhatThePassDoes) {
     const PassInput own = input(seed);
     ASSERT_TRUE(recorded->Fits(own));
     const After expected = plainly(own, seed);
-    const After found =
-        after([&] { return recorded->Run(own, at::detail::createCPUGenerator(seed)); });
+    pass.generator = at::detail::createCPUGenerator(seed);
+    const After found = after([&] { return recorded->Run(own, pass); });
     EXPECT_NEAR(found.loss, expected.loss, 1e-4);
     EXPECT_TRUE(at::allclose(found.gradient, expected.gradient, 1e-2, 1e-4)) << seed;
     EXPECT_TRUE(at::allclose(found.state, expected.state, 1e-3, 1e-5)) << seed;
