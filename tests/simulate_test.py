@@ -29,6 +29,8 @@ class SimulateTest(testing.TestCase):
             self.assertEqual((seed["lost"], seed["repeated"]), (0, 0))
             self.assertEqual(len(set(seed["rows"])), 60)
             self.assertEqual(seed["best_after"], sorted(seed["best_after"], reverse=True))
+            self.assertEqual(seed["ends_s"], sorted(seed["ends_s"]))
+            self.assertEqual(seed["ends_s"][-1], seed["simulated_seconds"])
 
     def test_messages(self):
         table = self.table()

@@ -284,11 +284,11 @@ void Optimise(const StudyContext& context, const std::vector<study::EarlierResul
       .cancel_on_stop = config.CancelsOnStop(),
       .objective = config.objective,
       .pruning = config.pruning,
-      .last_step = LastEpoch(context),
       .latency_budget_us = config.target.latency_us,
       .poll_interval = std::chrono::milliseconds(config.executor == "slurm" ? 500 : 100),
       .jobs_file = context.options.folder / study::kJobsFile,
       .orders_folder = context.options.folder / study::kOrdersFolder};
+  options.pruning.last_step = LastEpoch(context);
   std::ranges::move(ImportEarlier(earlier, config, source, options, hooks, store),
                     std::back_inserter(options.queue));
   for (const study::TrialRecord& trial : store.Trials()) note_best(trial);

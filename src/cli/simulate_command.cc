@@ -71,6 +71,7 @@ nlohmann::ordered_json JsonOf(const search::Table& table, const SimulateFlags& f
                                            : nlohmann::ordered_json(run.to_optimum)},
          {"best_after", best},
          {"rows", run.rows},
+         {"ends_s", run.ends},
          {"pruned", run.pruned},
          {"simulated_seconds", run.seconds},
          {"seconds_to_optimum", run.to_optimum < 0
@@ -167,7 +168,7 @@ void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action) {
                       "loss_2, ...");
   command
       ->add_option("--pruning", flags->options.pruner.rule,
-                   "none, halving or median; needs --curve")
+                   "none, halving, median or forecast; needs --curve")
       ->capture_default_str();
   command->add_option("--first-epoch", flags->options.pruner.first_step, "First epoch to prune at")
       ->capture_default_str();

@@ -22,7 +22,7 @@ class Pruning : public Controller {
   study::ControllerOptions Options() const {
     study::ControllerOptions options = Controller::Options();
     options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
-    options.last_step = 3;
+    options.pruning.last_step = 3;
     return options;
   }
 
@@ -74,12 +74,12 @@ TEST_F(Pruning, EndsTrialsThatPromiseLittle) {
 
 TEST_F(Pruning, NeverAfterTheLastEpochNorWithAResult) {
   study::ControllerOptions options = Options();
-  options.last_step = 1;
+  options.pruning.last_step = 1;
   Bomb none;
   Run(Fake(2), options, none);
   ExpectAllComplete(10);
   Reset();
-  options.last_step = 3;
+  options.pruning.last_step = 3;
   // All epochs and the result within one look.
   const FakeOptions quick{.slots = 2, .script = [&](int64_t trial, int) {
                             for (int epoch = 1; epoch <= 3; ++epoch) {

@@ -3,17 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include "base/config.h"
 #include "base/error.h"
+#include "search/beliefs.h"
 
 namespace lathe::search {
 namespace {
 
 constexpr size_t kFewest = 5;  // trials at a step before a median means anything
-constexpr std::array<std::string_view, 3> kRules = {"none", "halving", "median"};
+constexpr std::array<std::string_view, 4> kRules = {"none", "halving", "median", "forecast"};
 
 // What all trials reported at one step.
 class Step {
@@ -93,6 +96,52 @@ class MedianPruner : public RankPruner {
   }
 };
 
+class ForecastPruner : public Pruner {
+ public:
+  explicit ForecastPruner(const PrunerOptions& options) : options_(options) {}
+
+  bool Report(int64_t trial, double latency_us, int step, double value) override {
+    if (!std::isfinite(value)) return true;
+    Curve& curve = open_[trial];
+    curve[step] = value;
+    if (step >= options_.last_step) {
+      complete_.push_back({.latency_us = latency_us, .end = value, .curve = std::move(curve)});
+      open_.erase(trial);
+      return false;
+    }
+    const bool ends = step >= options_.first_step && WouldSurprise(latency_us, step, value);
+    if (ends) open_.erase(trial);
+    return ends;
+  }
+
+ private:
+  using Curve = std::map<int, double>;  // value by step
+  struct Complete {
+    double latency_us, end;
+    Curve curve;
+  };
+
+  // If it came to be better than the best, of those that are not slower on a front.
+  bool WouldSurprise(double latency_us, int step, double value) const {
+    constexpr double kDeviations = 3;
+    double best = std::numeric_limits<double>::infinity();
+    std::vector<Forecast::Pair> pairs;
+    for (const Complete& other : complete_) {
+      if (options_.goal != Goal::kFront || other.latency_us <= latency_us)
+        best = std::min(best, other.end);
+      const auto there = other.curve.find(step);
+      if (there != other.curve.end()) pairs.push_back({there->second, other.end});
+    }
+    if (pairs.size() < Forecast::kFewest) return false;
+    const Forecast::Promise promise = Forecast(pairs).Of(value);
+    return promise.value - kDeviations * std::sqrt(promise.variance) > best;
+  }
+
+  const PrunerOptions options_;
+  std::map<int64_t, Curve> open_;
+  std::vector<Complete> complete_;
+};
+
 }  // namespace
 
 std::vector<std::string> PrunerNames() { return {kRules.begin(), kRules.end()}; }
@@ -107,6 +156,7 @@ std::unique_ptr<Pruner> MakePruner(const PrunerOptions& options) {
   if (options.rule == "none") return std::make_unique<NoPruner>();
   if (options.rule == "halving") return std::make_unique<HalvingPruner>(options);
   if (options.rule == "median") return std::make_unique<MedianPruner>(options);
+  if (options.rule == "forecast") return std::make_unique<ForecastPruner>(options);
   const std::string nearest = NearestName(options.rule, PrunerNames());
   throw Error(ErrorKind::kInput, "unknown pruning rule '{}'{}; known: {}", options.rule,
               nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),

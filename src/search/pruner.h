@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,10 +25,13 @@ struct PrunerOptions {
   // for Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial
   // goes on only as one of the best 1 / reduction that have reached the step; "median": at every
   // step from first_step on a trial ends when it is worse than half of those that have reached it
-  // (Golovin et al. 2017, "Google Vizier").
+  // (Golovin et al. 2017, "Google Vizier"); "forecast": at every step from first_step on a trial
+  // ends when what it will come to, foretold from a line through the trials that have reached
+  // last_step (Forecast), is worse than the best by more than three standard deviations.
   std::string rule = "none";
   int first_step = 1;
   int reduction = 3;
+  int last_step = std::numeric_limits<int>::max();  // of every trial that is not ended
   // kFront: a trial is compared only with those that are not slower.
   Goal goal = Goal::kLeast;
 };

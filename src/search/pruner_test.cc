@@ -32,6 +32,32 @@ TEST(Pruner, MedianWaitsForAFewThenEndsTheWorseHalf) {
   EXPECT_FALSE(pruner->Report(7, 1, 1, 99)) << "before the first step";
 }
 
+// Losses fall by 1 from step 1 to step 3, give or take 0.1.
+TEST(Pruner, ForecastEndsWhatWillHardlyBeTheBest) {
+  const PrunerOptions options{.rule = "forecast", .first_step = 1, .last_step = 3};
+  const auto learned = [](const PrunerOptions& of) {
+    auto pruner = MakePruner(of);
+    for (int trial = 0; trial < 6; ++trial) {
+      const double start = 2 + 0.1 * trial, rest = trial % 2 == 0 ? 0.1 : -0.1;
+      EXPECT_FALSE(pruner->Report(trial, 100 + trial, 1, start)) << "too few are complete";
+      EXPECT_FALSE(pruner->Report(trial, 100 + trial, 3, start - 1 + rest)) << "it is over";
+    }
+    return pruner;
+  };
+  const auto pruner = learned(options);
+  EXPECT_FALSE(pruner->Report(6, 100, 1, 2.2)) << "as good as the best";
+  EXPECT_FALSE(pruner->Report(7, 100, 1, 2.4)) << "worse, but no surprise";
+  EXPECT_TRUE(pruner->Report(8, 100, 1, 4.0));
+  EXPECT_FALSE(pruner->Report(9, 100, 2, 4.0)) << "nobody has reported after the second";
+  EXPECT_TRUE(pruner->Report(10, 100, 2, std::nan("")));
+  EXPECT_FALSE(
+      learned({.rule = "forecast", .first_step = 2, .last_step = 3})->Report(8, 100, 1, 4.0));
+  PrunerOptions front = options;
+  front.goal = Goal::kFront;
+  EXPECT_FALSE(learned(front)->Report(8, 99, 1, 4.0)) << "the fastest so far";
+  EXPECT_TRUE(learned(front)->Report(8, 110, 1, 4.0));
+}
+
 TEST(Pruner, OnAFrontOnlyThoseThatAreNotSlowerCount) {
   const auto pruner = MakePruner({.rule = "halving", .goal = Goal::kFront});
   for (int trial = 0; trial < 6; ++trial) pruner->Report(trial, 100, 1, 0.1);

@@ -17,6 +17,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostDraws = 6000;  // most tables have no more rows
 
+PrunerOptions PrunerOf(PrunerOptions options, const Table& table) {
+  options.last_step = table.last_step();
+  return options;
+}
+
 // The proposer's trials on simulated workers, event by event.
 class Cluster {
  public:
@@ -28,7 +33,7 @@ class Cluster {
                                {.dimensions = table.dimensions(),
                                 .seed = SubSeed(options.seed, "proposer"),
                                 .most_draws = kMostDraws})),
-        pruner_(MakePruner(options.pruner)),
+        pruner_(MakePruner(PrunerOf(options.pruner, table))),
         random_(SubSeed(options.seed, "cluster")) {}
 
   Simulation Run() {
@@ -145,6 +150,7 @@ class Cluster {
     result_.pruned += pruned;
     Timed([&] { proposer_->Tell(event.trial, objective); });
     result_.rows.push_back(event.row);
+    result_.ends.push_back(now_);
     const double before =
         result_.best.empty() ? std::numeric_limits<double>::infinity() : result_.best.back();
     result_.best.push_back(objective ? std::min(before, *objective) : before);

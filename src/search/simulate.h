@@ -25,6 +25,7 @@ struct Simulation {
   // One entry per evaluation, in the order of their ends; minimised objectives.
   std::vector<size_t> rows;  // of the table
   std::vector<double> best;  // best so far; infinite before the first result
+  std::vector<double> ends;  // simulated seconds
   int to_optimum = -1;       // evaluations until the best feasible row was found; -1: not found
   double seconds_to_optimum = -1;  // simulated
   double seconds = 0;              // simulated, from the first start to the last end

@@ -176,6 +176,35 @@ TEST(Simulate, PruningReachesTheSameInHalfTheTime) {
   EXPECT_LT(pruned, 0.5 * full);
 }
 
+// Large networks learn slowly at first: the best is among the worst after an epoch.
+TEST(Simulate, AForecastWaitsWhereCurvesCross) {
+  Random random(5);
+  std::string csv = "a,b,loss_1,loss_3,loss_9,loss\n";
+  for (int a = 0; a < 20; ++a) {
+    for (int b = 0; b < 15; ++b) {
+      const double loss = 0.01 * (a - 19) * (a - 19) + 0.02 * (b - 4) * (b - 4);
+      csv += fmt::format("{},{},{},{},{},{}\n", a, b, 3 + 0.1 * a + 0.1 * random.Normal(),
+                         loss + 1 + 0.1 * random.Normal(), loss, loss);
+    }
+  }
+  const Table table = Table::Parse(csv, "t.csv", {.objective = "loss", .curve = "loss_"});
+  double full = 0, pruned = 0;
+  int lost_by_halving = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    SimulateOptions options{
+        .proposer = "random", .budget = 300, .until_optimum = true, .seed = seed};
+    full += Simulate(table, options).seconds_to_optimum;
+    options.pruner.rule = "halving";
+    lost_by_halving += Simulate(table, options).best.back() != table.best();
+    options.pruner.rule = "forecast";
+    const Simulation with = Simulate(table, options);
+    EXPECT_EQ(with.best.back(), table.best()) << seed;
+    pruned += with.seconds_to_optimum;
+  }
+  EXPECT_GT(lost_by_halving, 3);
+  EXPECT_LT(pruned, 0.6 * full);
+}
+
 // On so easy a table pruning saves bayes nothing; it must not lead it astray.
 TEST(Simulate, BayesFindsTheBestFromForetoldTrials) {
   const Table table = Table::Parse(CurveTable(), "t.csv", {.objective = "loss", .curve = "loss_"});

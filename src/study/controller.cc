@@ -488,7 +488,7 @@ class Controller {
     Open& trial = open->second;
     trial.last_step = step;
     trial.last_objective = objective;
-    trial.to_end = to_end && step < options_.last_step;
+    trial.to_end = to_end && step < options_.pruning.last_step;
   }
 
   // `trial` is gone after this.
@@ -501,8 +501,9 @@ class Controller {
     const search::PrunerOptions& rule = options_.pruning;
     trial.record.reason = fmt::format(
         "pruned {}: objective {:.4f} {}", after, trial.last_objective,
-        rule.rule == "halving" ? fmt::format("is not among the best 1/{} there", rule.reduction)
-                               : "is worse than the median there");
+        rule.rule == "halving"  ? fmt::format("is not among the best 1/{} there", rule.reduction)
+        : rule.rule == "median" ? "is worse than the median there"
+                                : "does not promise to become the best");
     trial.record.value = trial.last_objective;
     Finish(trial, TrialState::kPruned);
   }

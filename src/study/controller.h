@@ -37,9 +37,8 @@ struct ControllerOptions {
   std::chrono::milliseconds retry_delay{1000};
   bool cancel_on_stop = true;  // otherwise running trials go on without the controller
   StudyObjective objective;
-  search::PrunerOptions pruning = {};               // its goal must be the objective's
-  int last_step = std::numeric_limits<int>::max();  // of a training: what has come so far goes on
-  double latency_budget_us = 0;                     // recorded as each trial's constraint; 0: none
+  search::PrunerOptions pruning = {};  // its goal must be the objective's
+  double latency_budget_us = 0;        // recorded as each trial's constraint; 0: none
   std::chrono::milliseconds poll_interval{100};
   std::filesystem::path jobs_file;  // gets WriteJobs(); empty: none
   // Orders to prune and to enqueue found there are carried out (orders.h); empty: none.
