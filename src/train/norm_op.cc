@@ -49,11 +49,8 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const at::Tensor x = input.contiguous(kChannelsLast);
     auto* group = reinterpret_cast<ProcessGroup*>(group_address);
     const int64_t channels = x.size(1), rows = Pixels(x);
-    // Near the mean, so that the difference of squares stays exact. A value of the batch itself
-    // depends on no other one; but all processes of a group need the same.
-    const at::Tensor shift = group != nullptr
-                                 ? running_mean.clone()
-                                 : x.select(0, 0).select(1, 0).select(1, 0).to(at::kFloat);
+    const at::Tensor shift =
+        running_mean.clone();  // near the mean, so that the difference of squares stays exact
     std::pair<at::Tensor, at::Tensor> moments;
     WithType(x, [&]<typename T>(T) {
       moments = SumParts(rows, channels, group,
