@@ -88,6 +88,5 @@ class WarmStartTest(testing.TestCase):
         return text, latency
 
 
-
 if __name__ == "__main__":
     testing.main()

@@ -128,7 +128,7 @@ void CheckSubspace(const StudyContext& context, const space::CostTables& tables)
   const space::CostRange range = space::RangeOf(tables);
   const space::SubspaceOptions subspace = SubspaceOf(config);
   const double least_ms = space::MsOf(range.least.latency_ps);
-  if (least_ms * 1000 > config.target.latency_us) {
+  if (range.least.latency_ps > space::PsOfUs(config.target.latency_us)) {
     throw Error(ErrorKind::kTargetNotReached,
                 "{}: [target] latency_ms = {:g}: no network of space '{}' is that fast on this "
                 "device; the fastest needs {:.3f} ms. Raise the budget or allow smaller networks "

@@ -46,6 +46,7 @@ class Step {
 class NoPruner : public Pruner {
  public:
   bool Report(int64_t, double, int, double) override { return false; }
+  std::string Reason() const override { return ""; }
 };
 
 class RankPruner : public Pruner {
@@ -72,6 +73,9 @@ class RankPruner : public Pruner {
 class HalvingPruner : public RankPruner {
  public:
   using RankPruner::RankPruner;
+  std::string Reason() const override {
+    return fmt::format("is not among the best 1/{} there", options_.reduction);
+  }
 
  protected:
   bool Decides(int step) const override {
@@ -88,6 +92,7 @@ class HalvingPruner : public RankPruner {
 class MedianPruner : public RankPruner {
  public:
   using RankPruner::RankPruner;
+  std::string Reason() const override { return "is worse than the median there"; }
 
  protected:
   bool Decides(int step) const override { return step >= options_.first_step; }
@@ -113,6 +118,7 @@ class ForecastPruner : public Pruner {
     if (ends) open_.erase(trial);
     return ends;
   }
+  std::string Reason() const override { return "does not promise to become the best"; }
 
  private:
   using Curve = std::map<int, double>;  // value by step

@@ -18,6 +18,8 @@ class Pruner {
   // A running trial's objective after `step` units of training (epochs). True: end it now. NaN and
   // infinite values end it, unless the rule is "none".
   virtual bool Report(int64_t trial, double latency_us, int step, double value) = 0;
+  // What a finite value did that ended a trial, as "is worse than the median there".
+  virtual std::string Reason() const = 0;
 };
 
 struct PrunerOptions {

@@ -498,12 +498,8 @@ class Controller {
       Fail(trial, fmt::format("diverged: its objective is {} {}", trial.last_objective, after));
       return;
     }
-    const search::PrunerOptions& rule = options_.pruning;
-    trial.record.reason = fmt::format(
-        "pruned {}: objective {:.4f} {}", after, trial.last_objective,
-        rule.rule == "halving"  ? fmt::format("is not among the best 1/{} there", rule.reduction)
-        : rule.rule == "median" ? "is worse than the median there"
-                                : "does not promise to become the best");
+    trial.record.reason = fmt::format("pruned {}: objective {:.4f} {}", after, trial.last_objective,
+                                      pruner_->Reason());
     trial.record.value = trial.last_objective;
     Finish(trial, TrialState::kPruned);
   }
