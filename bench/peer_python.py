@@ -1,5 +1,6 @@
 """A Python for the peers of a benchmark: its own wheels beside the torch that scripts/setup has fetched for Lathe."""
 
+import importlib
 import os
 import pathlib
 import subprocess
@@ -20,6 +21,17 @@ def environment(venv):
     """What the Python of `venv` needs to find torch and its libraries."""
     folders = [str(path) for path in venv.glob("lib/python3*/site-packages/nvidia/*/lib")]
     return {**os.environ, "PYTHONPATH": str(TORCH), "LD_LIBRARY_PATH": ":".join([*folders, os.environ.get("LD_LIBRARY_PATH", "")])}
+
+
+def import_or_restart(module, venv):
+    """`module`, or the same program again in the Python of `venv`, which has what it needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        program, python = pathlib.Path(sys.argv[0]).name, venv / "bin/python"
+        if not python.exists() or pathlib.Path(sys.prefix) == venv:
+            sys.exit(f"{program}: needs {error.name}; 'run.py --setup' makes a Python that has it")
+        os.execv(python, [str(python), *sys.argv])
 
 
 def make(venv, wheels, modules):

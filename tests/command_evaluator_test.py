@@ -1,6 +1,5 @@
 """[evaluator] kind = "command": trials trained by a program of the user's own, well behaved and not, and the PyTorch example."""
 
-import gzip
 import json
 import os
 import pathlib
@@ -138,17 +137,6 @@ environment = {{ LATHE = {lathe}, MODES = {modes} }}
 """
 
 
-def write_data(folder):
-    """The first images of Fashion-MNIST, for speed."""
-    folder.mkdir()
-    for part, count in (("train", 2000), ("t10k", 500)):
-        for kind, size in (("images-idx3", 28 * 28), ("labels-idx1", 1)):
-            with gzip.open(testing.FASHION_MNIST / f"{part}-{kind}-ubyte.gz") as file:
-                header = bytearray(file.read(16 if size > 1 else 8))
-                header[4:8] = count.to_bytes(4, "big")
-                (folder / f"{part}-{kind}-ubyte").write_bytes(header + file.read(count * size))
-
-
 def alive(pid):
     """Dead, or a zombie that nobody has waited for yet."""
     try:
@@ -173,7 +161,7 @@ class ProgramTest(testing.TestCase):
         (self.home / "my program.py").write_text(PROGRAM)
         self.command = [sys.executable, "my program.py", "{job}"]
         self.data = self.home / "data"
-        write_data(self.data)
+        testing.write_few_images(self.data, train=2000, test=500)
 
     def tearDown(self):
         self.assertFalse(list(self.folder.rglob("pwned")) + list(testing.ROOT.glob("pwned")), "a name was taken for a command")
@@ -441,7 +429,7 @@ class PyTorchTest(testing.TestCase):
         return testing.run("search", testing.ROOT / "examples/pytorch/study.toml", "--dir", self.folder / "out", *every, **options)
 
     def test_example(self):
-        write_data(self.folder / "data")
+        testing.write_few_images(self.folder / "data", train=2000, test=500)
         done = self.search("data.kind=idx", f"data.path={self.folder / 'data'}", "data.validation=200", "target.latency_ms=20",
                            "stage1.subspace_ms=[0.02, 1.0]", "latency.build_seconds=3", "search.trials=1", "trial.images_per_epoch=0",
                            "trial.batch=64", "trial.learning_rate=0.05", "trial.epochs=3", "finalists.batch=64",

@@ -94,17 +94,21 @@ def tiny_study(trials=4, images=512, finalist_images=512):
     return TINY_STUDY.format(root=ROOT, trials=trials, images=images, finalist_images=finalist_images)
 
 
+def write_few_images(folder, train, test):
+    """The first images of Fashion-MNIST, so many, as a data set of their own."""
+    folder.mkdir()
+    for part, count in (("train", train), ("t10k", test)):
+        for kind, size in (("images-idx3", 28 * 28), ("labels-idx1", 1)):
+            with gzip.open(FASHION_MNIST / f"{part}-{kind}-ubyte.gz") as file:
+                header = bytearray(file.read(16 if size > 1 else 8))
+                header[4:8] = count.to_bytes(4, "big")
+                (folder / f"{part}-{kind}-ubyte").write_bytes(header + file.read(count * size))
+
+
 def on_few_images(study, folder):
-    """The text of a study with the test images of Fashion-MNIST as its data: in `folder`, made if needed, split in training and test."""
+    """The text of a study for searches whose accuracy does not matter: 8,000 training and 2,000 test images, in `folder`, made if needed."""
     if not folder.exists():
-        folder.mkdir()
-        for part, offset in (("images-idx3", 16), ("labels-idx1", 8)):
-            with gzip.open(FASHION_MNIST / f"t10k-{part}-ubyte.gz") as file:
-                header, data = file.read(offset), file.read()
-            size = len(data) // 10000
-            for split, values in (("train", data[:8000 * size]), ("t10k", data[8000 * size:])):
-                count = (len(values) // size).to_bytes(4, "big")
-                (folder / f"{split}-{part}-ubyte").write_bytes(header[:4] + count + header[8:] + values)
+        write_few_images(folder, train=8000, test=2000)
     return study.replace('kind = "fashion-mnist"', f'kind = "fashion-mnist"\npath = "{folder}"')
 
 
@@ -123,7 +127,7 @@ class TestCase(unittest.TestCase):
         return file
 
     def quick_study(self, **sizes):
-        """Such a study for searches whose accuracy does not matter: 8,000 training and 2,000 test images."""
+        """Such a study, on few images."""
         file = self.study(**sizes)
         file.write_text(on_few_images(file.read_text(), self.folder / "data"))
         return file

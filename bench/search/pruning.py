@@ -8,14 +8,18 @@ well; in `curves` large networks start slower, so that the best one is in the mi
 """
 
 import bisect
+import csv
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "bench"))
+
+import peer_python  # noqa: E402
+
 VENV = ROOT / "build/bench/search/venv"
 SECONDS = 250
 HOURS = (0.5, 1, 2, 4)
@@ -36,17 +40,12 @@ def best_after(seed, hours):
 
 
 def main():
-    try:
-        import tables
-    except ImportError:  # no numpy here
-        if pathlib.Path(sys.prefix) == VENV or not VENV.exists():
-            sys.exit("pruning.py: needs numpy; 'run.py --setup' makes a Python that has it")
-        os.execv(VENV / "bin/python", [str(VENV / "bin/python"), *sys.argv])
+    tables = peer_python.import_or_restart("tables", VENV)
     for name in ("parallel-curves", "curves"):
         path = tables.FOLDER / f"{name}.csv"
         tables.MAKERS[name](path)
         with open(path, newline="") as file:
-            losses = sorted(float(row["loss"]) for row in tables.csv.DictReader(file) if float(row["seconds"]) <= SECONDS)
+            losses = sorted(float(row["loss"]) for row in csv.DictReader(file) if float(row["seconds"]) <= SECONDS)
         for proposer in ("bayes", "random"):
             print(f"{name}, {proposer}: median rank of the best after hours, of {len(losses)}; * all rows that the budget allows are tried")
             for rule in RULES:

@@ -223,13 +223,7 @@ def main():
     flags = parser.parse_args()
     if flags.setup:
         return peer_python.make(VENV, WHEELS, "botorch, optuna")
-    try:
-        import tables
-    except ImportError:  # no numpy here
-        python = VENV / "bin/python"
-        if not python.exists() or pathlib.Path(sys.prefix) == VENV:
-            sys.exit("run.py: needs numpy; 'run.py --setup' makes a Python that has it")
-        os.execv(python, [str(python), *sys.argv])
+    tables = peer_python.import_or_restart("tables", VENV)
 
     tools = [f"lathe-{p}" for p in flags.proposers.split(",") if p] + [p for p in flags.peers.split(",") if p]
     unknown = [tool for tool in tools if tool not in STYLES] + [name for name in flags.tasks.split(",") if name not in tables.TASKS]

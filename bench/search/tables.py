@@ -121,7 +121,7 @@ def gpunet(path, rows=20000):
 
 
 def curves(path, rows=2000, epochs=27, crossing=1.0):
-    """Loss after each epoch, for searches that stop trials early; large networks start slower, so curves cross."""
+    """Loss after each epoch, for searches that stop trials early; large networks start slower, so curves cross, unless `crossing` is 0."""
     random = np.random.default_rng([SEED, 3])
     values = unique(random.integers(0, 4, (2 * rows, 8)), rows)
     genes = values / 3
