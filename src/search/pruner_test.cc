@@ -58,6 +58,16 @@ TEST(Pruner, ForecastEndsWhatWillHardlyBeTheBest) {
   EXPECT_TRUE(learned(front)->Report(8, 110, 1, 4.0));
 }
 
+TEST(Pruner, ForecastWaitsForFiveCompleteTrials) {
+  const auto pruner = MakePruner({.rule = "forecast", .first_step = 1, .last_step = 3});
+  for (int trial = 0; trial < 5; ++trial) {
+    EXPECT_FALSE(pruner->Report(10 + trial, 1, 1, 4.0)) << trial;
+    pruner->Report(trial, 1, 1, 2 + 0.1 * trial);
+    pruner->Report(trial, 1, 3, 1 + 0.1 * trial);
+  }
+  EXPECT_TRUE(pruner->Report(15, 1, 1, 4.0));
+}
+
 TEST(Pruner, OnAFrontOnlyThoseThatAreNotSlowerCount) {
   const auto pruner = MakePruner({.rule = "halving", .goal = Goal::kFront});
   for (int trial = 0; trial < 6; ++trial) pruner->Report(trial, 100, 1, 0.1);
