@@ -13,22 +13,34 @@ at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape) {
   return images.permute({0, 3, 1, 2}).to(ComputeDevice());
 }
 
-Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, ProcessGroup* group) {
+Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, Lanes& lanes,
+               ProcessGroup* group) {
   const c10::InferenceMode inference;
   data::Batch batch;
-  at::Tensor sums = at::zeros({3}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
+  const int64_t image = int64_t{shape.c} * shape.h * shape.w;
+  // By lane: loss, correct answers, images.
+  at::Tensor sums =
+      at::zeros({lanes.count(), 3}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
   loader.StartEpoch(0);
   while (loader.Next(batch)) {
-    if (batch.count == 0) continue;
-    const at::Tensor logits = module.Forward(ImagesOf(batch.images.data(), batch.count, shape));
-    const at::Tensor labels =
-        at::from_blob(batch.labels.data(), {batch.count}, at::kLong).to(logits.device());
-    sums[0] += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
-    sums[1] += logits.argmax(1).eq(labels).sum();
-    sums[2] += batch.count;
+    lanes.Run([&](int lane) {
+      const LanePart part = PartOf(batch.count, lane, lanes.count());
+      if (part.count() == 0) return;
+      const c10::InferenceMode lane_inference;
+      const at::Tensor logits =
+          module.Forward(ImagesOf(batch.images.data() + part.begin * image, part.count(), shape));
+      const at::Tensor labels =
+          at::from_blob(batch.labels.data() + part.begin, {part.count()}, at::kLong)
+              .to(logits.device());
+      at::Tensor own = sums[lane];
+      own[0] += at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum);
+      own[1] += logits.argmax(1).eq(labels).sum();
+      own[2] += part.count();
+    });
   }
-  if (group != nullptr) group->Sum(sums);
-  const at::Tensor total = sums.cpu();
+  const at::Tensor all = sums.sum(0);
+  if (group != nullptr) group->Sum(all);
+  const at::Tensor total = all.cpu();
   const auto images = total[2].item<double>();
   return {total[0].item<double>() / images, total[1].item<double>() / images};
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "data/loader.h"
+#include "train/lanes.h"
 #include "train/module.h"
-#include "train/process_group.h"
 
 namespace lathe::train {
 
@@ -16,7 +16,8 @@ struct Score {
 // borrows the batch's memory.
 at::Tensor ImagesOf(const float* nhwc, int64_t count, net::Shape shape);
 
-// Over what all processes of `group` (null: this one alone) load.
-Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, ProcessGroup* group);
+// Over what all processes of `group` (null: this one alone) load, each by its lanes.
+Score Evaluate(Module& module, data::Loader& loader, net::Shape shape, Lanes& lanes,
+               ProcessGroup* group);
 
 }  // namespace lathe::train

@@ -5,9 +5,7 @@
 namespace lathe::train::kernels {
 namespace {
 
-constexpr int64_t kLanes = 8;  // of the narrower vectors
-
-#ifdef LATHE_KERNELS
+#ifdef LATHE_X86
 bool HasAvx2() {
   static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return has;
@@ -22,28 +20,18 @@ bool HasAvx512() {
 
 }  // namespace
 
-bool Supports([[maybe_unused]] int64_t channels) {
-#ifdef LATHE_KERNELS
-  return HasAvx2() && channels % kLanes == 0;
-#else
-  return false;
-#endif
-}
-
 bool HasBFloat16() {
-#ifdef LATHE_KERNELS
+#ifdef LATHE_X86
   return __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif
 }
 
-// Nobody calls what Supports() denies.
-#ifdef LATHE_KERNELS
-#define LATHE_CHOOSE(call) (HasAvx512() ? avx512::call : avx2::call)
+#ifdef LATHE_X86
+#define LATHE_CHOOSE(call) (HasAvx512() ? avx512::call : HasAvx2() ? avx2::call : plain::call)
 #else
-#define LATHE_CHOOSE(call) static_cast<void>(0)
-#pragma GCC diagnostic ignored "-Wunused-parameter"
+#define LATHE_CHOOSE(call) plain::call
 #endif
 
 template <typename T>

@@ -2,6 +2,7 @@
 // batch norm fused with its activation (otherwise four passes over memory more), depthwise
 // convolution (oneDNN's bfloat16 gradient at stride 2 takes 40 % of a step), and the passes of
 // squeeze-and-excitation. Images are channels-last, so a tensor is a matrix of pixels x channels.
+// Written for vectors of 8 and 16 channels; what is left of the channels goes one by one.
 // Plain pointers, no torch. Thread-safe: callers give disjoint ranges to threads.
 #pragma once
 
@@ -10,10 +11,6 @@
 #include "net/network.h"
 
 namespace lathe::train::kernels {
-
-// Whether this processor has what the kernels are written for, and `channels` is a whole number of
-// its vectors.
-bool Supports(int64_t channels);
 
 // Whether this processor multiplies bfloat16; else it is slower than float.
 bool HasBFloat16();

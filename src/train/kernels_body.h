@@ -1,5 +1,6 @@
 // The kernels, for the processor that LATHE_ISA names: included once by the source file of each, in
-// which LATHE_WIDE says that vectors have 64 bytes. Private to this module.
+// which LATHE_WIDE says that vectors have 64 bytes, and LATHE_AVX2 that AVX2's instructions are
+// there. Private to this module.
 //
 // Loops over the vectors of a block are unrolled by pragma: only then do their sums stay in
 // registers.
@@ -12,9 +13,17 @@ constexpr bool kWide = true;
 constexpr bool kWide = false;
 #endif
 
-// Vectors of 8 or 16 floats, and of as many or half as many of what they are converted to.
+// Vectors of 8 or 16 floats, and of as many or half as many of what they are converted to; and of
+// one, for what is left of the channels.
 template <int kCount>
 struct Types;
+template <>
+struct Types<1> {
+  using Vec = float __attribute__((vector_size(4)));
+  using Ints = int32_t __attribute__((vector_size(4)));
+  using Bits = uint32_t __attribute__((vector_size(4)));
+  using Halves = uint16_t __attribute__((vector_size(2)));
+};
 template <>
 struct Types<8> {
   using Vec = float __attribute__((vector_size(32)));
@@ -53,11 +62,18 @@ template <typename Vec>
 inline void Store(float* to, const Vec& v) {
   std::memcpy(to, &v, sizeof(v));
 }
-// The lower halves of 32-bit numbers. The compiler would take them out one by one.
+// The lower halves of 32-bit numbers. The compiler would take those of vectors out one by one.
+inline Types<1>::Halves Narrow(const Types<1>::Bits& bits) {
+  return __builtin_convertvector(bits, Types<1>::Halves);
+}
 inline Types<8>::Halves Narrow(const Types<8>::Bits& bits) {
+#ifdef LATHE_AVX2
   const auto packed = _mm256_packus_epi32(reinterpret_cast<__m256i>(bits), _mm256_setzero_si256());
   return reinterpret_cast<Types<8>::Halves>(
       _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+#else
+  return __builtin_convertvector(bits, Types<8>::Halves);
+#endif
 }
 #ifdef LATHE_WIDE
 inline Types<16>::Halves Narrow(const Types<16>::Bits& bits) {
@@ -74,15 +90,20 @@ inline void Store(BFloat16* to, const Vec& v) {  // rounds to nearest, ties to e
 template <typename Vec>
 inline void AddTo(double* to, const Vec& v) {
   using T = TypesOf<Vec>;
-  typename T::HalfVec halves[2];
-  std::memcpy(halves, &v, sizeof(v));
+  if constexpr (std::is_same_v<T, Types<1>>) {
+    *to += static_cast<double>(v[0]);
+    return;
+  } else {
+    typename T::HalfVec halves[2];
+    std::memcpy(halves, &v, sizeof(v));
 #pragma GCC unroll 2
-  for (const auto& half : halves) {
-    typename T::Doubles sum;
-    std::memcpy(&sum, to, sizeof(sum));
-    sum += __builtin_convertvector(half, typename T::Doubles);
-    std::memcpy(to, &sum, sizeof(sum));
-    to += sizeof(sum) / sizeof(double);
+    for (const auto& half : halves) {
+      typename T::Doubles sum;
+      std::memcpy(&sum, to, sizeof(sum));
+      sum += __builtin_convertvector(half, typename T::Doubles);
+      std::memcpy(to, &sum, sizeof(sum));
+      to += sizeof(sum) / sizeof(double);
+    }
   }
 }
 template <typename Vec>
@@ -193,7 +214,7 @@ void WithActivation(Activation act, const Action& action) {
 }
 
 // Calls action<vector type, vectors>(first channel) so that blocks of four vectors, then single
-// ones, cover the channels, a multiple of 8.
+// ones, then single channels cover all.
 template <typename Action>
 inline void ForBlocks(int64_t channels, const Action& action) {
   using Narrow = Types<8>::Vec;
@@ -202,7 +223,11 @@ inline void ForBlocks(int64_t channels, const Action& action) {
   int64_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) action.template operator()<Vec, 4>(c);
   for (; c + kLanes <= channels; c += kLanes) action.template operator()<Vec, 1>(c);
-  if (kWide && c < channels) action.template operator()<Narrow, 1>(c);
+  if (kWide && c + 8 <= channels) {
+    action.template operator()<Narrow, 1>(c);
+    c += 8;
+  }
+  for (; c < channels; ++c) action.template operator()<Types<1>::Vec, 1>(c);
 }
 template <typename Vec>
 constexpr int64_t kLanesOf = sizeof(Vec) / sizeof(float);

@@ -2,7 +2,10 @@
 // no inline function of the libraries is compiled for that one. Private to this module.
 #pragma once
 
+#ifdef __x86_64__
 #include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>

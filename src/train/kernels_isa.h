@@ -4,11 +4,15 @@
 
 #include "train/kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define LATHE_KERNELS 1
+#ifdef __x86_64__
+#define LATHE_X86 1
 #endif
 
 namespace lathe::train::kernels {
+
+namespace plain {  // what every processor of the kind has
+#include "train/kernel_functions.inc"
+}
 
 namespace avx2 {  // and FMA
 #include "train/kernel_functions.inc"

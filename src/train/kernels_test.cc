@@ -1,5 +1,5 @@
-// The kernels for wide vectors against those for narrow ones, on shapes with and without a rest;
-// train/ops_test.cc compares what this processor uses with torch.
+// The kernels of each kind of processor against those that run on all, on shapes with and without a
+// rest; train/ops_test.cc compares what this processor uses with torch.
 #include "train/kernels.h"
 
 #include <gtest/gtest.h>
@@ -14,13 +14,31 @@
 namespace lathe::train::kernels {
 namespace {
 
-#ifdef LATHE_KERNELS
+#ifdef LATHE_X86
 
-class KernelsTest : public testing::TestWithParam<int64_t> {
+#define LATHE_KIND(Kind, isa, feature)                                                     \
+  struct Kind {                                                                            \
+    static bool IsHere() { return __builtin_cpu_supports(feature); }                       \
+    static void AddMoments(auto... a) { isa::AddMoments(a...); }                           \
+    static void Normalize(auto... a) { isa::Normalize(a...); }                             \
+    static void ActivationGradient(auto... a) { isa::ActivationGradient(a...); }           \
+    static void Combine(auto... a) { isa::Combine(a...); }                                 \
+    static void Average(auto... a) { isa::Average(a...); }                                 \
+    static void Scale(auto... a) { isa::Scale(a...); }                                     \
+    static void ScaleBackward(auto... a) { isa::ScaleBackward(a...); }                     \
+    static void DepthwiseForward(auto... a) { isa::DepthwiseForward(a...); }               \
+    static void DepthwiseBackwardData(auto... a) { isa::DepthwiseBackwardData(a...); }     \
+    static void DepthwiseBackwardWeight(auto... a) { isa::DepthwiseBackwardWeight(a...); } \
+  }
+LATHE_KIND(Avx2, avx2, "avx2");
+LATHE_KIND(Avx512, avx512, "avx512bw");
+#undef LATHE_KIND
+
+template <typename Kind>
+class KernelsTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw"))
-      GTEST_SKIP() << "SKIPPED: this processor has no AVX-512";
+    if (!Kind::IsHere()) GTEST_SKIP() << "SKIPPED: not on this processor";
   }
   std::vector<float> Values(int64_t count) {
     std::vector<float> values(static_cast<size_t>(count));
@@ -37,9 +55,12 @@ class KernelsTest : public testing::TestWithParam<int64_t> {
     return halves;
   }
 
-  const int64_t channels_ = GetParam();
   Random random_{11};
 };
+using Kinds = testing::Types<Avx2, Avx512>;
+TYPED_TEST_SUITE(KernelsTest, Kinds);
+
+constexpr int64_t kChannels[] = {3, 8, 16, 24, 27, 64, 72, 143};
 
 void ExpectClose(const std::vector<float>& a, const std::vector<float>& b) {
   ASSERT_EQ(a.size(), b.size());
@@ -51,108 +72,127 @@ void ExpectClose(const std::vector<double>& a, const std::vector<double>& b) {
     ASSERT_NEAR(a[i], b[i], 1e-4 * std::max(1.0, std::abs(b[i]))) << i;
 }
 void ExpectClose(const std::vector<BFloat16>& a, const std::vector<BFloat16>& b) {
-  for (size_t i = 0; i < a.size(); ++i)
-    ASSERT_LE(std::abs(a[i].bits - b[i].bits), 1) << i;  // one unit in the last place
-}
-
-TEST_P(KernelsTest, NormsAndActivations) {
-  constexpr int64_t kRows = 37;
-  const std::vector<float> x = Values(kRows * channels_), dy = Values(kRows * channels_);
-  const std::vector<float> scale = Values(channels_), offset = Values(channels_);
-  const auto channels = static_cast<size_t>(channels_);
-  for (const auto act : {net::Activation::kNone, net::Activation::kRelu, net::Activation::kRelu6,
-                         net::Activation::kSwish, net::Activation::kHardSwish,
-                         net::Activation::kSigmoid, net::Activation::kHardSigmoid}) {
-    const Affine affine{scale.data(), offset.data(), act};
-    const auto check = [&]<typename T>(const std::vector<T>& in, const std::vector<T>& gradient) {
-      std::vector<T> y(in.size()), wide_y(in.size());
-      avx2::Normalize(in.data(), kRows, channels_, affine, y.data());
-      avx512::Normalize(in.data(), kRows, channels_, affine, wide_y.data());
-      ExpectClose(wide_y, y);
-      std::vector<double> sum(channels), product(channels), wide_sum(channels),
-          wide_product(channels);
-      avx2::ActivationGradient(in.data(), gradient.data(), kRows, channels_, affine, offset.data(),
-                               y.data(), sum.data(), product.data());
-      avx512::ActivationGradient(in.data(), gradient.data(), kRows, channels_, affine,
-                                 offset.data(), wide_y.data(), wide_sum.data(),
-                                 wide_product.data());
-      ExpectClose(wide_y, y);
-      ExpectClose(wide_sum, sum);
-      ExpectClose(wide_product, product);
-      const Combination combination{scale.data(), offset.data(), scale.data()};
-      avx2::Combine(in.data(), kRows, channels_, combination, y.data());
-      avx512::Combine(in.data(), kRows, channels_, combination, wide_y.data());
-      ExpectClose(wide_y, y);
-      avx2::AddMoments(in.data(), kRows, channels_, offset.data(), sum.data(), product.data());
-      avx512::AddMoments(in.data(), kRows, channels_, offset.data(), wide_sum.data(),
-                         wide_product.data());
-      ExpectClose(wide_sum, sum);
-      ExpectClose(wide_product, product);
-    };
-    check(x, dy);
-    check(Halves(x), Halves(dy));
-  }
-}
-
-TEST_P(KernelsTest, Gates) {
-  constexpr int64_t kPixels = 21;
-  const std::vector<float> x = Values(kPixels * channels_), dy = Values(kPixels * channels_),
-                           gate = Values(channels_);
-  const auto check = [&]<typename T>(const std::vector<T>& in, const std::vector<T>& gradient,
-                                     const std::vector<T>& factor) {
-    std::vector<T> y(in.size()), wide_y(in.size()), mean(factor.size()), wide_mean(factor.size());
-    avx2::Average(in.data(), kPixels, channels_, mean.data());
-    avx512::Average(in.data(), kPixels, channels_, wide_mean.data());
-    ExpectClose(wide_mean, mean);
-    avx2::Scale(in.data(), factor.data(), kPixels, channels_, y.data());
-    avx512::Scale(in.data(), factor.data(), kPixels, channels_, wide_y.data());
-    ExpectClose(wide_y, y);
-    avx2::ScaleBackward(in.data(), factor.data(), gradient.data(), kPixels, channels_, y.data(),
-                        mean.data());
-    avx512::ScaleBackward(in.data(), factor.data(), gradient.data(), kPixels, channels_,
-                          wide_y.data(), wide_mean.data());
-    ExpectClose(wide_y, y);
-    ExpectClose(wide_mean, mean);
+  const auto value = [](BFloat16 half) {
+    const uint32_t bits = uint32_t{half.bits} << 16;
+    float whole = 0;
+    std::memcpy(&whole, &bits, sizeof(whole));
+    return whole;
   };
-  check(x, dy, gate);
-  check(Halves(x), Halves(dy), Halves(gate));
+  for (size_t i = 0; i < a.size(); ++i)  // one unit in the last place
+    ASSERT_NEAR(value(a[i]), value(b[i]), std::abs(value(b[i])) / 128 + 1e-4f) << i;
 }
 
-TEST_P(KernelsTest, DepthwiseConvolutions) {
-  for (const int kernel : {3, 5}) {
-    for (const int stride : {1, 2}) {
-      const int64_t out = stride == 1 ? 7 : 4;
-      const Depthwise shape{.channels = channels_,
-                            .h = 7,
-                            .w = 7,
-                            .out_h = out,
-                            .out_w = out,
-                            .kernel = kernel,
-                            .stride = stride,
-                            .pad = kernel / 2};
-      const std::vector<float> x = Values(49 * channels_), dy = Values(out * out * channels_),
-                               weight = Values(kernel * kernel * channels_);
+TYPED_TEST(KernelsTest, NormsAndActivations) {
+  for (const int64_t channel_count : kChannels) {
+    SCOPED_TRACE(channel_count);
+    constexpr int64_t kRows = 37;
+    const std::vector<float> x = this->Values(kRows * channel_count),
+                             dy = this->Values(kRows * channel_count);
+    const std::vector<float> scale = this->Values(channel_count),
+                             offset = this->Values(channel_count);
+    const auto channels = static_cast<size_t>(channel_count);
+    for (const auto act : {net::Activation::kNone, net::Activation::kRelu, net::Activation::kRelu6,
+                           net::Activation::kSwish, net::Activation::kHardSwish,
+                           net::Activation::kSigmoid, net::Activation::kHardSigmoid}) {
+      const Affine affine{scale.data(), offset.data(), act};
       const auto check = [&]<typename T>(const std::vector<T>& in, const std::vector<T>& gradient) {
-        std::vector<T> y(gradient.size()), wide_y(gradient.size()), dx(in.size()),
-            wide_dx(in.size());
-        avx2::DepthwiseForward(shape, in.data(), weight.data(), y.data());
-        avx512::DepthwiseForward(shape, in.data(), weight.data(), wide_y.data());
-        ExpectClose(wide_y, y);
-        avx2::DepthwiseBackwardData(shape, gradient.data(), weight.data(), dx.data());
-        avx512::DepthwiseBackwardData(shape, gradient.data(), weight.data(), wide_dx.data());
-        ExpectClose(wide_dx, dx);
-        std::vector<float> dw(weight.size(), 1.0f), wide_dw(weight.size(), 1.0f);
-        avx2::DepthwiseBackwardWeight(shape, in.data(), gradient.data(), dw.data());
-        avx512::DepthwiseBackwardWeight(shape, in.data(), gradient.data(), wide_dw.data());
-        ExpectClose(wide_dw, dw);
+        std::vector<T> y(in.size()), own_y(in.size());
+        plain::Normalize(in.data(), kRows, channel_count, affine, y.data());
+        TypeParam::Normalize(in.data(), kRows, channel_count, affine, own_y.data());
+        ExpectClose(own_y, y);
+        std::vector<double> sum(channels), product(channels), own_sum(channels),
+            own_product(channels);
+        plain::ActivationGradient(in.data(), gradient.data(), kRows, channel_count, affine,
+                                  offset.data(), y.data(), sum.data(), product.data());
+        TypeParam::ActivationGradient(in.data(), gradient.data(), kRows, channel_count, affine,
+                                      offset.data(), own_y.data(), own_sum.data(),
+                                      own_product.data());
+        ExpectClose(own_y, y);
+        ExpectClose(own_sum, sum);
+        ExpectClose(own_product, product);
+        const Combination combination{scale.data(), offset.data(), scale.data()};
+        plain::Combine(in.data(), kRows, channel_count, combination, y.data());
+        TypeParam::Combine(in.data(), kRows, channel_count, combination, own_y.data());
+        ExpectClose(own_y, y);
+        plain::AddMoments(in.data(), kRows, channel_count, offset.data(), sum.data(),
+                          product.data());
+        TypeParam::AddMoments(in.data(), kRows, channel_count, offset.data(), own_sum.data(),
+                              own_product.data());
+        ExpectClose(own_sum, sum);
+        ExpectClose(own_product, product);
       };
       check(x, dy);
-      check(Halves(x), Halves(dy));
+      check(this->Halves(x), this->Halves(dy));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Channels, KernelsTest, testing::Values(8, 16, 24, 64, 72, 144));
+TYPED_TEST(KernelsTest, Gates) {
+  for (const int64_t channel_count : kChannels) {
+    SCOPED_TRACE(channel_count);
+    constexpr int64_t kPixels = 21;
+    const std::vector<float> x = this->Values(kPixels * channel_count),
+                             dy = this->Values(kPixels * channel_count),
+                             gate = this->Values(channel_count);
+    const auto check = [&]<typename T>(const std::vector<T>& in, const std::vector<T>& gradient,
+                                       const std::vector<T>& factor) {
+      std::vector<T> y(in.size()), own_y(in.size()), mean(factor.size()), own_mean(factor.size());
+      plain::Average(in.data(), kPixels, channel_count, mean.data());
+      TypeParam::Average(in.data(), kPixels, channel_count, own_mean.data());
+      ExpectClose(own_mean, mean);
+      plain::Scale(in.data(), factor.data(), kPixels, channel_count, y.data());
+      TypeParam::Scale(in.data(), factor.data(), kPixels, channel_count, own_y.data());
+      ExpectClose(own_y, y);
+      plain::ScaleBackward(in.data(), factor.data(), gradient.data(), kPixels, channel_count,
+                           y.data(), mean.data());
+      TypeParam::ScaleBackward(in.data(), factor.data(), gradient.data(), kPixels, channel_count,
+                               own_y.data(), own_mean.data());
+      ExpectClose(own_y, y);
+      ExpectClose(own_mean, mean);
+    };
+    check(x, dy, gate);
+    check(this->Halves(x), this->Halves(dy), this->Halves(gate));
+  }
+}
+
+TYPED_TEST(KernelsTest, DepthwiseConvolutions) {
+  for (const int64_t channel_count : kChannels) {
+    SCOPED_TRACE(channel_count);
+    for (const int kernel : {3, 5}) {
+      for (const int stride : {1, 2}) {
+        const int64_t out = stride == 1 ? 7 : 4;
+        const Depthwise shape{.channels = channel_count,
+                              .h = 7,
+                              .w = 7,
+                              .out_h = out,
+                              .out_w = out,
+                              .kernel = kernel,
+                              .stride = stride,
+                              .pad = kernel / 2};
+        const std::vector<float> x = this->Values(49 * channel_count),
+                                 dy = this->Values(out * out * channel_count),
+                                 weight = this->Values(kernel * kernel * channel_count);
+        const auto check = [&]<typename T>(const std::vector<T>& in,
+                                           const std::vector<T>& gradient) {
+          std::vector<T> y(gradient.size()), own_y(gradient.size()), dx(in.size()),
+              own_dx(in.size());
+          plain::DepthwiseForward(shape, in.data(), weight.data(), y.data());
+          TypeParam::DepthwiseForward(shape, in.data(), weight.data(), own_y.data());
+          ExpectClose(own_y, y);
+          plain::DepthwiseBackwardData(shape, gradient.data(), weight.data(), dx.data());
+          TypeParam::DepthwiseBackwardData(shape, gradient.data(), weight.data(), own_dx.data());
+          ExpectClose(own_dx, dx);
+          std::vector<float> dw(weight.size(), 1.0f), own_dw(weight.size(), 1.0f);
+          plain::DepthwiseBackwardWeight(shape, in.data(), gradient.data(), dw.data());
+          TypeParam::DepthwiseBackwardWeight(shape, in.data(), gradient.data(), own_dw.data());
+          ExpectClose(own_dw, dw);
+        };
+        check(x, dy);
+        check(this->Halves(x), this->Halves(dy));
+      }
+    }
+  }
+}
 
 #endif
 

@@ -63,7 +63,12 @@ at::Tensor DropMask::Draw(const at::Generator& generator) const {
   return all.div_(1 - drop).narrow(0, first, rows);
 }
 
-Module::Module(const net::Graph& graph) : graph_(graph) {
+Module::Module(const net::Graph& graph) : Module(graph, {}) {}
+
+Module Module::SharingState() const { return Module(graph_, state_); }
+
+Module::Module(const net::Graph& graph, at::Tensor shared)
+    : graph_(graph), state_(std::move(shared)) {
   for (net::TensorSpec& spec : net::Tensors(graph_)) parts_.push_back({std::move(spec)});
   const auto place = [&](int64_t begin, const auto& belongs) {
     for (Part& part : parts_) {
@@ -80,7 +85,7 @@ Module::Module(const net::Graph& graph) : graph_(graph) {
   const int64_t size =
       place(trainable_, [](const net::TensorSpec& spec) { return !spec.trainable; });
   const auto options = at::TensorOptions(at::kFloat).device(ComputeDevice());
-  state_ = at::zeros({size}, options);
+  if (!state_.defined()) state_ = at::zeros({size}, options);
   gradient_ = at::zeros({trainable_}, options);
 
   auto part = parts_.begin();  // net::Tensors() goes through the nodes in order

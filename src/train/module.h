@@ -46,7 +46,7 @@ struct TrainingPass {
   at::ScalarType type = at::kFloat;        // of convolutions and what lies between them
   at::Generator generator;                 // of the CPU: the same numbers on every device
   int64_t first_image = 0, of_images = 0;  // of a larger batch (0: none), for dropout
-  ProcessGroup* group = nullptr;           // norms see the images of all its processes
+  const NormGroup* group = nullptr;        // whose images norms see; null: those given
   MaskTape* tape = nullptr;                // may be null
 };
 
@@ -56,6 +56,8 @@ using NodeObserver = std::function<void(const net::Node& node, const at::Tensor&
 class Module {
  public:
   explicit Module(const net::Graph& graph);
+  // Another pass over the same state, with a gradient of its own, for another thread.
+  Module SharingState() const;
 
   // Images {n, c, h, w}, channels-last; returns logits {n, classes}, float. With `training`, norms
   // use and update batch statistics and the gradient can be taken.
@@ -75,6 +77,8 @@ class Module {
   net::Weights Export(const at::Tensor& state) const;
 
  private:
+  Module(const net::Graph& graph, at::Tensor shared);  // shared: a state, or none yet
+
   struct Part {  // one tensor of net::Tensors()
     net::TensorSpec spec;
     int64_t offset = 0;

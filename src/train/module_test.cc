@@ -147,7 +147,7 @@ class OptimizerTest : public testing::Test {
     FlatOptimizer optimizer(recipe, parameters, 1);
     for (int64_t step = 0; step < 2; ++step) {
       at::Tensor gradient = at::full({2}, 0.5, at::kFloat);
-      optimizer.Step(gradient, 0.1, step);
+      optimizer.Step(gradient, 0.1, step, 0, 2);
     }
     return {parameters[0].item<double>(), parameters[1].item<double>()};
   }

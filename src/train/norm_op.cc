@@ -1,8 +1,10 @@
 #include <torch/autograd.h>
 
+#include <cmath>
+
+#include "train/lanes.h"
 #include "train/op_helpers.h"
 #include "train/ops.h"
-#include "train/process_group.h"
 
 namespace lathe::train {
 namespace {
@@ -12,22 +14,28 @@ using torch::autograd::tensor_list;
 
 constexpr double kMomentum = 0.1;
 
-// Sums over the parts of a parallel loop, and over the group's processes if there is one;
-// action(begin, end, first, second) adds to its part's.
+// Two sums per channel, over the parts of a parallel loop and over the group if there is one: a row
+// each. action(begin, end, first, second) adds to its part's.
 template <typename Action>
-std::pair<at::Tensor, at::Tensor> SumParts(int64_t rows, int64_t channels, ProcessGroup* group,
-                                           const Action& action) {
-  const at::Tensor sums = at::zeros({2, at::get_num_threads(), channels}, at::kDouble);
+at::Tensor SumParts(int64_t rows, int64_t channels, const NormGroup* group, const Action& action) {
+  const at::Tensor parts = at::zeros({at::get_num_threads(), 2, channels}, at::kDouble);
   ForParts(rows, [&](int64_t part, int64_t begin, int64_t end) {
-    auto* first = sums.data_ptr<double>() + part * channels;
-    action(begin, end, first, first + sums.size(1) * channels);
+    auto* sums = parts.data_ptr<double>() + part * 2 * channels;
+    action(begin, end, sums, sums + channels);
   });
-  const at::Tensor total = sums.sum(1);
-  if (group != nullptr) group->Sum(total);
-  return {total[0], total[1]};
+  const at::Tensor total = parts.size(0) == 1 ? parts[0] : parts.sum(0);
+  if (group != nullptr) {
+    group->lanes->Sum(group->lane, {total.data_ptr<double>(), static_cast<size_t>(total.numel())},
+                      group->processes);
+  }
+  return total;
 }
 
-int SizeOf(const ProcessGroup* group) { return group != nullptr ? group->size() : 1; }
+// Values of which the norm takes the mean, per channel; `x` is the part that is here.
+double CountOf(const at::Tensor& x, const NormGroup* group) {
+  const int64_t images = group != nullptr ? group->images : x.size(0);
+  return static_cast<double>(images * x.size(2) * x.size(3));
+}
 
 void RunNormalize(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& offset,
                   net::Activation act, const at::Tensor& y) {
@@ -41,17 +49,20 @@ void RunNormalize(const at::Tensor& x, const at::Tensor& scale, const at::Tensor
   });
 }
 
+// What a pass backwards needs to know, by channel.
+enum Row { kMean, kInverse, kScale, kOffset, kRows };  // 1 / deviation; y = act(scale * x + offset)
+
 struct NormFunction : torch::autograd::Function<NormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
                             const at::Tensor& gamma, const at::Tensor& beta,
                             const at::Tensor& running_mean, const at::Tensor& running_var,
                             double eps, int64_t act, int64_t group_address) {
     const at::Tensor x = input.contiguous(kChannelsLast);
-    auto* group = reinterpret_cast<ProcessGroup*>(group_address);
+    const auto* group = reinterpret_cast<const NormGroup*>(group_address);
     const int64_t channels = x.size(1), rows = Pixels(x);
     const at::Tensor shift =
         running_mean.clone();  // near the mean, so that the difference of squares stays exact
-    std::pair<at::Tensor, at::Tensor> moments;
+    at::Tensor moments;
     WithType(x, [&]<typename T>(T) {
       moments = SumParts(rows, channels, group,
                          [&](int64_t begin, int64_t end, double* sum, double* squares) {
@@ -59,62 +70,79 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
                                                shift.const_data_ptr<float>(), sum, squares);
                          });
     });
-    const double count = static_cast<double>(rows) * SizeOf(group);
-    const at::Tensor difference = moments.first / count;
-    const at::Tensor variance = (moments.second / count - difference.square()).clamp_min_(0);
-    const at::Tensor mean = (difference + shift).to(at::kFloat);
-    const at::Tensor inverse = (variance + eps).rsqrt_().to(at::kFloat);
-    running_mean.lerp_(mean, kMomentum);
-    running_var.lerp_(variance.mul(count / std::max(1.0, count - 1)).to(at::kFloat), kMomentum);
-    const at::Tensor scale = gamma * inverse;
-    const at::Tensor offset = beta - mean * scale;
+    const at::Tensor statistics = at::empty({kRows, channels}, at::kFloat);
+    const double count = CountOf(x, group);
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto* sums = moments.const_data_ptr<double>() + c;
+      const double difference = sums[0] / count;
+      const double variance = std::max(0.0, sums[channels] / count - difference * difference);
+      const auto mean = static_cast<float>(difference + static_cast<double>(Data<float>(shift)[c]));
+      const auto inverse = static_cast<float>(1 / std::sqrt(variance + eps));
+      auto* row = Data<float>(statistics) + c;
+      row[kMean * channels] = mean;
+      row[kInverse * channels] = inverse;
+      row[kScale * channels] = Data<float>(gamma)[c] * inverse;
+      row[kOffset * channels] = Data<float>(beta)[c] - mean * row[kScale * channels];
+      if (group != nullptr && group->lane != 0) continue;
+      const auto average = [&](float& running, double value) {
+        running += static_cast<float>(kMomentum) * (static_cast<float>(value) - running);
+      };
+      average(Data<float>(running_mean)[c], static_cast<double>(mean));
+      average(Data<float>(running_var)[c], variance * (count / std::max(1.0, count - 1)));
+    }
     const at::Tensor y = at::empty_like(x);
-    RunNormalize(x, scale, offset, static_cast<net::Activation>(act), y);
-    context->save_for_backward({x, mean, inverse, scale, offset});
+    RunNormalize(x, statistics[kScale], statistics[kOffset], static_cast<net::Activation>(act), y);
+    context->save_for_backward({x, statistics});
     context->saved_data["act"] = act;
-    context->saved_data["group"] = group_address;
+    context->saved_data["group"] = group_address;  // outlives the step: the stepper's
     return y;
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &mean = saved[1], &inverse = saved[2], &scale = saved[3],
-                     &offset = saved[4];
+    const at::Tensor &x = saved[0], &statistics = saved[1];
     const auto act = static_cast<net::Activation>(context->saved_data["act"].toInt());
-    auto* group = reinterpret_cast<ProcessGroup*>(context->saved_data["group"].toInt());
+    const auto* group = reinterpret_cast<const NormGroup*>(context->saved_data["group"].toInt());
     const at::Tensor dy = gradients[0].contiguous(kChannelsLast);
     const at::Tensor dx = at::empty_like(x);
     const int64_t channels = x.size(1), rows = Pixels(x);
-    const kernels::Affine affine{scale.const_data_ptr<float>(), offset.const_data_ptr<float>(),
-                                 act};
-    const double count = static_cast<double>(rows) * SizeOf(group);
-    at::Tensor beta_gradient, gamma_gradient;
+    const auto row = [&](Row of) { return statistics.const_data_ptr<float>() + of * channels; };
+    const kernels::Affine affine{row(kScale), row(kOffset), act};
+    const at::Tensor beta_gradient = at::empty({channels}, at::kFloat);
+    const at::Tensor gamma_gradient = at::empty({channels}, at::kFloat);
     WithType(x, [&]<typename T>(T) {
-      const auto [sum, product] = SumParts(
+      const at::Tensor sums = SumParts(
           rows, channels, group, [&](int64_t begin, int64_t end, double* first, double* second) {
             const int64_t at = begin * channels;
             kernels::ActivationGradient(Data<T>(x) + at, Data<T>(dy) + at, end - begin, channels,
-                                        affine, mean.const_data_ptr<float>(), Data<T>(dx) + at,
-                                        first, second);
+                                        affine, row(kMean), Data<T>(dx) + at, first, second);
           });
-      beta_gradient = sum.to(at::kFloat);
-      gamma_gradient = product.to(at::kFloat) * inverse;
       // dx = scale * (dz - mean(dz) - xhat * mean(dz * xhat)), xhat = (x - mean) * inverse
-      const at::Tensor b = scale * inverse * gamma_gradient / -count;
-      const at::Tensor c = scale * beta_gradient / -count - b * mean;
-      const kernels::Combination combination{affine.scale, b.const_data_ptr<float>(),
-                                             c.const_data_ptr<float>()};
+      const at::Tensor factors = at::empty({2, channels}, at::kFloat);
+      const auto count = static_cast<float>(CountOf(x, group));
+      for (int64_t c = 0; c < channels; ++c) {
+        const auto* sum = sums.const_data_ptr<double>() + c;
+        const float beta = static_cast<float>(sum[0]);
+        const float gamma = static_cast<float>(sum[channels]) * row(kInverse)[c];
+        const float b = row(kScale)[c] * row(kInverse)[c] * gamma / -count;
+        Data<float>(beta_gradient)[c] = beta;
+        Data<float>(gamma_gradient)[c] = gamma;
+        Data<float>(factors)[c] = b;
+        Data<float>(factors)[channels + c] = row(kScale)[c] * beta / -count - b * row(kMean)[c];
+      }
+      const auto* b = factors.const_data_ptr<float>();
+      const kernels::Combination combination{affine.scale, b, b + channels};
       ForParts(rows, [&](int64_t, int64_t begin, int64_t end) {
         const int64_t at = begin * channels;
         kernels::Combine(Data<T>(x) + at, end - begin, channels, combination, Data<T>(dx) + at);
       });
     });
-    // These are sums over all processes already, which will be added up once more.
-    if (group != nullptr) {
-      gamma_gradient = gamma_gradient / group->size();
-      beta_gradient = beta_gradient / group->size();
-    }
-    return {dx, gamma_gradient, beta_gradient, {}, {}, {}, {}, {}};
+    if (group == nullptr) return {dx, gamma_gradient, beta_gradient, {}, {}, {}, {}, {}};
+    // The gradients are sums over the whole group already, and lanes and processes will be added
+    // up.
+    if (group->lane != 0) return {dx, {}, {}, {}, {}, {}, {}, {}};
+    const double processes = group->processes != nullptr ? group->processes->size() : 1;
+    return {dx, gamma_gradient / processes, beta_gradient / processes, {}, {}, {}, {}, {}};
   }
 };
 
@@ -172,8 +200,8 @@ at::Tensor NormActivate(const at::Tensor& x, const NormTensors& norm, const net:
     RunNormalize(x, scale, norm.beta - norm.mean * scale, node.act, x);
     return x;
   }
-  if (mode.training && mode.group != nullptr)
-    return Activate(node.act, SharedNorm(x, norm, eps, *mode.group));
+  if (mode.training && mode.group != nullptr && mode.group->processes != nullptr)
+    return Activate(node.act, SharedNorm(x, norm, eps, *mode.group->processes));
   return Activate(node.act, at::batch_norm(x, norm.gamma, norm.beta, norm.mean, norm.var,
                                            mode.training, kMomentum, eps, false));
 }

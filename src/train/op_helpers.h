@@ -14,7 +14,7 @@ constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
 
 inline bool HasKernels(const at::Tensor& x) {
   const bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
-  return x.device().is_cpu() && type && kernels::Supports(x.size(1));
+  return x.device().is_cpu() && type;
 }
 
 // Calls action(pointer) with the tensor's element type.

@@ -1,6 +1,5 @@
-// The operations of train/kernels.h on tensors, with gradients. Where the kernels do not apply (a
-// GPU, channels that are no multiple of 8, an old processor) the same is computed by torch's own
-// operations. Private to this module.
+// The operations of train/kernels.h on tensors, with gradients. Where the kernels do not apply (on
+// a GPU) the same is computed by torch's own operations. Private to this module.
 #pragma once
 
 #include <torch/types.h>
@@ -16,11 +15,20 @@ struct NormTensors {
   at::Tensor mean, var;    // running statistics
 };
 
+class Lanes;
 class ProcessGroup;
+
+// Those whose images a norm takes together: all lanes of this process, and of the others.
+struct NormGroup {
+  Lanes* lanes;
+  int lane;                 // the caller's; the first one keeps the running statistics
+  ProcessGroup* processes;  // of equally many images; null: this one alone
+  int64_t images;           // of all
+};
 
 struct NormMode {
   bool training = false;
-  ProcessGroup* group = nullptr;  // the batch is what all its processes have; equal parts
+  const NormGroup* group = nullptr;  // null: the norm is over the caller's images
 };
 
 // act(norm(x)). In training by the statistics of the batch, which are averaged into the running

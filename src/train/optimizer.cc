@@ -1,7 +1,6 @@
 #include "train/optimizer.h"
 
-#include <ATen/Parallel.h>
-
+#include <algorithm>
 #include <cmath>
 
 #include "train/kernels.h"
@@ -23,16 +22,18 @@ FlatOptimizer::FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_
   if (recipe_.optimizer == Optimizer::kRmsPropTf) buffers_.push_back(at::ones_like(parameters_));
 }
 
-void FlatOptimizer::Step(at::Tensor& gradient, double learning_rate, int64_t step) {
+void FlatOptimizer::Step(at::Tensor& gradient, double learning_rate, int64_t step, int64_t begin,
+                         int64_t end) {
   const at::NoGradGuard no_grad;
-  if (parameters_.device().is_cpu() && kernels::Supports(8)) {
-    StepInOnePass(gradient, learning_rate, step);
+  if (parameters_.device().is_cpu()) {
+    StepInOnePass(gradient, learning_rate, step, begin, end);
   } else {
     StepByTorch(gradient, learning_rate, step);
   }
 }
 
-void FlatOptimizer::StepInOnePass(const at::Tensor& gradient, double learning_rate, int64_t step) {
+void FlatOptimizer::StepInOnePass(const at::Tensor& gradient, double learning_rate, int64_t step,
+                                  int64_t begin, int64_t end) {
   kernels::UpdateRule rule{.rate = static_cast<float>(learning_rate),
                            .momentum = static_cast<float>(recipe_.momentum),
                            .decay = static_cast<float>(recipe_.weight_decay)};
@@ -51,19 +52,18 @@ void FlatOptimizer::StepInOnePass(const at::Tensor& gradient, double learning_ra
   auto* m = buffers_[0].data_ptr<float>();
   auto* v = buffers_.size() > 1 ? buffers_[1].data_ptr<float>() : nullptr;
   const auto* g = gradient.const_data_ptr<float>();
-  const auto run = [&](int64_t begin, int64_t end, const kernels::UpdateRule& own) {
-    at::parallel_for(begin, end, 1 << 15, [&](int64_t first, int64_t last) {
-      const int64_t count = last - first;
-      if (recipe_.optimizer == Optimizer::kAdamW)
-        return kernels::AdamWStep(own, count, g + first, p + first, m + first, v + first);
-      if (recipe_.optimizer == Optimizer::kRmsPropTf)
-        return kernels::RmsPropStep(own, count, g + first, p + first, m + first, v + first);
-      kernels::SgdStep(own, count, g + first, p + first, m + first);
-    });
+  const auto run = [&](int64_t first, int64_t last, const kernels::UpdateRule& own) {
+    const int64_t count = last - first;
+    if (count <= 0) return;
+    if (recipe_.optimizer == Optimizer::kAdamW)
+      return kernels::AdamWStep(own, count, g + first, p + first, m + first, v + first);
+    if (recipe_.optimizer == Optimizer::kRmsPropTf)
+      return kernels::RmsPropStep(own, count, g + first, p + first, m + first, v + first);
+    kernels::SgdStep(own, count, g + first, p + first, m + first);
   };
-  run(0, decayed_.numel(), rule);
+  run(begin, std::min(end, decayed_.numel()), rule);
   rule.decay = 0;
-  run(decayed_.numel(), parameters_.numel(), rule);
+  run(std::max(begin, decayed_.numel()), end, rule);
 }
 
 void FlatOptimizer::StepByTorch(at::Tensor& gradient, double learning_rate, int64_t step) {

@@ -20,8 +20,9 @@ class FlatOptimizer {
   //             step (TensorFlow's; timm)
   FlatOptimizer(const Recipe& recipe, at::Tensor parameters, int64_t decayed);
 
-  // `gradient` is used as scratch.
-  void Step(at::Tensor& gradient, double learning_rate, int64_t step);
+  // Updates [begin, end) of the parameters, so that threads can share the work; on a GPU it must be
+  // all of them. `gradient`, of all, is used as scratch.
+  void Step(at::Tensor& gradient, double learning_rate, int64_t step, int64_t begin, int64_t end);
 
   // What a checkpoint must keep: momentum, and squares except for SGD.
   const std::vector<at::Tensor>& buffers() const { return buffers_; }
@@ -33,7 +34,8 @@ class FlatOptimizer {
   Corrections CorrectionsOf(int64_t step) const;
   // The same update twice: on a processor's vectors, reading and writing everything once, and by
   // torch's operations.
-  void StepInOnePass(const at::Tensor& gradient, double learning_rate, int64_t step);
+  void StepInOnePass(const at::Tensor& gradient, double learning_rate, int64_t step, int64_t begin,
+                     int64_t end);
   void StepByTorch(at::Tensor& gradient, double learning_rate, int64_t step);
 
   const Recipe recipe_;

@@ -77,9 +77,27 @@ ProcessGroup::~ProcessGroup() = default;
 
 void ProcessGroup::Sum(at::Tensor tensor) {
   Guard(impl_->parallel, "adding up gradients", [&] {
+    if (size_ > 2 && tensor.device().is_cpu()) return SumInPairs(tensor);
     std::vector<at::Tensor> tensors{std::move(tensor)};
     impl_->backend->allreduce(tensors)->wait();
   });
+}
+
+// Everybody adds up a part of the vector, and gets the others' sums.
+void ProcessGroup::SumInPairs(at::Tensor& vector) {
+  const int64_t part = (vector.numel() + size_ - 1) / size_;
+  at::Tensor whole = at::zeros({size_ * part}, vector.options());
+  whole.narrow(0, 0, vector.numel()).copy_(vector);
+  at::Tensor parts = at::empty_like(whole);
+  std::vector<int64_t> equal;
+  impl_->backend->alltoall_base(parts, whole, equal, equal)->wait();
+  const std::vector<at::Tensor> from = parts.view({size_, part}).unbind();
+  for (size_t step = 1; step < from.size(); step *= 2) {
+    for (size_t i = 0; i + step < from.size(); i += 2 * step) from[i].add_(from[i + step]);
+  }
+  at::Tensor sum = from[0];
+  impl_->backend->_allgather_base(whole, sum)->wait();
+  vector.copy_(whole.narrow(0, 0, vector.numel()));
 }
 
 namespace {

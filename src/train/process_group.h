@@ -19,12 +19,14 @@ class ProcessGroup {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // `tensor` becomes the sum over all processes. Blocking; no gradient. Throws kUnavailable when
-  // another process has died or does not answer within ten minutes.
+  // `tensor`, a vector, becomes the sum over all processes: on CPUs neighbours are added first,
+  // then pairs of them, as lanes are. Blocking; no gradient. Throws kUnavailable when another
+  // process has died or does not answer within ten minutes.
   void Sum(at::Tensor tensor);
 
  private:
   struct Impl;
+  void SumInPairs(at::Tensor& vector);
   int rank_, size_;
   std::unique_ptr<Impl> impl_;
 };

@@ -92,6 +92,8 @@ Recipe ReadRecipe(const Config& table) {
   recipe.clip_norm = share("clip_norm", recipe.clip_norm, 1e6);
   recipe.accumulate = static_cast<int>(
       table.Int("accumulate", {.fallback = recipe.accumulate, .min = 1, .max = recipe.batch}));
+  recipe.lanes =
+      static_cast<int>(table.Int("lanes", {.fallback = recipe.lanes, .min = 0, .max = 1024}));
   recipe.precision = ReadEnum(table, "precision", kPrecisions, recipe.precision);
   recipe.sync_norm = table.Bool("sync_norm", recipe.sync_norm);
   recipe.early_stop = static_cast<int>(
@@ -117,6 +119,7 @@ std::string ToToml(const Recipe& recipe) {
   add("images_per_epoch", recipe.images_per_epoch);
   add("batch", recipe.batch);
   add("accumulate", recipe.accumulate);
+  if (recipe.lanes > 0) add("lanes", recipe.lanes);
   add_name("optimizer", NameOf(kOptimizers, recipe.optimizer));
   add("learning_rate", recipe.learning_rate);
   add("momentum", recipe.momentum);

@@ -55,7 +55,8 @@ TEST(ReferenceTest, OptimizersStepByStep) {
     FlatOptimizer optimizer(recipe, parameters, recipe.weight_decay > 0 ? parameters.numel() : 0);
     for (size_t step = 0; step < example.at("parameters").size(); ++step) {
       at::Tensor gradient = TensorOf(values.at("gradients").at(step));
-      optimizer.Step(gradient, example.at("learning_rates").at(step), static_cast<int64_t>(step));
+      optimizer.Step(gradient, example.at("learning_rates").at(step), static_cast<int64_t>(step), 0,
+                     gradient.numel());
       ExpectNear(parameters, TensorOf(example.at("parameters").at(step)), 2e-6,
                  fmt::format("{} step {}", example.at("from").get<std::string>(), step));
     }

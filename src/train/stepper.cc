@@ -20,6 +20,30 @@ at::ScalarType TypeOf(Precision precision) {
   return precision == Precision::kF16 && gpu ? at::kHalf : at::kFloat;
 }
 
+// Of each process; every lane has an image in every pass.
+int LanesOf(const TrainOptions& options, int64_t batch) {
+  if (ComputeDevice() != at::kCPU) return 1;
+  const Recipe& recipe = options.recipe;
+  const int processes = options.parallel.processes;
+  const int all = recipe.lanes > 0 ? recipe.lanes : options.threads * processes;
+  const int64_t most = std::max<int64_t>(1, batch / processes / recipe.accumulate);
+  return static_cast<int>(std::clamp<int64_t>(all / processes, 1, most));
+}
+
+// A lane's part of vectors of parameters, in whole vectors of the processor.
+LanePart PartOfVector(int64_t size, int lane, int lanes) {
+  constexpr int64_t kUnit = 16;
+  const LanePart units = PartOf((size + kUnit - 1) / kUnit, lane, lanes);
+  return {units.begin * kUnit, std::min(size, units.end * kUnit)};
+}
+
+std::vector<Module> ModulesOf(const net::Network& network, int lanes) {
+  std::vector<Module> modules;
+  modules.emplace_back(net::Lower(network));
+  while (std::ssize(modules) < lanes) modules.push_back(modules[0].SharingState());
+  return modules;
+}
+
 at::Tensor LabelsOf(const std::vector<int64_t>& labels, int64_t begin, int64_t count) {
   return at::from_blob(const_cast<int64_t*>(labels.data()) + begin, {count}, at::kLong)
       .to(ComputeDevice());
@@ -27,51 +51,47 @@ at::Tensor LabelsOf(const std::vector<int64_t>& labels, int64_t begin, int64_t c
 
 }  // namespace
 
-Stepper::Stepper(const net::Network& network, const TrainOptions& options, ProcessGroup* group)
+Stepper::Stepper(const net::Network& network, int64_t batch, const TrainOptions& options,
+                 ProcessGroup* group)
     : options_(options),
       recipe_(options.recipe),
       group_(group),
+      rank_(group != nullptr ? group->rank() : 0),
+      processes_(group != nullptr ? group->size() : 1),
+      batch_(batch),
       input_(network.input),
       scaled_(TypeOf(recipe_.precision) == at::kHalf),
       may_record_(ComputeDevice() != at::kCPU && group == nullptr && !options.teacher),
-      module_(net::Lower(network)),
-      optimizer_(recipe_, module_.state().narrow(0, 0, module_.trainable()), module_.decayed()) {
-  module_.Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));
-  if (recipe_.ema > 0) average_ = module_.state().clone();
+      lanes_(LanesOf(options, batch), options.threads),
+      modules_(ModulesOf(network, lanes_.count())),
+      optimizer_(recipe_, module().state().narrow(0, 0, module().trainable()), module().decayed()) {
+  module().Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));
+  if (recipe_.ema > 0) average_ = module().state().clone();
   if (scaled_) scale_ = at::tensor({65536.0, 0.0}, at::kFloat);  // as torch's GradScaler begins
 }
 
 Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Length& length,
                                bool stop) {
-  const int rank = group_ != nullptr ? group_->rank() : 0;
-  const int processes = group_ != nullptr ? group_->size() : 1;
-  TrainingPass pass{.dropout = recipe_.dropout,
-                    .drop_connect = recipe_.drop_connect,
-                    .type = TypeOf(recipe_.precision),
-                    .of_images = int64_t{processes} * batch.count,
-                    .group = recipe_.sync_norm ? group_ : nullptr};
-  module_.gradient().zero_();
-  at::Tensor total = at::zeros({2}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
-  const int64_t passes = std::min<int64_t>(recipe_.accumulate, batch.count);
-  for (int64_t i = 0; i < passes; ++i) {
-    const int64_t begin = batch.count * i / passes;
-    const int64_t count = batch.count * (i + 1) / passes - begin;
-    pass.first_image = int64_t{rank} * batch.count + begin;
-    // From the start again: what is dropped of an image does not depend on how its batch is
-    // divided.
-    pass.generator = at::detail::createCPUGenerator(
-        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step)));
-    total[0] += RunPass(InputOf(batch, begin, count), pass);
-  }
+  const int lanes = lanes_.count();
+  // The lanes' shares of the loss, and whether to stop.
+  at::Tensor total = at::zeros({lanes + 1}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
+  lanes_.Run([&](int lane) {
+    const at::Tensor loss = RunLane(batch, step, lane);
+    const at::NoGradGuard no_grad;
+    total[lane] += loss;
+  });
   const at::NoGradGuard no_grad;
+  for (int apart = 1; apart < lanes; apart *= 2) {
+    for (int lane = 0; lane + apart < lanes; lane += 2 * apart) total[lane] += total[lane + apart];
+  }
   if (group_ != nullptr) {
-    total[1] = stop ? 1 : 0;
+    total[lanes] = stop ? 1 : 0;
     group_->Sum(total);
-    group_->Sum(module_.gradient());
-    module_.gradient().div_(processes);
+    group_->Sum(module().gradient());
+    module().gradient().div_(processes_);
   }
   const at::Tensor sums = total.cpu();
-  const double loss = sums[0].item<double>() / processes;
+  const double loss = sums[0].item<double>() / processes_;
   if (!std::isfinite(loss)) {
     throw Error(ErrorKind::kInput,
                 "training diverged: the loss is {} at step {} of {}; lower learning_rate (it is "
@@ -79,15 +99,72 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
                 loss, step + 1, length.steps, recipe_.learning_rate);
   }
   Update(step, length);
-  return {.loss = loss, .any_stop = group_ != nullptr ? sums[1].item<double>() > 0 : stop};
+  return {.loss = loss, .any_stop = group_ != nullptr ? sums[lanes].item<double>() > 0 : stop};
 }
 
-PassInput Stepper::InputOf(const data::Batch& batch, int64_t begin, int64_t count) const {
+LanePart Stepper::PartOfPass(int rank, int lane, int64_t pass) const {
+  const LanePart process = PartOf(batch_, rank, processes_);
+  const LanePart own = PartOf(process.count(), lane, lanes_.count());
+  // A part of each lane's images rather than of the batch, so that the lanes can be another
+  // process's.
+  const int64_t passes = std::min<int64_t>(recipe_.accumulate, process.count());
+  return {own.begin + own.count() * pass / passes, own.begin + own.count() * (pass + 1) / passes};
+}
+
+int64_t Stepper::ImagesOfPass(int64_t pass, bool of_all_processes) const {
+  int64_t images = 0;
+  for (int rank = 0; rank < processes_; ++rank) {
+    if (rank != rank_ && !of_all_processes) continue;
+    for (int lane = 0; lane < lanes_.count(); ++lane)
+      images += PartOfPass(rank, lane, pass).count();
+  }
+  return images;
+}
+
+at::Tensor Stepper::RunLane(const data::Batch& batch, int64_t step, int lane) {
+  NormGroup norm_group{.lanes = &lanes_,
+                       .lane = lane,
+                       .processes = recipe_.sync_norm ? group_ : nullptr,
+                       .images = 0};
+  TrainingPass pass{.dropout = recipe_.dropout,
+                    .drop_connect = recipe_.drop_connect,
+                    .type = TypeOf(recipe_.precision),
+                    .of_images = batch_,
+                    .group = &norm_group};
+  Module& module = modules_[static_cast<size_t>(lane)];
+  module.gradient().zero_();
+  at::Tensor total = at::zeros({}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
+  const int64_t passes = std::min<int64_t>(recipe_.accumulate, batch.count);
+  for (int64_t i = 0; i < passes; ++i) {
+    const LanePart part = PartOfPass(rank_, lane, i);
+    norm_group.images = ImagesOfPass(i, recipe_.sync_norm);
+    pass.first_image = PartOf(batch_, rank_, processes_).begin + part.begin;
+    // From the start again: what is dropped of an image does not depend on how its batch is
+    // divided.
+    pass.generator = at::detail::createCPUGenerator(
+        SubSeed(options_.seed, "dropout", static_cast<uint64_t>(step)));
+    total += RunPass(module, InputOf(batch, part), pass);
+  }
+  AddUpGradients(lane);
+  return total;
+}
+
+void Stepper::AddUpGradients(int lane) {
+  if (lanes_.count() == 1) return;
+  lanes_.Meet();
+  std::vector<float*> gradients;
+  for (Module& module : modules_) gradients.push_back(module.gradient().data_ptr<float>());
+  const LanePart part = PartOfVector(module().trainable(), lane, lanes_.count());
+  AddInPairs<float>(gradients, part.begin, part.end);
+}
+
+PassInput Stepper::InputOf(const data::Batch& batch, const LanePart& part) const {
+  const int64_t begin = part.begin, count = part.count();
   const int64_t image = int64_t{input_.c} * input_.h * input_.w;
   PassInput input{
       .images = ImagesOf(batch.images.data() + begin * image, count, input_),
       .targets = {.labels = LabelsOf(batch.labels, begin, count), .partners = {}, .shares = {}},
-      .share = static_cast<double>(count) / batch.count,
+      .share = static_cast<double>(count * processes_) / static_cast<double>(batch_),
       .scale = scaled_ ? scale_[0].to(ComputeDevice()) : at::Tensor()};
   if (!batch.shares.empty()) {
     input.targets.partners = LabelsOf(batch.partner_labels, begin, count);
@@ -98,34 +175,34 @@ PassInput Stepper::InputOf(const data::Batch& batch, int64_t begin, int64_t coun
   return input;
 }
 
-at::Tensor Stepper::Pass(const PassInput& input, const TrainingPass& pass) {
-  const at::Tensor loss = Loss(module_.Forward(input.images, &pass), input) * input.share;
+at::Tensor Stepper::Pass(Module& module, const PassInput& input, const TrainingPass& pass) {
+  const at::Tensor loss = Loss(module.Forward(input.images, &pass), input) * input.share;
   (input.scale.defined() ? loss * input.scale : loss).backward();
   return loss.detach();
 }
 
 // Recorded once the libraries know what they are asked for.
-at::Tensor Stepper::RunPass(const PassInput& input, TrainingPass pass) {
+at::Tensor Stepper::RunPass(Module& module, const PassInput& input, TrainingPass pass) {
   constexpr int kBefore = 3;
   if (recorded_ && recorded_->Fits(input)) return recorded_->Run(input, pass);
-  if (!may_record_ || recorded_) return Pass(input, pass);
+  if (!may_record_ || recorded_) return Pass(module, input, pass);
   if (++passes_ <= kBefore) {
     MaskTape tape;
     pass.tape = &tape;
-    const at::Tensor loss = Pass(input, pass);
+    const at::Tensor loss = Pass(module, input, pass);
     masks_ = std::move(tape.masks);
     return loss;
   }
   try {
     recorded_ = RecordPass(input, masks_, [&](const PassInput& own, MaskTape& tape) {
       pass.tape = &tape;
-      return Pass(own, pass);
+      return Pass(module, own, pass);
     });
   } catch (const c10::Error& error) {
     spdlog::debug("this training is not recorded: {}", error.what_without_backtrace());
     may_record_ = false;
     pass.tape = nullptr;
-    return Pass(input, pass);
+    return Pass(module, input, pass);
   }
   return recorded_->Run(input, pass);
 }
@@ -164,15 +241,23 @@ at::Tensor Stepper::AskTeacher(const at::Tensor& student_images) {
 }
 
 void Stepper::Update(int64_t step, const Length& length) {
-  at::Tensor& gradient = module_.gradient();
+  at::Tensor& gradient = module().gradient();
   if (scaled_ && !Unscale(gradient)) return;
   if (recipe_.clip_norm > 0) {
     const auto norm = gradient.norm().item<double>();
     if (norm > recipe_.clip_norm) gradient.mul_(recipe_.clip_norm / norm);
   }
   const double rate = LearningRate(recipe_, step, length.steps, length.steps_per_epoch);
-  optimizer_.Step(gradient, rate, step);
-  if (average_.defined()) average_.lerp_(module_.state(), 1 - EmaDecay(recipe_, step));
+  lanes_.Run([&](int lane) {
+    const at::NoGradGuard no_grad;
+    const LanePart trained = PartOfVector(module().trainable(), lane, lanes_.count());
+    optimizer_.Step(gradient, rate, step, trained.begin, trained.end);
+    if (!average_.defined()) return;
+    if (lanes_.count() > 1) lanes_.Meet();
+    const LanePart all = PartOfVector(average_.numel(), lane, lanes_.count());
+    average_.narrow(0, all.begin, all.count())
+        .lerp_(module().state().narrow(0, all.begin, all.count()), 1 - EmaDecay(recipe_, step));
+  });
 }
 
 // Dynamic loss scaling (Micikevicius et al. 2018): halved where the gradient overflows, which skips
@@ -194,7 +279,7 @@ bool Stepper::Unscale(at::Tensor& gradient) {
 }
 
 std::vector<at::Tensor> Stepper::Memory() const {
-  std::vector<at::Tensor> memory{module_.state()};
+  std::vector<at::Tensor> memory{modules_[0].state()};
   if (average_.defined()) memory.push_back(average_);
   memory.insert(memory.end(), optimizer_.buffers().begin(), optimizer_.buffers().end());
   if (scale_.defined()) memory.push_back(scale_);
@@ -204,10 +289,10 @@ std::vector<at::Tensor> Stepper::Memory() const {
 void Stepper::ShareStatistics() {
   if (group_ == nullptr || recipe_.sync_norm) return;
   const at::NoGradGuard no_grad;
-  for (const at::Tensor& vector : {module_.state(), average_}) {
+  for (const at::Tensor& vector : {module().state(), average_}) {
     if (!vector.defined()) continue;
     at::Tensor statistics =
-        vector.narrow(0, module_.trainable(), vector.numel() - module_.trainable());
+        vector.narrow(0, module().trainable(), vector.numel() - module().trainable());
     if (group_->rank() != 0) statistics.zero_();
     group_->Sum(statistics);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "train/lanes.h"
 #include "train/losses.h"
 #include "train/module.h"
 #include "train/optimizer.h"
@@ -19,22 +20,26 @@ namespace lathe::train {
 
 class Stepper {
  public:
-  // `options` and `group` (null: alone) must outlive it.
-  Stepper(const net::Network& network, const TrainOptions& options, ProcessGroup* group);
+  // `batch`: images of each step, over all processes. `options` and `group` (null: alone) must
+  // outlive it.
+  Stepper(const net::Network& network, int64_t batch, const TrainOptions& options,
+          ProcessGroup* group);
 
   struct Outcome {
     double loss = 0;        // mean over the whole batch
     bool any_stop = false;  // some process wants to stop
   };
-  // Of all processes' parts of a batch. Throws kInput when the loss is no number.
+  // Of all processes' parts of a batch, of which `batch` is this one's. Throws kInput when the loss
+  // is no number.
   Outcome Step(const data::Batch& batch, int64_t step, const Length& length, bool stop);
 
   // The weights that are judged and returned: the moving average, or the trained ones without one.
-  const at::Tensor& result() const { return average_.defined() ? average_ : module_.state(); }
+  const at::Tensor& result() const { return average_.defined() ? average_ : modules_[0].state(); }
   // The module's own state is replaced by result() while `action` runs.
   template <typename Action>
   auto WithResult(const Action& action);
-  Module& module() { return module_; }
+  Module& module() { return modules_[0]; }
+  Lanes& lanes() { return lanes_; }
 
   // Everything remembered from step to step, in fixed order: views to save or to copy into.
   std::vector<at::Tensor> Memory() const;
@@ -42,23 +47,33 @@ class Stepper {
   void ShareStatistics();
 
  private:
-  PassInput InputOf(const data::Batch& batch, int64_t begin, int64_t count) const;
-  // Both return the pass's share of the loss, and add to the gradient.
-  at::Tensor Pass(const PassInput& input, const TrainingPass& pass);
-  at::Tensor RunPass(const PassInput& input, TrainingPass pass);
+  // The images that a lane has in one of a step's passes, and how many all have together.
+  LanePart PartOfPass(int rank, int lane, int64_t pass) const;
+  int64_t ImagesOfPass(int64_t pass, bool of_all_processes) const;
+  PassInput InputOf(const data::Batch& batch, const LanePart& part) const;
+  // A lane's part of the batch: returns its share of the loss, and the first lane's gradient
+  // becomes that of all lanes.
+  at::Tensor RunLane(const data::Batch& batch, int64_t step, int lane);
+  // Both return the pass's share of the loss, and add to the module's gradient.
+  at::Tensor Pass(Module& module, const PassInput& input, const TrainingPass& pass);
+  at::Tensor RunPass(Module& module, const PassInput& input, TrainingPass pass);
   at::Tensor Loss(const at::Tensor& logits, const PassInput& input);
   at::Tensor AskTeacher(const at::Tensor& student_images);
+  void AddUpGradients(int lane);
   void Update(int64_t step, const Length& length);
   bool Unscale(at::Tensor& gradient);
 
   const TrainOptions& options_;
   const Recipe& recipe_;
   ProcessGroup* const group_;
+  const int rank_, processes_;
+  const int64_t batch_;
   const net::Shape input_;
   const bool scaled_;  // f16: the loss is multiplied so that its gradients do not vanish
   bool may_record_;    // on a GPU alone, without other processes and teachers, until that fails
   int passes_ = 0;     // that might have been recorded
-  Module module_;
+  Lanes lanes_;
+  std::vector<Module> modules_;  // one for each lane, of the same state
   FlatOptimizer optimizer_;
   at::Tensor average_;           // of the state; undefined without EMA
   at::Tensor scale_;             // {factor, steps since it last changed}; undefined unless scaled_
@@ -68,7 +83,7 @@ class Stepper {
 
 template <typename Action>
 auto Stepper::WithResult(const Action& action) {
-  at::Tensor state = module_.state();
+  at::Tensor state = module().state();
   const at::Tensor trained = average_.defined() ? state.clone() : at::Tensor();
   const at::NoGradGuard no_grad;
   if (average_.defined()) state.copy_(average_);

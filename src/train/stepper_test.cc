@@ -31,7 +31,7 @@ class StepperTest : public testing::Test {
     at::Tensor parameters;
   };
   After OneStep(const data::Batch& batch) {
-    Stepper stepper(network_, options_, nullptr);
+    Stepper stepper(network_, batch.count, options_, nullptr);
     const Stepper::Outcome outcome =
         stepper.Step(batch, 0, {.steps_per_epoch = 10, .steps = 10}, false);
     const Module& module = stepper.module();
@@ -48,6 +48,7 @@ TEST_F(StepperTest, PassesOverPartsAddUp) {
   whole.count = 8;
   whole.images.insert(whole.images.end(), half.images.begin(), half.images.end());
   whole.labels.insert(whole.labels.end(), half.labels.begin(), half.labels.end());
+  options_.recipe.lanes = 1;  // so that each pass sees one of the halves
   const After once = OneStep(half);
   options_.recipe.accumulate = 2;
   const After accumulated = OneStep(whole);
@@ -76,6 +77,7 @@ class FixedTeacher final : public Teacher {
       : preprocessing_(preprocessing), classes_(classes), favourite_(favourite) {}
   const data::Preprocessing& preprocessing() const override { return preprocessing_; }
   std::vector<float> Logits(std::span<const float> images, int count) override {
+    const std::lock_guard lock(mutex_);
     seen.assign(images.begin(), images.end());
     std::vector<float> logits(static_cast<size_t>(count * classes_));
     for (int i = 0; i < count; ++i) logits[static_cast<size_t>(i * classes_ + favourite_)] = 100;
@@ -86,6 +88,7 @@ class FixedTeacher final : public Teacher {
  private:
   const data::Preprocessing preprocessing_;
   const int classes_, favourite_;
+  std::mutex mutex_;
 };
 
 TEST_F(StepperTest, TheTeachersShareOfTheLoss) {

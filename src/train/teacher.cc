@@ -1,5 +1,7 @@
 #include "train/teacher.h"
 
+#include <mutex>
+
 #include "data/layout.h"
 #include "train/trainer.h"
 
@@ -28,12 +30,14 @@ class EngineTeacher final : public Teacher {
       : preprocessing_(preprocessing), model_(std::move(model)) {}
   const data::Preprocessing& preprocessing() const override { return preprocessing_; }
   std::vector<float> Logits(std::span<const float> images, int count) override {
+    const std::lock_guard lock(mutex_);
     data::ToNchw(images, count, preprocessing_, nchw_);
     return model_->Run(nchw_, count);
   }
 
  private:
   const data::Preprocessing preprocessing_;
+  std::mutex mutex_;  // guards what follows
   const std::unique_ptr<engine::CompiledModel> model_;
   std::vector<float> nchw_;
 };

@@ -1,5 +1,5 @@
 // A network whose answers another one learns (knowledge distillation): any network with weights, or
-// an ONNX file that an engine runs. One thread at a time.
+// an ONNX file that an engine runs. Several threads may ask at once.
 #pragma once
 
 #include <memory>

@@ -58,13 +58,13 @@ inline void SetTorchThreads(int threads) {
   std::call_once(once, [] {
     at::set_num_interop_threads(1);
     // Keep freed tensors: giving their pages back to the kernel and clearing new ones costs a
-    // quarter of a step.
+    // quarter of a step. Those of one thread are used again by the others.
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    at::globalContext().setFlushDenormal(
-        true);  // vanishing gradients are as slow as they are useless
     at::globalContext().setDeterministicCuDNN(true);  // the same seed gives the same weights
   });
+  // Of this thread, and those it starts. Vanishing gradients are as slow as they are useless.
+  at::globalContext().setFlushDenormal(true);
   if (at::get_num_threads() != threads) at::set_num_threads(threads);
 }
 

@@ -95,9 +95,9 @@ class Training {
         classes_(nlohmann::json(train->class_names()).dump()),
         evaluation_images_(evaluation->size()),
         group_(Join(options.parallel)),
+        stepper_(network, std::min<int64_t>(recipe_.batch, train->size()), options, group_.get()),
         train_loader_(std::move(train), TrainingLoader(options)),
         evaluation_loader_(std::move(evaluation), EvaluationLoader(options)),
-        stepper_(network, options, group_.get()),
         length_(LengthOf(recipe_, train_loader_.batches_per_epoch())) {
     if (recipe_.keep == Keep::kBest) best_ = stepper_.result().clone();
   }
@@ -231,7 +231,8 @@ class Training {
   Score Evaluate() {
     evaluated_ = true;
     const Score score = stepper_.WithResult([&] {
-      return train::Evaluate(stepper_.module(), evaluation_loader_, input_, group_.get());
+      return train::Evaluate(stepper_.module(), evaluation_loader_, input_, stepper_.lanes(),
+                             group_.get());
     });
     if (!std::isfinite(score.loss)) {
       throw Error(ErrorKind::kInput,
@@ -320,9 +321,9 @@ class Training {
   const std::string classes_;  // their names, as JSON
   const int64_t evaluation_images_;
   const std::unique_ptr<ProcessGroup> group_;  // null: this process alone
+  Stepper stepper_;
   data::Loader train_loader_, evaluation_loader_;
   data::Batch batch_;
-  Stepper stepper_;
   at::Tensor best_;  // weights of Best(); undefined unless they are the result
   const Length length_;
   int64_t step_ = 0;
@@ -341,7 +342,8 @@ TrainResult Train(const net::Network& network, std::shared_ptr<const data::Datas
                   std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options) {
   CheckInput(network, *train, *evaluation, options);
   return GuardTorch([&] {
-    SetTorchThreads(options.threads);
+    // On a CPU the lanes share the work, not the threads within an operation.
+    SetTorchThreads(ComputeDevice() == at::kCPU ? 1 : options.threads);
     return Training(network, train, evaluation, options).Run();
   });
 }

@@ -1,5 +1,5 @@
 // Trains a network with libtorch and evaluates trained ones. Torch stays behind this header.
-// Blocking; uses TrainOptions::threads of torch's threads. One training per process at a time.
+// Blocking; uses TrainOptions::threads threads. One training per process at a time.
 #pragma once
 
 #include <filesystem>

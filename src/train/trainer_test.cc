@@ -71,18 +71,18 @@ class TrainTest : public testing::Test {
     options_.recipe.learning_rate = 0.05;
   }
   TrainResult Run() { return Train(network_, train_, evaluation_, options_); }
-  // Two processes, for which threads stand in: each has its own torch state, gloo lies between
-  // them. `change` is applied to each one's options. Torch's log of collectives is one per process
-  // and takes no two writers, so it is off.
-  std::vector<TrainResult> RunTogether(const fs::path& rendezvous,
+  // Processes, for which threads stand in: each has its own torch state, gloo lies between them.
+  // `change` is applied to each one's options. Torch's log of collectives is one per process and
+  // takes no two writers, so it is off.
+  std::vector<TrainResult> RunTogether(int processes, const fs::path& rendezvous,
                                        const std::function<void(TrainOptions&)>& change = {}) {
     setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
-    std::vector<TrainResult> results(2);
+    std::vector<TrainResult> results(static_cast<size_t>(processes));
     std::vector<std::jthread> threads;
-    for (int rank = 0; rank < 2; ++rank) {
+    for (int rank = 0; rank < processes; ++rank) {
       threads.emplace_back([&, rank] {
         TrainOptions options = options_;
-        options.parallel = {.rank = rank, .processes = 2, .rendezvous = rendezvous};
+        options.parallel = {.rank = rank, .processes = processes, .rendezvous = rendezvous};
         if (change) change(options);
         results[static_cast<size_t>(rank)] = Train(network_, train_, evaluation_, options);
       });
@@ -253,21 +253,56 @@ TEST_F(TrainTest, LearnsFromATeacher) {
   EXPECT_GT(Run().accuracy, 0.95);
 }
 
-TEST_F(TrainTest, TwoProcessesTrainAsOne) {
+// Whether the lanes are in one process or in several, and how many run at a time, is not in the
+// weights.
+TEST_F(TrainTest, LanesAloneDecideTheBits) {
   SKIP_ON_ONE_GPU();
+  options_.recipe.epochs = 1;
   options_.recipe.dropout = 0.2;
   options_.recipe.drop_connect = 0.2;
   options_.recipe.ema = 0.9;
+  options_.recipe.clip_norm = 2;
+  options_.recipe.accumulate = 2;
   options_.recipe.augmentation = {.flip = true, .pad_crop = 1, .mixup = 0.2};
-  const TrainResult alone = Run();
-  const std::vector<TrainResult> together = RunTogether(folder_ / "meeting");
-  ExpectSameWeights(together[0].weights, together[1].weights);
-  ASSERT_EQ(together[0].epochs.size(), alone.epochs.size());
-  for (size_t i = 0; i < alone.epochs.size(); ++i) {
-    EXPECT_NEAR(together[0].epochs[i].train_loss, alone.epochs[i].train_loss,
-                1e-4 * alone.epochs[i].train_loss);
-    EXPECT_NEAR(together[0].epochs[i].loss, alone.epochs[i].loss, 1e-3 * alone.epochs[i].loss);
+  for (const bool bf16 : {false, true}) {
+    options_.recipe.precision = bf16 ? Precision::kBf16 : Precision::kF32;
+    options_.recipe.lanes = 4;
+    options_.threads = 1;
+    const TrainResult alone = Run();
+    options_.threads = 4;
+    ExpectSameWeights(Run().weights, alone.weights);
+    options_.recipe.lanes = 0;  // as many as threads
+    ExpectSameWeights(Run().weights, alone.weights);
+    for (const int processes : {2, 4}) {
+      options_.threads = 4 / processes;
+      const std::vector<TrainResult> together =
+          RunTogether(processes, folder_ / fmt::format("meeting{}{}", processes, bf16));
+      for (const TrainResult& result : together) ExpectSameWeights(result.weights, alone.weights);
+      ASSERT_EQ(together[0].epochs.size(), alone.epochs.size());
+      for (size_t i = 0; i < alone.epochs.size(); ++i) {
+        EXPECT_EQ(together[0].epochs[i].train_loss, alone.epochs[i].train_loss);
+        EXPECT_EQ(together[0].epochs[i].accuracy, alone.epochs[i].accuracy);
+        EXPECT_NEAR(together[0].epochs[i].loss, alone.epochs[i].loss,
+                    1e-12 * alone.epochs[i].loss);  // evaluation is divided otherwise
+      }
+    }
+    options_.threads = 1;
+    EXPECT_NE(Run().loss, alone.loss);  // one lane is another training, by rounding
   }
+}
+
+// Three lanes take unequal parts of 16 images, and a fourth of the batch per pass leaves one of
+// them with a single image.
+TEST_F(TrainTest, UnequalLanesTrainAsOne) {
+  SKIP_ON_ONE_GPU();
+  options_.recipe.lanes = 1;
+  const TrainResult one = Run();
+  options_.recipe.lanes = 3;
+  const TrainResult three = Run();
+  for (size_t i = 0; i < one.epochs.size(); ++i)
+    EXPECT_NEAR(three.epochs[i].train_loss, one.epochs[i].train_loss, 1e-3);
+  options_.recipe.accumulate = 4;
+  EXPECT_GT(Run().accuracy, 0.5);
 }
 
 // With norms of their own, two processes are what two passes of one are: each image has the same
@@ -279,9 +314,10 @@ TEST_F(TrainTest, TwoProcessesTrainAsTwoPasses) {
   options_.recipe.augmentation = {.flip = true, .pad_crop = 1, .mixup = 0.2};
   options_.recipe.sync_norm = false;
   options_.recipe.accumulate = 2;
+  options_.recipe.lanes = 1;  // so that each pass has one of the processes' images
   const TrainResult alone = Run();
   options_.recipe.accumulate = 1;
-  const std::vector<TrainResult> together = RunTogether(folder_ / "meeting");
+  const std::vector<TrainResult> together = RunTogether(2, folder_ / "meeting");
   ASSERT_EQ(together[0].epochs.size(), alone.epochs.size());
   for (size_t i = 0; i < alone.epochs.size(); ++i) {
     EXPECT_NEAR(together[0].epochs[i].train_loss, alone.epochs[i].train_loss,
@@ -309,7 +345,7 @@ TEST_F(TrainTest, ProcessesWithNormsOfTheirOwnAgreeOnTheResult) {
   SKIP_ON_ONE_GPU();
   options_.recipe.sync_norm = false;
   options_.recipe.epochs = 6;
-  const std::vector<TrainResult> together = RunTogether(folder_ / "meeting");
+  const std::vector<TrainResult> together = RunTogether(2, folder_ / "meeting");
   ExpectSameWeights(together[0].weights, together[1].weights);
   EXPECT_GT(together[0].accuracy, 0.9);
 }
@@ -321,7 +357,7 @@ TEST_F(TrainTest, ProcessesStopAndContinueTogether) {
   std::vector<TrainResult> results;
   int runs = 0;
   do {
-    results = RunTogether(folder_ / fmt::format("meeting{}", runs), [](TrainOptions& options) {
+    results = RunTogether(2, folder_ / fmt::format("meeting{}", runs), [](TrainOptions& options) {
       const bool second = options.parallel.rank == 1;  // it is asked to stop
       options.stop = [second, steps = 0]() mutable { return second && ++steps > 8; };
     });
