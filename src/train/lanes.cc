@@ -12,7 +12,7 @@ namespace {
 // Thrown where a lane would wait for one that has failed.
 struct Stopped : std::exception {};
 
-// Looks before a waiting lane sleeps, some 50 us: being woken takes about as long, and lanes that
+// Looks before a waiting lane sleeps, some 100 us: being woken takes about as long, and lanes that
 // do the same are rarely further apart.
 constexpr int kLooks = 5000;
 
@@ -24,17 +24,19 @@ void Pause() {
 
 }  // namespace
 
-Lanes::Lanes(int count, int threads)
-    : count_(count),
-      turns_(threads < count ? std::make_unique<std::counting_semaphore<>>(threads) : nullptr),
-      sums_(static_cast<size_t>(count)) {
-  for (int lane = 1; lane < count; ++lane) threads_.emplace_back([this, lane] { Work(lane); });
+Lanes::Lanes(const Division& division)
+    : count_(division.lanes),
+      take_turns_(division.at_once < division.lanes),
+      sums_(static_cast<size_t>(count_)),
+      turns_(division.at_once) {
+  SetTorchThreads(division.threads);
+  for (int lane = 1; lane < count_; ++lane)
+    threads_.emplace_back([this, lane, threads = division.threads] { Work(lane, threads); });
 }
 
 Lanes::~Lanes() {
   closing_ = true;
-  begun_.fetch_add(1);
-  begun_.notify_all();
+  Advance(begun_);
 }
 
 void Lanes::Run(const std::function<void(int lane)>& action) {
@@ -45,15 +47,14 @@ void Lanes::Run(const std::function<void(int lane)>& action) {
   failed_ = false;
   error_ = nullptr;
   const uint32_t ended = ended_.load();
-  begun_.fetch_add(1);
-  begun_.notify_all();
+  Advance(begun_);
   RunLane(0);
   Wait(ended_, ended);
   if (error_) std::rethrow_exception(error_);
 }
 
-void Lanes::Work(int lane) {
-  SetTorchThreads(1);
+void Lanes::Work(int lane, int threads) {
+  SetTorchThreads(threads);
   for (uint32_t begun = 0;; ++begun) {
     Wait(begun_, begun);
     if (closing_) return;
@@ -62,34 +63,58 @@ void Lanes::Work(int lane) {
 }
 
 void Lanes::RunLane(int lane) {
-  if (turns_) turns_->acquire();
+  TakeTurn();
   try {
     (*action_)(lane);
   } catch (const Stopped&) {
   } catch (...) {
     Fail(std::current_exception());
   }
-  if (turns_) turns_->release();
-  if (running_.fetch_sub(1) > 1) return;
-  ended_.fetch_add(1);
-  ended_.notify_all();
+  GiveTurn();
+  if (running_.fetch_sub(1) == 1) Advance(ended_);
 }
 
 void Lanes::Fail(std::exception_ptr error) {
-  const std::lock_guard lock(error_mutex_);
-  if (failed_) return;
-  error_ = std::move(error);
-  failed_ = true;
-  met_.fetch_add(1);
-  met_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    if (failed_) return;
+    error_ = std::move(error);
+    failed_ = true;
+  }
+  Advance(met_);
 }
 
-void Lanes::Wait(const std::atomic<uint32_t>& counter, uint32_t old) const {
-  for (int look = 0; look < kLooks && turns_ == nullptr; ++look) {
+void Lanes::Advance(Counter& counter) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++counter;
+  }
+  advanced_.notify_all();
+}
+
+void Lanes::Wait(const Counter& counter, uint32_t old) {
+  for (int look = 0; look < kLooks && !take_turns_; ++look) {
     if (counter.load() != old) return;
     Pause();
   }
-  counter.wait(old);
+  std::unique_lock lock(mutex_);
+  advanced_.wait(lock, [&] { return counter.load() != old; });
+}
+
+void Lanes::TakeTurn() {
+  if (!take_turns_) return;
+  std::unique_lock lock(mutex_);
+  turn_.wait(lock, [&] { return turns_ > 0; });
+  --turns_;
+}
+
+void Lanes::GiveTurn() {
+  if (!take_turns_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    ++turns_;
+  }
+  turn_.notify_one();
 }
 
 void Lanes::Meet(const std::function<void()>& last) {
@@ -98,13 +123,11 @@ void Lanes::Meet(const std::function<void()>& last) {
   if (arrived_.fetch_add(1) + 1 == count_) {
     arrived_ = 0;
     last();
-    met_.fetch_add(1);
-    met_.notify_all();
-    return;
+    return Advance(met_);
   }
-  if (turns_) turns_->release();
+  GiveTurn();
   Wait(met_, met);
-  if (turns_) turns_->acquire();
+  TakeTurn();
   if (failed_) throw Stopped{};
 }
 

@@ -6,11 +6,10 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <mutex>
-#include <semaphore>
 #include <span>
 #include <thread>
 #include <vector>
@@ -19,10 +18,16 @@
 
 namespace lathe::train {
 
+struct Division {
+  int lanes = 1;
+  int at_once = 1;  // lanes that run at a time; the others wait for their turn
+  int threads = 1;  // of torch's, in each lane
+};
+
 class Lanes {
  public:
-  // `count` lanes, of which `threads` run at a time. The first one is the caller's thread.
-  Lanes(int count, int threads);
+  // The first lane is the caller's thread.
+  explicit Lanes(const Division& division);
   ~Lanes();
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
@@ -41,20 +46,26 @@ class Lanes {
   void Sum(int lane, std::span<double> values, ProcessGroup* group);
 
  private:
-  void Work(int lane);
+  using Counter = std::atomic<uint32_t>;
+  void Work(int lane, int threads);
   void RunLane(int lane);
   void Fail(std::exception_ptr error);
-  void Wait(const std::atomic<uint32_t>& counter, uint32_t old) const;
+  void Advance(Counter& counter);
+  void Wait(const Counter& counter, uint32_t old);
+  void TakeTurn();
+  void GiveTurn();
 
   const int count_;
-  const std::unique_ptr<std::counting_semaphore<>> turns_;  // null: all may run at once
+  const bool take_turns_;
   const std::function<void(int)>* action_ = nullptr;
   std::vector<double*> sums_;  // of each lane, while they are added up
   std::atomic<int> arrived_{0}, running_{0};
-  std::atomic<uint32_t> begun_{0}, ended_{0}, met_{0};  // runs and meetings, to wait for
   std::atomic<bool> failed_{false}, closing_{false};
-  std::mutex error_mutex_;
+  std::mutex mutex_;                      // guards what follows; counters are also read without it
+  Counter begun_{0}, ended_{0}, met_{0};  // runs and meetings, to wait for
+  int turns_;                             // free ones
   std::exception_ptr error_;
+  std::condition_variable advanced_, turn_;
   std::vector<std::jthread> threads_;
 };
 

@@ -8,9 +8,9 @@
 namespace lathe::train {
 namespace {
 
-class LanesTest : public testing::TestWithParam<int> {  // threads
+class LanesTest : public testing::TestWithParam<int> {  // lanes at once
  protected:
-  Lanes lanes_{4, GetParam()};
+  Lanes lanes_{{.lanes = 4, .at_once = GetParam()}};
 };
 
 TEST_P(LanesTest, AddsUpInPairsAgainAndAgain) {
@@ -29,7 +29,7 @@ TEST_P(LanesTest, AddsUpInPairsAgainAndAgain) {
   }
 }
 
-TEST_P(LanesTest, RunsAsManyAtOnceAsThereAreThreads) {
+TEST_P(LanesTest, RunsNoMoreAtOnceThanItShould) {
   std::atomic<int> running{0}, most{0};
   const auto work = [&] {
     const int now = ++running;
@@ -84,7 +84,7 @@ TEST_P(LanesTest, AFailureEndsAllAndTheNextRunWorks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, LanesTest, testing::Values(1, 2, 4));
+INSTANTIATE_TEST_SUITE_P(AtOnce, LanesTest, testing::Values(1, 2, 4));
 
 TEST(AddInPairsTest, AProcessesLanesAreAPairOfItsOwn) {
   std::vector<std::vector<float>> values{{1e8f, 0}, {1, 0}, {-1e8f, 1}, {2, 1}, {5, 2}};

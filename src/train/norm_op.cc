@@ -75,7 +75,7 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     for (int64_t c = 0; c < channels; ++c) {
       const auto* sums = moments.const_data_ptr<double>() + c;
       const double difference = sums[0] / count;
-      const double variance = std::max(0.0, sums[channels] / count - difference * difference);
+      const double variance = std::max(sums[channels] / count - difference * difference, 0.0);
       const auto mean = static_cast<float>(difference + static_cast<double>(Data<float>(shift)[c]));
       const auto inverse = static_cast<float>(1 / std::sqrt(variance + eps));
       auto* row = Data<float>(statistics) + c;

@@ -31,7 +31,7 @@ struct Recipe {
   int batch = 128;               // images per step, over all processes
   int accumulate = 1;            // passes per step, each over a part of the batch
   // Parts of a batch that run side by side on CPUs, over all processes: equal numbers of them give
-  // equal weights, bit for bit. 0: as many as there are threads.
+  // equal weights, bit for bit. 0: as many as there are threads, of at least 8 images each.
   int lanes = 0;
   Optimizer optimizer = Optimizer::kSgd;
   double learning_rate = 0.1;  // at its peak, for this batch size

@@ -20,14 +20,19 @@ at::ScalarType TypeOf(Precision precision) {
   return precision == Precision::kF16 && gpu ? at::kHalf : at::kFloat;
 }
 
-// Of each process; every lane has an image in every pass.
-int LanesOf(const TrainOptions& options, int64_t batch) {
-  if (ComputeDevice() != at::kCPU) return 1;
-  const Recipe& recipe = options.recipe;
+// Of this process's part of a batch. Every lane has images in every pass.
+Division DivisionOf(const TrainOptions& options, int64_t batch) {
+  constexpr int64_t kFewestImages = 8;  // with fewer, a lane spends its time on reading weights
+  if (ComputeDevice() != at::kCPU) return {.threads = options.threads};
   const int processes = options.parallel.processes;
-  const int all = recipe.lanes > 0 ? recipe.lanes : options.threads * processes;
-  const int64_t most = std::max<int64_t>(1, batch / processes / recipe.accumulate);
-  return static_cast<int>(std::clamp<int64_t>(all / processes, 1, most));
+  const int64_t images = std::max<int64_t>(1, batch / processes / options.recipe.accumulate);
+  const auto lanes = [](int64_t wanted, int64_t most) {
+    return static_cast<int>(std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most)));
+  };
+  if (options.recipe.lanes > 0)
+    return {.lanes = lanes(options.recipe.lanes / processes, images), .at_once = options.threads};
+  const int own = lanes(options.threads, images / kFewestImages);
+  return {.lanes = own, .at_once = own, .threads = options.threads / own};
 }
 
 // A lane's part of vectors of parameters, in whole vectors of the processor.
@@ -62,7 +67,7 @@ Stepper::Stepper(const net::Network& network, int64_t batch, const TrainOptions&
       input_(network.input),
       scaled_(TypeOf(recipe_.precision) == at::kHalf),
       may_record_(ComputeDevice() != at::kCPU && group == nullptr && !options.teacher),
-      lanes_(LanesOf(options, batch), options.threads),
+      lanes_(DivisionOf(options, batch)),
       modules_(ModulesOf(network, lanes_.count())),
       optimizer_(recipe_, module().state().narrow(0, 0, module().trainable()), module().decayed()) {
   module().Load(net::RandomWeights(net::Lower(network), SubSeed(options.seed, "weights")));

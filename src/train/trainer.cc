@@ -341,11 +341,7 @@ class Training {
 TrainResult Train(const net::Network& network, std::shared_ptr<const data::Dataset> train,
                   std::shared_ptr<const data::Dataset> evaluation, const TrainOptions& options) {
   CheckInput(network, *train, *evaluation, options);
-  return GuardTorch([&] {
-    // On a CPU the lanes share the work, not the threads within an operation.
-    SetTorchThreads(ComputeDevice() == at::kCPU ? 1 : options.threads);
-    return Training(network, train, evaluation, options).Run();
-  });
+  return GuardTorch([&] { return Training(network, train, evaluation, options).Run(); });
 }
 
 }  // namespace lathe::train
