@@ -72,29 +72,31 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     });
     const at::Tensor statistics = at::empty({kRows, channels}, at::kFloat);
     const double count = CountOf(x, group);
+    const bool keeps = group == nullptr || group->lane == 0;
+    const auto *sum = moments.const_data_ptr<double>(), *squares = sum + channels;
+    const auto *g = Data<float>(gamma), *b = Data<float>(beta), *near = Data<float>(shift);
+    auto *mean = Data<float>(statistics), *inverse = mean + kInverse * channels,
+         *scale = mean + kScale * channels, *offset = mean + kOffset * channels;
+    auto *kept_mean = Data<float>(running_mean), *kept_var = Data<float>(running_var);
+    const auto keep = [&](float& running, double value) {
+      running += static_cast<float>(kMomentum) * (static_cast<float>(value) - running);
+    };
     for (int64_t c = 0; c < channels; ++c) {
-      const auto* sums = moments.const_data_ptr<double>() + c;
-      const double difference = sums[0] / count;
-      const double variance = std::max(sums[channels] / count - difference * difference, 0.0);
-      const auto mean = static_cast<float>(difference + static_cast<double>(Data<float>(shift)[c]));
-      const auto inverse = static_cast<float>(1 / std::sqrt(variance + eps));
-      auto* row = Data<float>(statistics) + c;
-      row[kMean * channels] = mean;
-      row[kInverse * channels] = inverse;
-      row[kScale * channels] = Data<float>(gamma)[c] * inverse;
-      row[kOffset * channels] = Data<float>(beta)[c] - mean * row[kScale * channels];
-      if (group != nullptr && group->lane != 0) continue;
-      const auto average = [&](float& running, double value) {
-        running += static_cast<float>(kMomentum) * (static_cast<float>(value) - running);
-      };
-      average(Data<float>(running_mean)[c], static_cast<double>(mean));
-      average(Data<float>(running_var)[c], variance * (count / std::max(1.0, count - 1)));
+      const double difference = sum[c] / count;
+      const double variance = std::max(squares[c] / count - difference * difference, 0.0);
+      mean[c] = static_cast<float>(difference + static_cast<double>(near[c]));
+      inverse[c] = static_cast<float>(1 / std::sqrt(variance + eps));
+      scale[c] = g[c] * inverse[c];
+      offset[c] = b[c] - mean[c] * scale[c];
+      if (!keeps) continue;
+      keep(kept_mean[c], static_cast<double>(mean[c]));
+      keep(kept_var[c], variance * (count / std::max(1.0, count - 1)));
     }
     const at::Tensor y = at::empty_like(x);
     RunNormalize(x, statistics[kScale], statistics[kOffset], static_cast<net::Activation>(act), y);
     context->save_for_backward({x, statistics});
     context->saved_data["act"] = act;
-    context->saved_data["group"] = group_address;  // outlives the step: the stepper's
+    context->saved_data["group"] = group_address;  // outlives the pass: the stepper's
     return y;
   }
 
@@ -120,18 +122,17 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
       // dx = scale * (dz - mean(dz) - xhat * mean(dz * xhat)), xhat = (x - mean) * inverse
       const at::Tensor factors = at::empty({2, channels}, at::kFloat);
       const auto count = static_cast<float>(CountOf(x, group));
-      for (int64_t c = 0; c < channels; ++c) {
-        const auto* sum = sums.const_data_ptr<double>() + c;
-        const float beta = static_cast<float>(sum[0]);
-        const float gamma = static_cast<float>(sum[channels]) * row(kInverse)[c];
-        const float b = row(kScale)[c] * row(kInverse)[c] * gamma / -count;
-        Data<float>(beta_gradient)[c] = beta;
-        Data<float>(gamma_gradient)[c] = gamma;
-        Data<float>(factors)[c] = b;
-        Data<float>(factors)[channels + c] = row(kScale)[c] * beta / -count - b * row(kMean)[c];
+      const auto *sum = sums.const_data_ptr<double>(), *product = sum + channels;
+      const auto *mean = row(kMean), *inverse = row(kInverse);
+      auto *d_beta = Data<float>(beta_gradient), *d_gamma = Data<float>(gamma_gradient);
+      auto *b = Data<float>(factors), *c = b + channels;
+      for (int64_t i = 0; i < channels; ++i) {
+        d_beta[i] = static_cast<float>(sum[i]);
+        d_gamma[i] = static_cast<float>(product[i]) * inverse[i];
+        b[i] = affine.scale[i] * inverse[i] * d_gamma[i] / -count;
+        c[i] = affine.scale[i] * d_beta[i] / -count - b[i] * mean[i];
       }
-      const auto* b = factors.const_data_ptr<float>();
-      const kernels::Combination combination{affine.scale, b, b + channels};
+      const kernels::Combination combination{affine.scale, b, c};
       ForParts(rows, [&](int64_t, int64_t begin, int64_t end) {
         const int64_t at = begin * channels;
         kernels::Combine(Data<T>(x) + at, end - begin, channels, combination, Data<T>(dx) + at);
