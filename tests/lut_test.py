@@ -26,7 +26,8 @@ class LutTest(testing.TestCase):
         return sum('"layer_us"' in line for line in self.log.read_text().split("\n")[:-1])
 
     def test_a_killed_build_continues_and_the_table_predicts(self):
-        command = [testing.LATHE, "lut", "build", *map(str, SMALL), "--out", str(self.lut), "--minutes", "0.4", "--quiet"]
+        minutes = "0.8"  # enough for the zoo to be measured beside the space, on a slow machine too
+        command = [testing.LATHE, "lut", "build", *map(str, SMALL), "--out", str(self.lut), "--minutes", minutes, "--quiet"]
         for wanted in (3, 8):
             builder = subprocess.Popen(command, cwd=testing.ROOT)
             while self.networks_in_log() < wanted and builder.poll() is None:
@@ -38,8 +39,8 @@ class LutTest(testing.TestCase):
         before = self.networks_in_log()
 
         start = time.monotonic()
-        built = json.loads(self.build("--minutes", "0.4", "--json").stdout)
-        self.assertLess(time.monotonic() - start, 30, "the killed sessions' time counts")
+        built = json.loads(self.build("--minutes", minutes, "--json").stdout)
+        self.assertLess(time.monotonic() - start, 54, "the killed sessions' time counts")
         self.assertFalse(self.log.exists())
         self.assertGreater(built["keys"], 50)
         self.assertGreater(built["parts"], 50)
@@ -53,14 +54,14 @@ class LutTest(testing.TestCase):
         self.assertNotIn("pool_i", testing.run("lut", "show", self.lut, check=0).stdout)
 
         picture = self.folder / "check.svg"
-        result = json.loads(testing.run("lut", "check", self.lut, *SMALL, "--count", "8", "mobilenet_v3_small@28x0.5", "--picture", picture,
+        result = json.loads(testing.run("lut", "check", self.lut, *SMALL, "--count", "20", "mobilenet_v3_small@28x0.5", "--picture", picture,
                                         "--json", check=0).stdout)
-        self.assertEqual(len(result["networks"]), 9)
+        self.assertEqual(len(result["networks"]), 21)
         # Seconds of measuring on a machine that may be busy: sums of layers, not accurate ones.
         self.assertLess(result["band"]["mape"], 0.4)
         self.assertGreater(result["band"]["spearman"], 0.8)
         svg = picture.read_text()
-        self.assertEqual(svg.count("<circle"), 9)
+        self.assertEqual(svg.count("<circle"), 21)
         self.assertIn("predicted", testing.run("lut", "check", self.lut, "mobilenet_v3_small@28x0.5", check=0).stdout)
 
         network = self.folder / "network.json"

@@ -10,6 +10,16 @@ namespace {
 constexpr auto kCuda = at::Float32Backend::CUDA;
 constexpr auto kConv = at::Float32Op::CONV;
 
+// Elsewhere torch computes bf16 value by value, a hundred times slower than f32: nobody's latency.
+bool CpuHasFastBf16() {
+#ifdef __x86_64__
+  return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+#else
+  return true;
+#endif
+}
+
 void CheckPrecision(const TorchTarget& target) {
   const Precision precision = target.options.precision;
   const auto refuse = [&](std::string_view where, const char* use) {
@@ -20,6 +30,7 @@ void CheckPrecision(const TorchTarget& target) {
     if (precision != Precision::kF32 && precision != Precision::kBf16) {
       refuse("the CPU", "f32 or bf16");
     }
+    if (precision == Precision::kBf16 && !CpuHasFastBf16()) refuse("a CPU without AVX-512", "f32");
   } else if (precision == Precision::kInt8) {
     refuse("GPUs", "f32, f16 or bf16");
   } else if (precision == Precision::kBf16 && !target.gpu->has_bf16) {
