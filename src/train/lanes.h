@@ -69,16 +69,14 @@ class Lanes {
   std::vector<std::jthread> threads_;
 };
 
-// The first vector becomes the sum of all, over [begin, end): neighbours are added first, then
-// pairs of them. So the sum over four lanes is that over two processes of the sums of their two
-// lanes.
+// The first vector becomes the sum of all, in pairs, over [begin, end).
 template <typename T>
 void AddInPairs(std::span<T* const> vectors, int64_t begin, int64_t end) {
-  for (size_t step = 1; step < vectors.size(); step *= 2) {
-    for (size_t i = 0; i + step < vectors.size(); i += 2 * step) {
-      for (int64_t k = begin; k < end; ++k) vectors[i][k] += vectors[i + step][k];
-    }
-  }
+  InPairs(static_cast<int>(vectors.size()), [&](int into, int from) {
+    T* sum = vectors[static_cast<size_t>(into)];
+    const T* other = vectors[static_cast<size_t>(from)];
+    for (int64_t k = begin; k < end; ++k) sum[k] += other[k];
+  });
 }
 
 // A lane's part of `count` things.

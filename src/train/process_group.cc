@@ -92,9 +92,8 @@ void ProcessGroup::SumInPairs(at::Tensor& vector) {
   std::vector<int64_t> equal;
   impl_->backend->alltoall_base(parts, whole, equal, equal)->wait();
   const std::vector<at::Tensor> from = parts.view({size_, part}).unbind();
-  for (size_t step = 1; step < from.size(); step *= 2) {
-    for (size_t i = 0; i + step < from.size(); i += 2 * step) from[i].add_(from[i + step]);
-  }
+  const auto of = [&](int rank) { return from[static_cast<size_t>(rank)]; };
+  InPairs(size_, [&](int into, int other) { of(into).add_(of(other)); });
   at::Tensor sum = from[0];
   impl_->backend->_allgather_base(whole, sum)->wait();
   vector.copy_(whole.narrow(0, 0, vector.numel()));

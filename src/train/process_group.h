@@ -11,6 +11,16 @@
 
 namespace lathe::train {
 
+// The order in which lanes and processes are added up: calls add(into, from) for neighbours, then
+// for pairs of them, until the first holds all. So the sum over four lanes is that over two
+// processes of the sums of their two lanes.
+template <typename Add>
+void InPairs(int count, const Add& add) {
+  for (int apart = 1; apart < count; apart *= 2) {
+    for (int i = 0; i + apart < count; i += 2 * apart) add(i, i + apart);
+  }
+}
+
 class ProcessGroup {
  public:
   // Blocks until all have come, up to five minutes. Throws kUnavailable if they do not.
@@ -19,9 +29,9 @@ class ProcessGroup {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // `tensor`, a vector, becomes the sum over all processes: on CPUs neighbours are added first,
-  // then pairs of them, as lanes are. Blocking; no gradient. Throws kUnavailable when another
-  // process has died or does not answer within ten minutes.
+  // `tensor`, a vector, becomes the sum over all processes, on CPUs in pairs. Blocking; no
+  // gradient. Throws kUnavailable when another process has died or does not answer within ten
+  // minutes.
   void Sum(at::Tensor tensor);
 
  private:

@@ -64,6 +64,8 @@ Stepper::Stepper(const net::Network& network, int64_t batch, const TrainOptions&
       rank_(group != nullptr ? group->rank() : 0),
       processes_(group != nullptr ? group->size() : 1),
       batch_(batch),
+      passes_per_step_(
+          static_cast<int>(std::clamp<int64_t>(batch / processes_, 1, options.recipe.accumulate))),
       input_(network.input),
       scaled_(TypeOf(recipe_.precision) == at::kHalf),
       may_record_(ComputeDevice() != at::kCPU && group == nullptr && !options.teacher),
@@ -86,9 +88,7 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
     total[lane] += loss;
   });
   const at::NoGradGuard no_grad;
-  for (int apart = 1; apart < lanes; apart *= 2) {
-    for (int lane = 0; lane + apart < lanes; lane += 2 * apart) total[lane] += total[lane + apart];
-  }
+  InPairs(lanes, [&](int into, int from) { total[into] += total[from]; });
   if (group_ != nullptr) {
     total[lanes] = stop ? 1 : 0;
     group_->Sum(total);
@@ -107,16 +107,16 @@ Stepper::Outcome Stepper::Step(const data::Batch& batch, int64_t step, const Len
   return {.loss = loss, .any_stop = group_ != nullptr ? sums[lanes].item<double>() > 0 : stop};
 }
 
-LanePart Stepper::PartOfPass(int rank, int lane, int64_t pass) const {
+LanePart Stepper::PartOfPass(int rank, int lane, int pass) const {
   const LanePart process = PartOf(batch_, rank, processes_);
   const LanePart own = PartOf(process.count(), lane, lanes_.count());
   // A part of each lane's images rather than of the batch, so that the lanes can be another
   // process's.
-  const int64_t passes = std::min<int64_t>(recipe_.accumulate, process.count());
-  return {own.begin + own.count() * pass / passes, own.begin + own.count() * (pass + 1) / passes};
+  const LanePart part = PartOf(own.count(), pass, passes_per_step_);
+  return {own.begin + part.begin, own.begin + part.end};
 }
 
-int64_t Stepper::ImagesOfPass(int64_t pass, bool of_all_processes) const {
+int64_t Stepper::ImagesOfPass(int pass, bool of_all_processes) const {
   int64_t images = 0;
   for (int rank = 0; rank < processes_; ++rank) {
     if (rank != rank_ && !of_all_processes) continue;
@@ -139,8 +139,7 @@ at::Tensor Stepper::RunLane(const data::Batch& batch, int64_t step, int lane) {
   Module& module = modules_[static_cast<size_t>(lane)];
   module.gradient().zero_();
   at::Tensor total = at::zeros({}, at::TensorOptions(at::kDouble).device(ComputeDevice()));
-  const int64_t passes = std::min<int64_t>(recipe_.accumulate, batch.count);
-  for (int64_t i = 0; i < passes; ++i) {
+  for (int i = 0; i < passes_per_step_; ++i) {
     const LanePart part = PartOfPass(rank_, lane, i);
     norm_group.images = ImagesOfPass(i, recipe_.sync_norm);
     pass.first_image = PartOf(batch_, rank_, processes_).begin + part.begin;
@@ -155,7 +154,6 @@ at::Tensor Stepper::RunLane(const data::Batch& batch, int64_t step, int lane) {
 }
 
 void Stepper::AddUpGradients(int lane) {
-  if (lanes_.count() == 1) return;
   lanes_.Meet();
   std::vector<float*> gradients;
   for (Module& module : modules_) gradients.push_back(module.gradient().data_ptr<float>());
@@ -258,7 +256,7 @@ void Stepper::Update(int64_t step, const Length& length) {
     const LanePart trained = PartOfVector(module().trainable(), lane, lanes_.count());
     optimizer_.Step(gradient, rate, step, trained.begin, trained.end);
     if (!average_.defined()) return;
-    if (lanes_.count() > 1) lanes_.Meet();
+    lanes_.Meet();
     const LanePart all = PartOfVector(average_.numel(), lane, lanes_.count());
     average_.narrow(0, all.begin, all.count())
         .lerp_(module().state().narrow(0, all.begin, all.count()), 1 - EmaDecay(recipe_, step));

@@ -48,8 +48,8 @@ class Stepper {
 
  private:
   // The images that a lane has in one of a step's passes, and how many all have together.
-  LanePart PartOfPass(int rank, int lane, int64_t pass) const;
-  int64_t ImagesOfPass(int64_t pass, bool of_all_processes) const;
+  LanePart PartOfPass(int rank, int lane, int pass) const;
+  int64_t ImagesOfPass(int pass, bool of_all_processes) const;
   PassInput InputOf(const data::Batch& batch, const LanePart& part) const;
   // A lane's part of the batch: returns its share of the loss, and the first lane's gradient
   // becomes that of all lanes.
@@ -68,6 +68,7 @@ class Stepper {
   ProcessGroup* const group_;
   const int rank_, processes_;
   const int64_t batch_;
+  const int passes_per_step_;
   const net::Shape input_;
   const bool scaled_;  // f16: the loss is multiplied so that its gradients do not vanish
   bool may_record_;    // on a GPU alone, without other processes and teachers, until that fails
