@@ -4,10 +4,13 @@
     bench/train/run.py --setup        once: a Python with torch; OpenVINO and ONNX Runtime are those of scripts/setup --tests
     bench/deploy/parity.py            every zoo network, and 100 random networks of each space; batch 1 and 8
     bench/deploy/parity.py --networks 5 --zoo gpunet_0 mobilenet_v2
+    bench/deploy/parity.py --zoo --only gpunet-016 --train 10      one random network, trained on photographs of flowers before
 
 Weights are random, and the norms' statistics those of 32 images, which is what eight others then find as well as after a training: with
 those of four, the last norms of a deep network stretch an image they have not seen to twice the logits, and rounding with them.
-Prints a line per network, then the worst.
+Random networks with norms are the hard case: from layer to layer they push near values apart (Yang et al. 2019, "A Mean Field Theory of
+Batch Normalization"), and rounding with them. --train EPOCHS says what is left of that in a trained one; it trains at 128 px, as a careful
+user would begin with, and settles the norms at the network's own resolution. Prints a line per network, then the worst.
 """
 
 import argparse
@@ -26,6 +29,8 @@ import peer_python  # noqa: E402
 
 LIMIT = 1e-4
 STATISTICS_OF = 32  # images
+FLOWERS = ROOT.parent / "shared/data/flowers"
+TRAINING_SIDE = 128  # px
 
 
 def lathe(*arguments):
@@ -49,9 +54,8 @@ def zoo(names, folder):
         yield name, file
 
 
-def settled(network, torch):
-    """Norms and biases that are not trivial, and statistics of images."""
-    generator = torch.Generator().manual_seed(1)
+def initialised(network, generator, torch):
+    """Norms and biases that are not trivial."""
     network.initialise(generator)
     with torch.no_grad():
         for name, tensor in network.tensors().items():
@@ -59,13 +63,55 @@ def settled(network, torch):
                 tensor.uniform_(0.7, 1.3, generator=generator)
             elif name.endswith(".bias"):
                 tensor.uniform_(-0.3, 0.3, generator=generator)
-        for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-            norm.momentum = 1.0
-        network.train()(torch.randn(STATISTICS_OF, *network.description.input, generator=generator))
-    return network.eval()
 
 
-def compare(file, folder):
+def settle(network, images, torch):
+    """The norms' statistics are those of `images`."""
+    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(images)
+    network.eval()
+
+
+def photographs(split, side, augment):
+    """Of flowers: a shuffled loader of (images, classes), the same order each time."""
+    import torch
+    from torchvision import datasets, transforms
+
+    steps = [transforms.RandomResizedCrop(side, (0.4, 1.0)), transforms.RandomHorizontalFlip()] if augment else [
+        transforms.Resize(side), transforms.CenterCrop(side)]
+    steps += [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    data = datasets.ImageFolder(FLOWERS / split, transforms.Compose(steps))
+    return torch.utils.data.DataLoader(data, 32, shuffle=True, drop_last=True, generator=torch.Generator().manual_seed(3))
+
+
+def train(network, epochs, torch):
+    """Plain SGD; returns the accuracy on the photographs kept back, at the side trained with."""
+    torch.manual_seed(1)
+    loader = photographs("train", TRAINING_SIDE, True)
+    norms = {name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    decayed = [p for name, p in network.named_parameters() if name.rpartition(".")[0] not in norms]
+    others = [p for name, p in network.named_parameters() if name.rpartition(".")[0] in norms]
+    optimiser = torch.optim.SGD([{"params": decayed, "weight_decay": 1e-4}, {"params": others}], 0.05, 0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.05, epochs * len(loader))
+    network.train()
+    for _ in range(epochs):
+        for images, classes in loader:
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(network(images), classes, label_smoothing=0.1).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+    network.eval()
+    right, total = 0, 0
+    with torch.inference_mode():
+        for images, classes in photographs("val", TRAINING_SIDE, False):
+            right, total = right + int((network(images).argmax(1) == classes).sum()), total + len(classes)
+    return right / total
+
+
+def compare(file, folder, epochs):
     """{runtime and batch: (largest absolute difference, relative to the largest logit)}"""
     import numpy
     import onnxruntime
@@ -74,11 +120,20 @@ def compare(file, folder):
 
     import lathe_torch
 
-    network = settled(lathe_torch.build(json.loads(file.read_text())), torch)
+    network = lathe_torch.build(json.loads(file.read_text()))
+    generator = torch.Generator().manual_seed(1)
+    initialised(network, generator, torch)
+    side = network.description.input[1]
+    if epochs:
+        print(f"{file.stem}: {100 * train(network, epochs, torch):.1f} % right at {TRAINING_SIDE} px", flush=True)
+        settle(network, next(iter(photographs("train", side, False)))[0], torch)
+        images = next(iter(photographs("val", side, False)))[0][:8]
+    else:
+        settle(network, torch.randn(STATISTICS_OF, *network.description.input, generator=generator), torch)
+        images = torch.randn(8, *network.description.input, generator=torch.Generator().manual_seed(2))
     weights, out = folder / "weights.safetensors", folder / "model.onnx"
     network.save_weights(weights)
     lathe("net", "export", file, "--weights", weights, "--batch", 0, "--out", out)
-    images = torch.randn(8, *network.description.input, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         expected = network(images).numpy()
     model = openvino.Core().compile_model(str(out), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -96,6 +151,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", type=int, default=100, help="random ones of each space")
     parser.add_argument("--zoo", nargs="*", help="these instead of all")
+    parser.add_argument("--only", nargs="+", help="of the random ones, these alone")
+    parser.add_argument("--train", type=int, default=0, metavar="EPOCHS", help="on photographs of flowers")
     arguments = parser.parse_args()
     if os.environ.get("LATHE_PARITY") is None:  # again, in the Python that has torch
         environment = {**peer_python.environment(VENV), "LATHE_PARITY": "1"}
@@ -106,7 +163,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lathe-parity-") as name:
         folder = pathlib.Path(name)
         for title, file in (*zoo(arguments.zoo, folder), *random_networks(arguments.networks, folder)):
-            found = compare(file, folder)
+            if arguments.only and title.startswith(("small-images-", "gpunet-")) and title not in arguments.only:
+                continue
+            found = compare(file, folder, arguments.train)
             worst = max(worst, (*max(found.values()), title))
             count += 1
             print(title, " ".join(f"{key}: {difference:.1e}" for key, (difference, _) in found.items()), flush=True)

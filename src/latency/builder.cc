@@ -77,7 +77,8 @@ class Builder {
         reference_(ReferenceNetwork()),
         clock_(engine, reference_, journal_.past().now_seconds),
         measurements_(prior_),
-        cover_(draw, options.seed, options.samples_per_key) {
+        cover_(draw, options.seed, options.samples_per_key),
+        also_(CheapestFirst(options.also)) {
     if (!journal_.past().reference) journal_.Add(reference_);
     Replay();
   }
@@ -113,6 +114,12 @@ class Builder {
       if (net::Count(other).macs < net::Count(smallest).macs) smallest = std::move(other);
     }
     return smallest;
+  }
+
+  static std::vector<net::Network> CheapestFirst(std::vector<net::Network> networks) {
+    std::ranges::stable_sort(networks, {},
+                             [](const net::Network& network) { return net::Count(network).macs; });
+    return networks;
   }
 
   // What was measured before, as if it were now.
@@ -158,9 +165,9 @@ class Builder {
   // The next of BuildOptions::also, over and over until each was measured some times: spread over
   // the whole time, lest a slow minute of the machine spoil them all.
   std::optional<net::Network> NextAlso() {
-    for (; also_next_ < kAlsoSamples * options_.also.size(); ++also_next_) {
-      const net::Network& network = options_.also[also_next_ % options_.also.size()];
-      const auto pass = static_cast<int>(also_next_ / options_.also.size());
+    for (; also_next_ < kAlsoSamples * also_.size(); ++also_next_) {
+      const net::Network& network = also_[also_next_ % also_.size()];
+      const auto pass = static_cast<int>(also_next_ / also_.size());
       const auto wanted = [&](const net::Layer& layer) {
         return cover_.samples(KeyOf(layer)) <= pass;
       };
@@ -178,6 +185,9 @@ class Builder {
   }
 
   void MeasureLayers() {
+    // Once each before anything else: a short table that has seen none of them is off by multiples.
+    while (also_next_ < also_.size() && also_seconds_ <= kAlsoShare * options_.seconds)
+      MeasureAlso();
     while (Seconds() < options_.seconds - CheckSeconds() || networks_ < kFewestNetworks) {
       if (!by_worth_ && Seconds() > kSpread * options_.seconds) SeekUncertainty();
       const std::optional<net::Network> network = cover_.Next();
@@ -188,7 +198,7 @@ class Builder {
       if (networks_ % kShrunkEvery == 0 && network->input.h > kShrunkSide)
         Measure(Shrunk(*network));
     }
-    while (also_next_ < options_.also.size() && Seconds() < options_.seconds) MeasureAlso();
+    while (also_next_ < also_.size() && Seconds() < options_.seconds) MeasureAlso();
   }
 
   // Networks that take other images than those of the space are asked about too (baselines, `lathe
@@ -325,7 +335,8 @@ class Builder {
   std::vector<double> total_spreads_, profile_spreads_;
   size_t networks_ = 0;
   bool by_worth_ = false;
-  size_t also_next_ = 0;  // in also, round and round
+  std::vector<net::Network> also_;
+  size_t also_next_ = 0;  // in also_, round and round
   double also_seconds_ = 0;
 };
 

@@ -23,7 +23,7 @@ constexpr size_t kPendingPerExtraProposal = 16;
 constexpr size_t kKeptPerProposal = 64;  // candidates that a batch chooses from, each
 
 // Proposals made at one moment. They are worked out for several trials at once when so many are
-// running that one result more changes little.
+// running, or about to, that one result more changes little.
 struct Batch {
   int64_t first = 0;  // trial
   size_t size = 0;
@@ -64,8 +64,9 @@ class BayesProposer : public HistoryProposer {
  private:
   void StartBatch(int64_t trial) {
     if (batch_.Covers(trial)) return;
+    const size_t beside = history_.running() + std::max<size_t>(history_.vacant(), 1) - 1;
     batch_ = {.first = trial,
-              .size = 1 + history_.running() / kPendingPerExtraProposal,
+              .size = 1 + beside / kPendingPerExtraProposal,
               .as_of = history_.now()};
   }
 

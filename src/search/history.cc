@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
@@ -13,6 +14,8 @@ void History::Add(int64_t trial, const Candidate& candidate) {
     throw Error(ErrorKind::kInternal, "trial {} was proposed or restored twice", trial);
   }
   known_.emplace(candidate.encoding, now_);
+  telling_ = false;
+  if (vacant_ > 0) --vacant_;
   ++now_;
 }
 
@@ -32,6 +35,8 @@ void History::Tell(int64_t trial, const Outcome& outcome) {
   Entry& entry = Find(trial, "outcome");
   entry.told = now_++;
   ++told_;
+  if (!std::exchange(telling_, true)) vacant_ = 0;
+  ++vacant_;
   if (!outcome || !std::isfinite(*outcome)) return;
   entry.outcome = outcome;
   complete_.push_back(&entry);

@@ -40,6 +40,8 @@ class History {
   size_t Asked(Moment as_of) const;  // how many trials
   const std::map<int64_t, Entry>& entries() const { return entries_; }
   size_t running() const { return entries_.size() - told_; }  // trials asked, not yet told
+  // Trials told in a row just now, less those asked since: each has left a place to be filled.
+  size_t vacant() const { return vacant_; }
   Moment now() const { return now_; }
 
   // Complete trials in the order told; the first n of them stay the same for good.
@@ -52,6 +54,8 @@ class History {
   std::vector<const Entry*> complete_;        // in the order told
   std::map<std::vector<int>, Moment> known_;  // since when
   size_t told_ = 0;
+  size_t vacant_ = 0;
+  bool telling_ = false;  // the last to come or go was told
   Moment now_ = 0;
 };
 

@@ -40,20 +40,16 @@ class Cluster {
     for (int w = 0; w < options_.workers && StartNext(); ++w) {
     }
     while (!running_.empty()) {
-      const Event event = running_.top();
-      running_.pop();
-      now_ = event.end;
-      if (event.dies) {  // the same trial starts again
-        ++result_.restarts;
-        Start(event.trial, event.row);
-        continue;
+      now_ = running_.top().end;
+      // As the controller does: all that has ended is told before anything is asked.
+      int free = 0;
+      while (!running_.empty() && running_.top().end == now_) {
+        const Event event = running_.top();
+        running_.pop();
+        free += Ends(event);
       }
-      if (event.point >= 0 && !Report(event)) {
-        Continue(event.trial, event.row, event.point + 1);
-        continue;
+      while (free-- > 0 && StartNext()) {
       }
-      Finish(event);
-      StartNext();
     }
     result_.lost = started_ - static_cast<int>(result_.rows.size());
     result_.seconds = now_;
@@ -74,6 +70,21 @@ class Cluster {
       return std::tie(end, trial) > std::tie(other.end, other.trial);
     }
   };
+
+  // False: its trial goes on.
+  bool Ends(const Event& event) {
+    if (event.dies) {  // the same trial starts again
+      ++result_.restarts;
+      Start(event.trial, event.row);
+      return false;
+    }
+    if (event.point >= 0 && !Report(event)) {
+      Continue(event.trial, event.row, event.point + 1);
+      return false;
+    }
+    Finish(event);
+    return true;
+  }
 
   bool StartNext() {
     if (started_ >= options_.budget) return false;

@@ -124,6 +124,31 @@ TEST(Simulate, IsTheSameEachTime) {
   EXPECT_EQ(Simulate(table, options).rows, Simulate(table, options).rows);
 }
 
+// A result that is there is used, even if others came at the same moment.
+TEST(Simulate, TellsAllThatEndedBeforeItAsks) {
+  constexpr int kWorkers = 8, kWaves = 4;
+  const Table table = Table::Parse(SmoothTable(), "t.csv", SmoothOptions());
+  TableSource source(table);
+  const auto proposer = MakeProposer("bayes", source,
+                                     {.dimensions = table.dimensions(),
+                                      .seed = SubSeed(3, "proposer"),
+                                      .most_draws = 6000});
+  std::vector<size_t> rows;
+  for (int wave = 0; wave < kWaves; ++wave) {
+    const int64_t first = kWorkers * wave;
+    for (int64_t trial = first; trial < first + kWorkers; ++trial) {
+      const Table::Row* row = table.Find(proposer->Ask(trial).value().encoding);
+      rows.push_back(static_cast<size_t>(row - table.rows().data()));
+    }
+    for (int64_t trial = first; trial < first + kWorkers; ++trial) {
+      proposer->Tell(trial, table.rows()[rows[static_cast<size_t>(trial)]].objective);
+    }
+  }
+  const Simulation run =
+      Simulate(table, {.budget = kWorkers * kWaves, .workers = kWorkers, .seed = 3});
+  EXPECT_EQ(run.rows, rows);
+}
+
 TEST(Simulate, ManyWorkersStayBusyAndLoseNothing) {
   TableOptions options = SmoothOptions();
   options.cost = "seconds";

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
-#include <limits>
 #include <thread>
 #include <utility>
 
@@ -17,6 +15,8 @@
 #include "study/orders.h"
 #include "study/replay.h"
 #include "study/search_clock.h"
+#include "study/start_queue.h"
+#include "study/trial_reports.h"
 
 namespace lathe::study {
 namespace {
@@ -29,7 +29,6 @@ constexpr std::chrono::seconds kStopPatience{
 constexpr std::chrono::seconds kWriteJobsEvery{1};
 constexpr int kPollsPerOrders = 5;
 constexpr std::chrono::milliseconds kProposeFor{200};
-constexpr std::chrono::minutes kLongestDelay{5};
 
 // While another error is under way, which says more.
 void CommitIfPossible(Store::Group& group) {
@@ -46,13 +45,7 @@ struct Open {
   fs::path folder;
   bool running = false;                             // submitted, not yet back
   std::optional<Clock::time_point> since;           // when it started to run, if that was just once
-  Clock::time_point not_before;                     // when it may start again
-  int delays = 0;                                   // that it has had, in a row
-  uintmax_t metrics_size = 0;                       // of metrics.jsonl when it was last copied
-  int last_step = std::numeric_limits<int>::min();  // reported
-  int started_at = last_step;                       // what it was at the last start
-  double last_objective = 0;                        // at that step
-  bool to_end = false;                              // so says the pruner after that step
+  int started_at = Standing::kNoStep;      // the last step reported before the last start
 };
 
 class Controller {
@@ -64,7 +57,8 @@ class Controller {
         executor_(executor),
         options_(options),
         hooks_(hooks),
-        pruner_(search::MakePruner(options.pruning)) {}
+        reports_(store, proposer, options.objective, options.pruning),
+        waiting_(options.retry_delay) {}
 
   SearchEnd Run() {
     Restore();
@@ -133,12 +127,12 @@ class Controller {
     for (const Call& call : store_.Calls()) {
       repeater.Repeat(call);
       if (call.kind == CallKind::kReport) {
-        Judge(repeater.TrialOf(call), call.reported_step(), call.reported_value());
+        reports_.Repeat(repeater.TrialOf(call), call.reported_step(), call.reported_value());
       }
     }
     // Only now: what a result leads to may need the whole history.
     InOneWrite([&] {
-      for (const int64_t number : std::exchange(waiting_, {})) TakeUp(number);
+      for (const int64_t number : waiting_.TakeAll()) TakeUp(number);
     });
   }
 
@@ -150,10 +144,10 @@ class Controller {
       trial.running = executor_.Adopt(number, trial.folder);
       if (trial.running) store_.LogEvent(fmt::format("trial {} runs already; adopted", number));
     }
-    if (trial.to_end) {
+    if (reports_.Of(number).to_end) {
       EndEarly(trial);
     } else if (!trial.running) {
-      waiting_.push_back(number);
+      waiting_.Add(number);
     }
   }
 
@@ -164,24 +158,15 @@ class Controller {
   }
 
   void Track(const TrialRecord& trial) {
-    waiting_.push_back(trial.number);
+    waiting_.Add(trial.number);
     Open& open = open_[trial.number];
     open.record = trial;
     open.folder = options_.trials_folder / TrialFolderName(trial.number);
   }
 
   void SubmitWaiting() {
-    const Clock::time_point now = Clock::now();
-    std::vector<int64_t> due;
-    const auto free = static_cast<size_t>(std::max(0, executor_.FreeSlots()));
-    for (auto next = waiting_.begin(); next != waiting_.end() && due.size() < free;) {
-      if (open_.at(*next).not_before <= now) {
-        due.push_back(*next);
-        next = waiting_.erase(next);
-      } else {
-        ++next;
-      }
-    }
+    std::vector<int64_t> due =
+        waiting_.TakeDue(static_cast<size_t>(std::max(0, executor_.FreeSlots())));
     if (due.empty()) return;
     // A result may have come late.
     InOneWrite([&] {
@@ -206,7 +191,7 @@ class Controller {
   void Submit(Open& trial) {
     ++trial.record.starts;
     if (trial.record.begin == 0) trial.record.begin = UnixSeconds();
-    trial.started_at = trial.last_step;
+    trial.started_at = reports_.Of(trial.record.number).step;
     trial.since.reset();
     if (trial.record.starts == 1) trial.since = Clock::now();
     executor_.Submit(trial.record.number, trial.folder);
@@ -215,7 +200,7 @@ class Controller {
 
   // A trial that never ran cannot have results: they are of an earlier study in the same place.
   void MoveStaleFolder(const fs::path& folder) {
-    if (!fs::exists(folder / "result.json") && !fs::exists(folder / "checkpoint") &&
+    if (!HasResult(folder) && !fs::exists(folder / "checkpoint") &&
         !fs::exists(folder / "metrics.jsonl") && !fs::exists(folder / "out")) {
       return;
     }
@@ -253,9 +238,7 @@ class Controller {
     const Clock::time_point start = Clock::now();
     for (int made = 0; made == 0 || Clock::now() - start < kProposeFor; ++made) {
       if (const std::optional<SearchEnd> end = NoMore()) return end;
-      const auto due = std::ranges::count_if(
-          waiting_, [&](int64_t number) { return open_.at(number).not_before <= start; });
-      if (due >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
+      if (waiting_.CountDue() >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
       if (const std::optional<TrialRecord> trial = next_.Make()) Track(*trial);
     }
     return std::nullopt;
@@ -315,12 +298,14 @@ class Controller {
       return;
     }
     Open& trial = found->second;
-    std::erase(waiting_, number);
+    waiting_.Remove(number);
     if (trial.record.starts > 0 && Collect(number)) return;
-    const bool reported = trial.last_step > std::numeric_limits<int>::min();
-    trial.record.reason =
-        reported ? fmt::format("pruned by hand after epoch {}", trial.last_step) : "pruned by hand";
-    if (reported && std::isfinite(trial.last_objective)) trial.record.value = trial.last_objective;
+    const Standing standing = reports_.Of(number);
+    trial.record.reason = standing.reported()
+                              ? fmt::format("pruned by hand after epoch {}", standing.step)
+                              : "pruned by hand";
+    if (standing.reported() && std::isfinite(standing.objective))
+      trial.record.value = standing.objective;
     store_.LogEvent(fmt::format("trial {} {}", number, trial.record.reason));
     Finish(trial, TrialState::kPruned);
   }
@@ -342,20 +327,12 @@ class Controller {
     store_.LogEvent(fmt::format("trial {} goes on from where it was{}", job.trial,
                                 job.reason.empty() ? "" : ": " + job.reason));
     // One that keeps saving without having done anything must not keep a slot busy with that.
-    if (trial.last_step == trial.started_at) {
-      Delay(trial);
+    if (reports_.Of(job.trial).step == trial.started_at) {
+      waiting_.AddDelayed(job.trial);
     } else {
-      trial.delays = 0;
+      waiting_.ForgetDelays(job.trial);
+      waiting_.Add(job.trial);
     }
-    waiting_.push_back(job.trial);
-  }
-
-  // A trial that waits for better times.
-  void Delay(Open& trial) {
-    const auto delay = std::min<Clock::duration>(
-        options_.retry_delay * (int64_t{1} << std::min(trial.delays, 20)), kLongestDelay);
-    trial.not_before = Clock::now() + delay;
-    ++trial.delays;
   }
 
   // Takes the result of a trial if it is there. False: there is none, and nothing was done.
@@ -371,7 +348,7 @@ class Controller {
       return true;
     }
     if (!result) return false;
-    ReportRest(trial);
+    reports_.ReadRest(trial.record, trial.folder);
     trial.record.metrics.merge(std::map(result->metrics));
     const std::string wanted(options_.objective.metric());
     const auto metric = result->metrics.find(wanted);
@@ -396,7 +373,7 @@ class Controller {
     store_.AddCrash(record.number, reason);
     record.reason = reason;
     if (++record.crashes >= options_.max_starts) {
-      ReportRest(trial);
+      reports_.ReadRest(record, trial.folder);
       Fail(trial, record.crashes > 1
                       ? fmt::format("died {} times, last: {}", record.crashes, reason)
                       : reason);
@@ -405,8 +382,7 @@ class Controller {
     const std::string event = fmt::format("trial {} restarted: {}", record.number, reason);
     spdlog::warn("{}", event);
     store_.LogEvent(event);
-    Delay(trial);
-    waiting_.push_back(record.number);
+    waiting_.AddDelayed(record.number);
   }
 
   void Fail(Open& trial, const std::string& reason) {
@@ -431,6 +407,8 @@ class Controller {
     const TrialRecord& record = finished_.emplace_back(std::move(trial.record));
     if (trial.running) to_cancel_.push_back(record.number);  // its end will be nobody's business
     open_.erase(record.number);
+    reports_.Forget(record.number);
+    waiting_.Remove(record.number);
     Count(state);
     proposer_.Tell(record.number, state == TrialState::kComplete ? record.value : std::nullopt);
   }
@@ -443,64 +421,22 @@ class Controller {
     for (const int64_t number : running) {
       Open& trial = open_.at(number);
       // One that has its result is about to end by itself.
-      if (ReportNews(trial) && !fs::exists(trial.folder / "result.json")) EndEarly(trial);
+      if (reports_.ReadNews(trial.record, trial.folder) && !HasResult(trial.folder))
+        EndEarly(trial);
     }
-  }
-
-  // Reports what metrics.jsonl has got since last time, up to the first step after which the trial
-  // is to end early. True: there was one.
-  bool ReportNews(Open& trial) {
-    std::error_code missing;
-    const uintmax_t size = fs::file_size(trial.folder / "metrics.jsonl", missing);
-    if (missing || size == trial.metrics_size) return false;
-    for (const MetricLine& line : ReadMetrics(trial.folder)) {
-      const auto metric = line.values.find(std::string(options_.objective.metric()));
-      if (metric == line.values.end() || line.step <= trial.last_step) continue;
-      Report(trial, line.step, metric->second);
-      if (trial.to_end) return true;
-    }
-    trial.metrics_size = size;
-    return false;
-  }
-
-  // All of it, of a trial that has ended.
-  void ReportRest(Open& trial) {
-    while (ReportNews(trial)) {
-    }
-  }
-
-  void Report(Open& trial, int step, double metric) {
-    const TrialRecord& record = trial.record;
-    const double objective = options_.objective.Of(metric, record.latency_us);
-    store_.AddReport(
-        record.number,
-        {.step = step, .measured = options_.objective.Measured(metric), .objective = objective});
-    proposer_.Report(record.number, step, objective);
-    Judge(record, step, objective);
-  }
-
-  // The pruner's view of a report, which depends on the reports before alone: the log gives it
-  // again.
-  void Judge(const TrialRecord& record, int step, double objective) {
-    const bool to_end = pruner_->Report(record.number, record.latency_us, step, objective);
-    const auto open = open_.find(record.number);
-    if (open == open_.end()) return;
-    Open& trial = open->second;
-    trial.last_step = step;
-    trial.last_objective = objective;
-    trial.to_end = to_end && step < options_.pruning.last_step;
   }
 
   // `trial` is gone after this.
   void EndEarly(Open& trial) {
-    const std::string after = fmt::format("after epoch {}", trial.last_step);
-    if (!std::isfinite(trial.last_objective)) {
-      Fail(trial, fmt::format("diverged: its objective is {} {}", trial.last_objective, after));
+    const Standing standing = reports_.Of(trial.record.number);
+    const std::string after = fmt::format("after epoch {}", standing.step);
+    if (!std::isfinite(standing.objective)) {
+      Fail(trial, fmt::format("diverged: its objective is {} {}", standing.objective, after));
       return;
     }
-    trial.record.reason = fmt::format("pruned {}: objective {:.4f} {}", after, trial.last_objective,
-                                      pruner_->Reason());
-    trial.record.value = trial.last_objective;
+    trial.record.reason = fmt::format("pruned {}: objective {:.4f} {}", after, standing.objective,
+                                      reports_.PruningReason());
+    trial.record.value = standing.objective;
     Finish(trial, TrialState::kPruned);
   }
 
@@ -531,7 +467,7 @@ class Controller {
   }
 
   void Foresee() {
-    Workload work{.to_start = std::ssize(waiting_), .slots = slots_};
+    Workload work{.to_start = waiting_.size(), .slots = slots_};
     for (const auto& [number, trial] : open_) {
       if (trial.running) work.running.push_back(trial.since ? SecondsSince(*trial.since) : 0);
     }
@@ -577,9 +513,9 @@ class Controller {
   Executor& executor_;
   const ControllerOptions& options_;
   const ControllerHooks& hooks_;
-  const std::unique_ptr<search::Pruner> pruner_;
+  TrialReports reports_;
   std::map<int64_t, Open> open_;
-  std::deque<int64_t> waiting_;  // open trials to be started
+  StartQueue waiting_;  // open trials to be started
   NextTrials next_{store_, proposer_, options_, hooks_};
   int completed_ = 0, pruned_ = 0, failed_ = 0;
   bool accurate_ = false;  // a trial has the accuracy that ends the search
