@@ -9,11 +9,12 @@
 Weights are random, and the norms' statistics those of 32 images, which is what eight others then find as well as after a training: with
 those of four, the last norms of a deep network stretch an image they have not seen to twice the logits, and rounding with them.
 Random networks with norms are the hard case: from layer to layer they push near values apart (Yang et al. 2019, "A Mean Field Theory of
-Batch Normalization"), and rounding with them. --train EPOCHS says what is left of that in a trained one; it trains at 128 px, as a careful
-user would begin with, and settles the norms at the network's own resolution. Prints a line per network, then the worst.
+Batch Normalization"), and rounding with them. --train EPOCHS says what is left of that after `lathe net train`, at 64 px and for five
+classes; then the norms settle on photographs of the network's own resolution. Prints a line per network, then the worst.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -30,7 +31,7 @@ import peer_python  # noqa: E402
 LIMIT = 1e-4
 STATISTICS_OF = 32  # images
 FLOWERS = ROOT.parent / "shared/data/flowers"
-TRAINING_SIDE = 128  # px
+TRAINING_SIDE = 64  # px
 
 
 def lathe(*arguments):
@@ -74,41 +75,37 @@ def settle(network, images, torch):
     network.eval()
 
 
-def photographs(split, side, augment):
-    """Of flowers: a shuffled loader of (images, classes), the same order each time."""
+def with_side(file, side, changed):
+    """Writes the network of `file` for images of another side to `changed`."""
+    import lathe_torch
+
+    document = json.loads(file.read_text())
+    shape = document["input"] = [document["input"][0], side, side]
+    for table, layer in zip(document["layers"], lathe_torch.read_network(file).layers):
+        table["in"] = shape
+        shape = list(dataclasses.replace(layer, shape=tuple(shape)).out_shape)
+    changed.write_text(json.dumps(document))
+    return changed
+
+
+def photographs(split, side):
+    """32 of flowers, always the same."""
     import torch
     from torchvision import datasets, transforms
 
-    steps = [transforms.RandomResizedCrop(side, (0.4, 1.0)), transforms.RandomHorizontalFlip()] if augment else [
-        transforms.Resize(side), transforms.CenterCrop(side)]
-    steps += [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    steps = [transforms.Resize(side), transforms.CenterCrop(side), transforms.ToTensor(),
+             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     data = datasets.ImageFolder(FLOWERS / split, transforms.Compose(steps))
-    return torch.utils.data.DataLoader(data, 32, shuffle=True, drop_last=True, generator=torch.Generator().manual_seed(3))
+    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(3))[:STATISTICS_OF]
+    return torch.stack([data[i][0] for i in chosen.tolist()])
 
 
-def train(network, epochs, torch):
-    """Plain SGD; returns the accuracy on the photographs kept back, at the side trained with."""
-    torch.manual_seed(1)
-    loader = photographs("train", TRAINING_SIDE, True)
-    norms = {name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
-    decayed = [p for name, p in network.named_parameters() if name.rpartition(".")[0] not in norms]
-    others = [p for name, p in network.named_parameters() if name.rpartition(".")[0] in norms]
-    optimiser = torch.optim.SGD([{"params": decayed, "weight_decay": 1e-4}, {"params": others}], 0.05, 0.9, nesterov=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.05, epochs * len(loader))
-    network.train()
-    for _ in range(epochs):
-        for images, classes in loader:
-            optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(network(images), classes, label_smoothing=0.1).backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-    network.eval()
-    right, total = 0, 0
-    with torch.inference_mode():
-        for images, classes in photographs("val", TRAINING_SIDE, False):
-            right, total = right + int((network(images).argmax(1) == classes).sum()), total + len(classes)
-    return right / total
+def trained(file, epochs, folder):
+    """By `lathe net train` at TRAINING_SIDE: a file of the network for its own side, and its weights."""
+    side = json.loads(file.read_text())["input"][1]
+    smaller, out = with_side(file, TRAINING_SIDE, folder / "smaller.json"), folder / f"{file.stem}-trained"
+    lathe("net", "train", smaller, "--data", FLOWERS, "--recipe", "small-images", "--epochs", epochs, "--set", "batch=32", "-o", out)
+    return with_side(out / "network.json", side, out / f"{file.stem}.json"), out / "weights.safetensors"
 
 
 def compare(file, folder, epochs):
@@ -120,15 +117,17 @@ def compare(file, folder, epochs):
 
     import lathe_torch
 
-    network = lathe_torch.build(json.loads(file.read_text()))
-    generator = torch.Generator().manual_seed(1)
-    initialised(network, generator, torch)
-    side = network.description.input[1]
+    torch.set_flush_denormal(True)  # random networks have many
     if epochs:
-        print(f"{file.stem}: {100 * train(network, epochs, torch):.1f} % right at {TRAINING_SIDE} px", flush=True)
-        settle(network, next(iter(photographs("train", side, False)))[0], torch)
-        images = next(iter(photographs("val", side, False)))[0][:8]
+        file, weights = trained(file, epochs, folder)
+        network = lathe_torch.build(json.loads(file.read_text()))
+        network.load_weights(weights)
+        settle(network, photographs("train", network.description.input[1]), torch)
+        images = photographs("val", network.description.input[1])[:8]
     else:
+        network = lathe_torch.build(json.loads(file.read_text()))
+        generator = torch.Generator().manual_seed(1)
+        initialised(network, generator, torch)
         settle(network, torch.randn(STATISTICS_OF, *network.description.input, generator=generator), torch)
         images = torch.randn(8, *network.description.input, generator=torch.Generator().manual_seed(2))
     weights, out = folder / "weights.safetensors", folder / "model.onnx"

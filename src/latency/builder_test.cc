@@ -409,6 +409,27 @@ TEST_F(BuildLutTest, MeasuresNetworksOutsideTheSpaceToo) {
   EXPECT_LT(lut.key_band->median, 0.1);
 }
 
+// A short table must have seen them, or it extrapolates to them.
+TEST_F(BuildLutTest, BeginsWithTheNetworksOutsideTheSpaceCheapestFirst) {
+  FaultyEngine engine({}, 0.01);
+  BuildOptions options{.seconds = 60, .file = path_};
+  for (const int side : {40, 24, 32}) {
+    options.also.push_back(net::WithInput(TinyNetwork(5), {1, side, side}));
+  }
+  int networks = 0;
+  options.on_progress = [&](const BuildProgress&) {
+    if (++networks == 4) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(BuildLut(engine, TinyNetwork, options), std::runtime_error);
+  std::vector<int> sides;
+  for (const Measurement& one : Journal(log_, engine.Target()).past().measurements) {
+    sides.push_back(one.layers.front().in.h);
+  }
+  ASSERT_EQ(sides.size(), 4u);
+  EXPECT_THAT(std::vector(sides.begin(), sides.begin() + 3), testing::ElementsAre(24, 32, 40));
+  EXPECT_LE(sides[3], 20);  // of the space
+}
+
 // Of the fake engine's layers, a part's time depends a little on where in a layer it is; unseen
 // layers are still the sum of parts.
 TEST_F(BuildLutTest, LayersNeverSeenAreSumsOfParts) {

@@ -65,9 +65,8 @@ class BayesProposer : public HistoryProposer {
   void StartBatch(int64_t trial) {
     if (batch_.Covers(trial)) return;
     const size_t beside = history_.running() + std::max<size_t>(history_.vacant(), 1) - 1;
-    batch_ = {.first = trial,
-              .size = 1 + beside / kPendingPerExtraProposal,
-              .as_of = history_.now()};
+    batch_ = {
+        .first = trial, .size = 1 + beside / kPendingPerExtraProposal, .as_of = history_.now()};
   }
 
   std::vector<Candidate> MakeProposals(const Batch& batch) {

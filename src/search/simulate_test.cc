@@ -129,10 +129,9 @@ TEST(Simulate, TellsAllThatEndedBeforeItAsks) {
   constexpr int kWorkers = 8, kWaves = 4;
   const Table table = Table::Parse(SmoothTable(), "t.csv", SmoothOptions());
   TableSource source(table);
-  const auto proposer = MakeProposer("bayes", source,
-                                     {.dimensions = table.dimensions(),
-                                      .seed = SubSeed(3, "proposer"),
-                                      .most_draws = 6000});
+  const auto proposer = MakeProposer(
+      "bayes", source,
+      {.dimensions = table.dimensions(), .seed = SubSeed(3, "proposer"), .most_draws = 6000});
   std::vector<size_t> rows;
   for (int wave = 0; wave < kWaves; ++wave) {
     const int64_t first = kWorkers * wave;

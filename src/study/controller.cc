@@ -43,8 +43,8 @@ void CommitIfPossible(Store::Group& group) {
 struct Open {
   TrialRecord record;
   fs::path folder;
-  bool running = false;                             // submitted, not yet back
-  std::optional<Clock::time_point> since;           // when it started to run, if that was just once
+  bool running = false;                    // submitted, not yet back
+  std::optional<Clock::time_point> since;  // when it started to run, if that was just once
   int started_at = Standing::kNoStep;      // the last step reported before the last start
 };
 
@@ -238,7 +238,8 @@ class Controller {
     const Clock::time_point start = Clock::now();
     for (int made = 0; made == 0 || Clock::now() - start < kProposeFor; ++made) {
       if (const std::optional<SearchEnd> end = NoMore()) return end;
-      if (waiting_.CountDue() >= executor_.FreeSlots() + options_.ahead || StopWanted()) return std::nullopt;
+      if (waiting_.CountDue() >= executor_.FreeSlots() + options_.ahead || StopWanted())
+        return std::nullopt;
       if (const std::optional<TrialRecord> trial = next_.Make()) Track(*trial);
     }
     return std::nullopt;

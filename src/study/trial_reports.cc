@@ -35,9 +35,8 @@ void TrialReports::ReadRest(const TrialRecord& trial, const fs::path& folder) {
 
 void TrialReports::Report(const TrialRecord& trial, int step, double metric) {
   const double objective = objective_.Of(metric, trial.latency_us);
-  store_.AddReport(
-      trial.number,
-      {.step = step, .measured = objective_.Measured(metric), .objective = objective});
+  store_.AddReport(trial.number,
+                   {.step = step, .measured = objective_.Measured(metric), .objective = objective});
   proposer_.Report(trial.number, step, objective);
   Repeat(trial, step, objective);
 }

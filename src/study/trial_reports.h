@@ -1,5 +1,5 @@
-// What running trials report on the way: read from their metrics.jsonl, kept in the store, passed on
-// to the proposer, judged by the pruner. Not thread-safe.
+// What running trials report on the way: read from their metrics.jsonl, kept in the store, passed
+// on to the proposer, judged by the pruner. Not thread-safe.
 #pragma once
 
 #include <cstdint>
