@@ -9,8 +9,6 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-Og -g")
-# Of tests: they take three quarters of the time to compile.
-set(LATHE_TEST_OPTIONS "$<$<CONFIG:Release>:-O1;-Wno-maybe-uninitialized>")
 
 # Linked into every target by lathe_module(); third-party headers are system headers and so exempt.
 add_library(lathe_options INTERFACE)

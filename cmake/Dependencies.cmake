@@ -81,30 +81,11 @@ if(LATHE_CUDA)
 endif()
 add_library(lathe::torch ALIAS lathe_torch)
 
-# Precompiled headers: parsing these takes longer than compiling our code. Sources include what they use all the same
-# (cmake -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON shows what is missing).
-#   lathe_pch        what most sources of modules include
-#   lathe_test_pch   the same for their tests, which are compiled with other options
-#   lathe_torch_pch  for sources and tests that see torch: lathe_module(... PCH lathe_torch_pch)
-file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/pch.cc" CONTENT "// Compiles a precompiled header.\n")
-set(precompiled lathe_pch lathe_torch_pch)
-if(BUILD_TESTING)
-  list(APPEND precompiled lathe_test_pch)
-endif()
-foreach(pch IN LISTS precompiled)
-  add_library(${pch} OBJECT EXCLUDE_FROM_ALL "${CMAKE_BINARY_DIR}/generated/pch.cc")
-  target_link_libraries(${pch} PRIVATE lathe_options)
-endforeach()
-set(common_headers <algorithm> <chrono> <filesystem> <functional> <map> <memory> <optional> <set> <span> <string> <vector>
-                   <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp> <spdlog/spdlog.h>)
-target_link_libraries(lathe_pch PRIVATE fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json)
-target_precompile_headers(lathe_pch PRIVATE ${common_headers})
-if(BUILD_TESTING)
-  target_link_libraries(lathe_test_pch PRIVATE fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json GTest::gmock)
-  target_compile_options(lathe_test_pch PRIVATE ${LATHE_TEST_OPTIONS})
-  target_precompile_headers(lathe_test_pch PRIVATE ${common_headers} <gmock/gmock.h> <gtest/gtest.h>)
-endif()
-target_link_libraries(lathe_torch_pch PRIVATE lathe_torch)
+# A precompiled header for everything that sees torch: parsing it takes longer than compiling our code.
+# Use with lathe_module(... PCH lathe_torch_pch).
+file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/torch_pch.cc" CONTENT "// Compiles the precompiled header.\n")
+add_library(lathe_torch_pch OBJECT EXCLUDE_FROM_ALL "${CMAKE_BINARY_DIR}/generated/torch_pch.cc")
+target_link_libraries(lathe_torch_pch PRIVATE lathe_options lathe_torch)
 target_precompile_headers(
   lathe_torch_pch
   PRIVATE

@@ -421,10 +421,9 @@ TEST_F(BuildLutTest, BeginsWithTheNetworksOutsideTheSpaceCheapestFirst) {
     if (++networks == 4) throw std::runtime_error("enough");
   };
   EXPECT_THROW(BuildLut(engine, TinyNetwork, options), std::runtime_error);
+  const Journal::Past past = Journal(log_, engine.Target()).past();
   std::vector<int> sides;
-  for (const Measurement& one : Journal(log_, engine.Target()).past().measurements) {
-    sides.push_back(one.layers.front().in.h);
-  }
+  for (const Measurement& one : past.measurements) sides.push_back(one.layers.front().in.h);
   ASSERT_EQ(sides.size(), 4u);
   EXPECT_THAT(std::vector(sides.begin(), sides.begin() + 3), testing::ElementsAre(24, 32, 40));
   EXPECT_LE(sides[3], 20);  // of the space
