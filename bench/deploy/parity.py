@@ -38,11 +38,14 @@ def lathe(*arguments):
     return subprocess.run([ROOT / "build/lathe", "--quiet", *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def random_networks(count, folder):
+def random_networks(count, only, folder):
+    """`count` of each space; with `only`, those of that name alone."""
     for space in ("small-images", "gpunet"):
         path = ROOT / f"configs/spaces/{space}.toml"
         for number, encoding in enumerate(lathe("space", "sample", "--space", path, "--count", count, "--seed", 20).split()):
             file = folder / f"{space}-{number:03}.json"
+            if only and file.stem not in only:
+                continue
             lathe("space", "decode", "--space", path, encoding, "--out", file)
             yield file.stem, file
 
@@ -164,9 +167,7 @@ def main():
     count = 0
     with tempfile.TemporaryDirectory(prefix="lathe-parity-") as name:
         folder = pathlib.Path(name)
-        for title, file in (*zoo(arguments.zoo, folder), *random_networks(arguments.networks, folder)):
-            if arguments.only and title.startswith(("small-images-", "gpunet-")) and title not in arguments.only:
-                continue
+        for title, file in (*zoo(arguments.zoo, folder), *random_networks(arguments.networks, arguments.only, folder)):
             found = compare(file, folder, arguments.train)
             worst = max(worst, (*max(found.values()), title))
             count += 1

@@ -162,8 +162,8 @@ class Builder {
     journal_.Add(*time);
   }
 
-  // The next of BuildOptions::also, over and over until each was measured some times: spread over
-  // the whole time, lest a slow minute of the machine spoil them all.
+  // The next of BuildOptions::also, over and over until each was measured some times. All but the
+  // first round are spread over the whole time, lest a slow minute of the machine spoil them all.
   std::optional<net::Network> NextAlso() {
     for (; also_next_ < kAlsoSamples * also_.size(); ++also_next_) {
       const net::Network& network = also_[also_next_ % also_.size()];

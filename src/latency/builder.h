@@ -31,7 +31,7 @@ struct BuildOptions {
   int samples_per_key = 3;
   int check_networks = 12;  // held out, timed end to end for the error band (inside the budget)
   uint64_t seed = 1;
-  std::vector<net::Network> also;      // measured too, such as baselines outside the space
+  std::vector<net::Network> also;      // measured first, such as baselines outside the space
   std::optional<Interval> between_us;  // networks of this latency matter most
   std::filesystem::path file;  // written when done; meanwhile FILE.log (journal.h) grows, from
                                // which a later call continues; empty: memory only
