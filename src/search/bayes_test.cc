@@ -172,6 +172,33 @@ TEST(Bayes, ABatchLeavesOutWhatWasAddedSince) {
   }
 }
 
+// As large batches after many trials ended at once as while they ran: their places are filled
+// again.
+TEST(Bayes, VacantPlacesCountForTheSizeOfABatch) {
+  constexpr int64_t kWorkers = 64;
+  class CountingSource : public SyntheticSource {
+   public:
+    using SyntheticSource::SyntheticSource;
+    std::vector<Candidate> Draw(int count, Random& random) override {
+      ++draws;
+      return SyntheticSource::Draw(count, random);
+    }
+    int draws = 0;  // one for each batch
+  } source(6, 4, 1);
+  const auto proposer =
+      MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 5});
+  std::vector<double> values;
+  for (int64_t trial = 0; trial < kWorkers; ++trial) {
+    values.push_back(source.Value(*proposer->Ask(trial)));
+  }
+  for (int64_t trial = 0; trial < kWorkers; ++trial) {
+    proposer->Tell(trial, values[static_cast<size_t>(trial)]);
+  }
+  source.draws = 0;
+  for (int64_t trial = kWorkers; trial < 2 * kWorkers; ++trial) proposer->Ask(trial);
+  EXPECT_EQ(source.draws, 16);  // batches of four
+}
+
 TEST(Surrogate, TheFrontPullsTowardsItsGaps) {
   SyntheticSource source(6, 4);
   Random random(3);
