@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numbers>
+#include <string>
+#include <tuple>
 
 #include "base/error.h"
 #include "search/linalg.h"
@@ -17,6 +20,8 @@ constexpr double kFeatureSpread = 0.3;
 // 36, 34 and 29 evaluations to the best network of NAS-Bench-Macro (median of 60 seeds).
 constexpr double kAdditiveLength = 2.0;
 constexpr Eigen::Index kMostGridPoints = 12;
+constexpr size_t kFewestOfAKind = 3;       // fewer teach each other little
+constexpr size_t kMostChoicesOfAKind = 8;  // more are amounts, not things
 
 Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& b) {
   Eigen::MatrixXd kernel = (a.replicate(1, b.size()).rowwise() - b.transpose()).array().square() /
@@ -64,6 +69,36 @@ InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
     groups_.push_back(gene_groups() + i);
     additive_groups_.insert(additive_groups_.end(), kMostGridPoints, gene_groups() + i);
   }
+  std::map<std::tuple<std::string, bool, std::vector<int>>, std::vector<size_t>> kinds;
+  for (size_t g = 0; g < genes_.size(); ++g) {
+    const std::string& kind = dimensions[genes_[g].position].kind;
+    if (kind.empty() || genes_[g].choices.size() > kMostChoicesOfAKind) continue;
+    kinds[{kind, genes_[g].ordinal, genes_[g].choices}].push_back(g);
+  }
+  for (const auto& [kind, members] : kinds) {
+    if (members.size() < kFewestOfAKind) continue;
+    additive_groups_.insert(additive_groups_.end(), genes_[members.front()].choices.size(),
+                            gene_groups() + feature_groups() + kind_groups());
+    kinds_.push_back(members);
+  }
+}
+
+// A value of an earlier, wider study reads as the next choice.
+size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) const {
+  const auto found = std::ranges::lower_bound(gene.choices, candidate.encoding[gene.position]);
+  return std::min(static_cast<size_t>(found - gene.choices.begin()), gene.choices.size() - 1);
+}
+
+Eigen::VectorXd InputMap::Counts(const std::vector<size_t>& kind,
+                                 const Candidate& candidate) const {
+  const auto genes = static_cast<double>(kind.size());
+  const auto choices = std::ssize(genes_[kind.front()].choices);
+  Eigen::VectorXd counts =
+      Eigen::VectorXd::Constant(choices, -genes / static_cast<double>(choices));
+  for (const size_t g : kind) {
+    counts[static_cast<Eigen::Index>(RankOf(genes_[g], candidate))] += 1;
+  }
+  return counts / std::sqrt(genes);
 }
 
 void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
@@ -100,11 +135,8 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
     additive += embedded.size();
   };
   for (const Gene& gene : genes_) {
-    const auto count = static_cast<Eigen::Index>(gene.choices.size());
-    // A value of an earlier, wider study reads as the next choice.
-    const auto found = std::lower_bound(gene.choices.begin(), gene.choices.end(),
-                                        candidate.encoding[gene.position]);
-    const Eigen::Index rank = std::min<Eigen::Index>(found - gene.choices.begin(), count - 1);
+    const auto count = std::ssize(gene.choices);
+    const auto rank = static_cast<Eigen::Index>(RankOf(gene, candidate));
     embed(gene.embedded[static_cast<size_t>(rank)]);
     if (gene.ordinal) {
       point[column++] = static_cast<double>(rank) / static_cast<double>(count - 1);
@@ -118,6 +150,7 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
         kFeatureSpread * (candidate.features[f] - features_[f].mean) / features_[f].deviation;
     embed(feature_embedding_(point[column++]));
   }
+  for (const std::vector<size_t>& kind : kinds_) embed(Counts(kind, candidate));
   return point;
 }
 

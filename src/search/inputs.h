@@ -1,7 +1,8 @@
 // Candidates as points for the model: ordinal genes by rank in [0, 1], categorical genes one-hot,
 // features standardised; and the same inputs again, one by one, for the additive part: embedded so
-// that their products are a Matern-5/2 kernel of fixed length (categorical: equal or not). Genes
-// with one choice are left out. A value; const after SetScale().
+// that their products are a Matern-5/2 kernel of fixed length (categorical: equal or not). Where
+// several genes are of one kind, how often each choice occurs among them is a further input of the
+// additive part, a linear one. Genes with one choice are left out. A value; const after SetScale().
 #pragma once
 
 #include <Eigen/Core>
@@ -21,10 +22,11 @@ class InputMap {
 
   Eigen::RowVectorXd Point(const Candidate& candidate) const;
   GpInputs Inputs(const std::vector<const Candidate*>& candidates) const;
+  // The additive part's groups are numbered in this order, those of the Matern kernel without
+  // kinds.
   int gene_groups() const { return static_cast<int>(genes_.size()); }
-  int feature_groups() const {
-    return static_cast<int>(features_.size());
-  }  // numbered after the genes
+  int feature_groups() const { return static_cast<int>(features_.size()); }
+  int kind_groups() const { return static_cast<int>(kinds_.size()); }
 
  private:
   // Nystrom's embedding of a one-dimensional kernel: exact on the grid.
@@ -43,10 +45,16 @@ class InputMap {
   struct Feature {
     double mean = 0, deviation = 1;
   };
+  size_t RankOf(const Gene& gene, const Candidate& candidate) const;
+  // Of each choice among the genes of one kind, less its expectation were all equally frequent;
+  // scaled so that choices of independent effects of variance one sum to about one.
+  Eigen::VectorXd Counts(const std::vector<size_t>& kind, const Candidate& candidate) const;
+
   std::vector<Gene> genes_;
   std::vector<Feature> features_;
-  Embedding feature_embedding_;  // of standardised features
-  std::vector<int> groups_;      // per column of the Matern kernel
+  std::vector<std::vector<size_t>> kinds_;  // indices of genes
+  Embedding feature_embedding_;             // of standardised features
+  std::vector<int> groups_;                 // per column of the Matern kernel
   std::vector<int> additive_groups_;
   size_t encoding_size_;
 };

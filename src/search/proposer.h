@@ -27,6 +27,9 @@ struct Dimension {
   std::string name;
   std::vector<int> choices;  // ascending
   bool ordinal = true;       // false: categorical
+  // Dimensions of one kind ("kernel") and with the same choices share what is learned of a choice.
+  // Empty: a kind of its own.
+  std::string kind = {};
 };
 
 // Feasible candidates only: every draw and neighbour lies inside the sub-space.

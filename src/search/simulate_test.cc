@@ -68,6 +68,15 @@ TEST(Table, MaximisesByTurningTheSign) {
               1e-9);
 }
 
+TEST(Table, ColumnsOfTheSameValuesAreOfOneKind) {
+  const Table table =
+      Table::Parse("a,b,c,d,y\nx,z,1,x,3\nz,x,2,w,4\n", "t.csv", {.objective = "y"});
+  const std::vector<Dimension>& dimensions = table.dimensions();
+  EXPECT_EQ(dimensions[0].kind, dimensions[1].kind);
+  EXPECT_NE(dimensions[0].kind, dimensions[2].kind);
+  EXPECT_NE(dimensions[0].kind, dimensions[3].kind);
+}
+
 TEST(Table, ByDefaultAllOtherColumnsAreParameters) {
   const Table table = Table::Parse("a,b,y\n1,x,3\n2,y,4\n", "t.csv", {.objective = "y"});
   EXPECT_EQ(table.dimensions().size(), 2u);

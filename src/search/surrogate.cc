@@ -23,9 +23,9 @@ constexpr size_t kMostInducing = 256, kInducingPending = 64, kInducingBest = 96;
 // apart, so that the few features matter more at first.
 GpPrior PriorFor(const InputMap& map) {
   const int genes = map.gene_groups(), features = map.feature_groups();
-  const int groups = genes + features;
-  GpPrior prior{.mean = Eigen::VectorXd(2 * groups + 2),
-                .deviation = Eigen::VectorXd::Constant(2 * groups + 2, std::sqrt(3.0))};
+  const int groups = genes + features, parts = groups + map.kind_groups();
+  GpPrior prior{.mean = Eigen::VectorXd(groups + 2 + parts),
+                .deviation = Eigen::VectorXd::Constant(groups + 2 + parts, std::sqrt(3.0))};
   const auto log_length = [](int count) {
     return std::sqrt(2.0) + 0.5 * std::log(std::max(1, count));
   };
@@ -34,8 +34,8 @@ GpPrior PriorFor(const InputMap& map) {
   prior.mean.segment(groups, 2) << 0.0, -4.0;
   prior.deviation.segment(groups, 2) << 1.0, 1.0;
   // The additive parts together vary about as much as the targets.
-  prior.mean.tail(groups).setConstant(-std::log(std::max(1, groups)));
-  prior.deviation.tail(groups).setConstant(1.5);
+  prior.mean.tail(parts).setConstant(-std::log(std::max(1, groups)));
+  prior.deviation.tail(parts).setConstant(1.5);
   return prior;
 }
 

@@ -138,6 +138,7 @@ Table Table::Parse(std::string_view text, std::string_view name, const TableOpti
       const auto place = static_cast<int>(dimension.choices.size());
       places[p].emplace(choice, place);
       dimension.choices.push_back(place);
+      dimension.kind += choice + '\n';  // columns of the same values
     }
     table.dimensions_.push_back(std::move(dimension));
   }

@@ -44,9 +44,10 @@ class Table {
     std::vector<Point> curve;  // ascending; points without a finite value are left out
   };
 
-  // Columns of numbers are ordinal, others (words, booleans) categorical. Throws kInput naming line
-  // and column: no header, ragged rows, missing or unknown values, two rows of the same candidate,
-  // unknown columns (with the nearest name), no feasible row with a result.
+  // Columns of numbers are ordinal, others (words, booleans) categorical; columns of the same
+  // values are of one kind. Throws kInput naming line and column: no header, ragged rows, missing
+  // or unknown values, two rows of the same candidate, unknown columns (with the nearest name), no
+  // feasible row with a result.
   static Table Parse(std::string_view csv, std::string_view name, const TableOptions& options);
 
   const std::vector<Dimension>& dimensions() const { return dimensions_; }

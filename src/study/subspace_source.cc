@@ -56,7 +56,10 @@ std::vector<search::Candidate> SubspaceSource::Neighbours(const search::Candidat
 std::vector<search::Dimension> Dimensions(const space::SearchSpace& space) {
   std::vector<search::Dimension> dimensions;
   for (const space::Gene& gene : space.genes()) {
-    dimensions.push_back({.name = gene.name, .choices = gene.choices, .ordinal = gene.ordinal});
+    dimensions.push_back({.name = gene.name,
+                          .choices = gene.choices,
+                          .ordinal = gene.ordinal,
+                          .kind = std::string(space::Name(gene.kind))});
   }
   return dimensions;
 }
