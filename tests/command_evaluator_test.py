@@ -218,7 +218,7 @@ class SearchTest(ProgramTest):
 
     def test_pruned_trials_are_told(self):
         study = self.write_study(5, [])
-        settings = ["pruning={rule=\"halving\",reduction=2}", "executor.slots=1", "evaluator.environment.PAUSE='0.3'",
+        settings = ["pruning={rule=\"halving\",reduction=2,startup=1}", "executor.slots=1", "evaluator.environment.PAUSE='0.3'",
                     "evaluator.environment.BOAST='0.125'"]
         done = testing.run("search", study, "--dir", self.home / "out", *(part for setting in settings for part in ("--set", setting)), check=0)
         self.assertRegex(done.stderr, "finalist 01: its training reported an accuracy of .* do both mean the same images")

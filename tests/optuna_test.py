@@ -55,7 +55,7 @@ class StudyOfOptuna(testing.TestCase):
 
 
 class OptunaTest(StudyOfOptuna):
-    settings = ("trial.epochs=2", "pruning.rule=halving", "pruning.reduction=2")
+    settings = ("trial.epochs=2", "pruning.rule=halving", "pruning.reduction=2", "pruning.startup=1")
 
     def test_same_trials(self):
         study = optuna.load_study(study_name=self.name, storage=self.url)

@@ -16,7 +16,7 @@ class ReplayTest(testing.TestCase):
         study = self.quick_study(trials=TRIALS, images=128, finalist_images=128)
         out = self.folder / "out"
         command = [testing.LATHE, "search", str(study), "--dir", str(out), "--quiet", "--set", f"trial.epochs={EPOCHS}",
-                   "--set", "pruning.rule=halving", "--set", "pruning.reduction=2"]
+                   "--set", "pruning.rule=halving", "--set", "pruning.reduction=2", "--set", "pruning.startup=1"]
         controller = subprocess.Popen(command, cwd=testing.ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and controller.poll() is None and self.count(out) < TRIALS // 2:

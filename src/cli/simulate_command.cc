@@ -176,6 +176,10 @@ void AddSimulateCommand(CLI::App& app, const Globals& globals, Action& action) {
       ->add_option("--reduction", flags->options.pruner.reduction,
                    "halving: one of so many trials goes on, to so many times the epochs")
       ->capture_default_str();
+  command
+      ->add_option("--startup", flags->options.pruner.startup,
+                   "halving: so many of the best always go on; median: it waits for so many trials")
+      ->capture_default_str();
   command->add_flag("--until-optimum", flags->options.until_optimum,
                     "End a run once it has found the best feasible row");
   command->add_option("--proposer", flags->options.proposer, "bayes, evolution, random or sobol")

@@ -396,7 +396,7 @@ TEST_F(Controller, SurvivesAConstantObjectiveAndASubspaceOfOne) {
                          }};
   study::ControllerOptions options = Options();
   options.objective.weights.alpha = 0;
-  options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
+  options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2, .startup = 1};
   Bomb none;
   EXPECT_EQ(Run(fake, options, none), SearchEnd::kTrialsDone);
   ExpectAllComplete(10);

@@ -21,7 +21,7 @@ class Pruning : public Controller {
  protected:
   study::ControllerOptions Options() const {
     study::ControllerOptions options = Controller::Options();
-    options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2};
+    options.pruning = {.rule = "halving", .first_step = 1, .reduction = 2, .startup = 1};
     options.pruning.last_step = 3;
     return options;
   }

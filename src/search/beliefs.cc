@@ -1,10 +1,14 @@
 #include "search/beliefs.h"
 
+#include <Eigen/LU>
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace lathe::search {
 namespace {
+
+double LogOf(double latency_us) { return latency_us > 0 ? std::log(latency_us) : 0; }
 
 std::optional<double> ValueAt(const History::Entry& entry, int step, Moment as_of) {
   for (const History::Progress& report : entry.reports) {
@@ -18,7 +22,8 @@ std::map<int, Forecast> ForecastsOf(const std::vector<const History::Entry*>& co
   std::map<int, std::vector<Forecast::Pair>> pairs;
   for (const History::Entry* entry : complete) {
     for (const History::Progress& report : entry->reports) {
-      if (report.at < as_of) pairs[report.step].push_back({report.value, *entry->outcome});
+      if (report.at >= as_of) continue;
+      pairs[report.step].push_back({report.value, *entry->outcome, entry->candidate.latency_us});
     }
   }
   std::map<int, Forecast> forecasts;
@@ -34,7 +39,8 @@ std::optional<Forecast::Promise> PromiseOf(const History::Entry& entry,
   for (auto report = entry.reports.rbegin(); report != entry.reports.rend(); ++report) {
     if (report->at >= as_of) continue;
     const auto forecast = forecasts.find(report->step);
-    if (forecast != forecasts.end()) return forecast->second.Of(report->value);
+    if (forecast != forecasts.end())
+      return forecast->second.Of(report->value, entry.candidate.latency_us);
   }
   return {};
 }
@@ -56,27 +62,48 @@ std::optional<int> CommonStep(const History& history, Moment as_of) {
 }  // namespace
 
 Forecast::Forecast(std::span<const Pair> pairs) : count_(static_cast<double>(pairs.size())) {
+  double size_squares = 0;
   for (const Pair& pair : pairs) {
     mean_step_ += pair.at_step / count_;
     mean_end_ += pair.in_the_end / count_;
+    mean_size_ += LogOf(pair.latency_us) / count_;
   }
-  double product = 0;
   for (const Pair& pair : pairs) {
-    spread_ += (pair.at_step - mean_step_) * (pair.at_step - mean_step_);
-    product += (pair.at_step - mean_step_) * (pair.in_the_end - mean_end_);
+    size_squares += (LogOf(pair.latency_us) - mean_size_) * (LogOf(pair.latency_us) - mean_size_);
   }
-  // A falling line would be chance: who is better on the way is not worse in the end for that.
-  if (spread_ > 0) slope_ = std::max(0.0, product / spread_);
+  size_deviation_ = std::sqrt(size_squares / count_);
+  Eigen::Matrix2d squares = Eigen::Matrix2d::Zero();
+  Eigen::Vector2d products = Eigen::Vector2d::Zero();
   for (const Pair& pair : pairs) {
-    const double rest = pair.in_the_end - mean_end_ - slope_ * (pair.at_step - mean_step_);
-    scatter_ += rest * rest / (count_ - 2);
+    const Eigen::Vector2d offset = Offset(pair.at_step, pair.latency_us);
+    squares += offset * offset.transpose();
+    products += offset * (pair.in_the_end - mean_end_);
+  }
+  squares(1, 1) += kFewest;
+  if (squares(0, 0) > 0) {
+    doubt_ = squares.inverse();  // the ridge keeps it well conditioned
+    slopes_ = doubt_ * products;
+  }
+  // A falling plane would be chance: who is better on the way is not worse in the end for that.
+  if (squares(0, 0) == 0 || slopes_[0] < 0) slopes_ = {0, products[1] / squares(1, 1)};
+  double free = count_ - 2;
+  if (size_deviation_ > 0) free -= count_ / (count_ + kFewest);
+  for (const Pair& pair : pairs) {
+    const double rest =
+        pair.in_the_end - mean_end_ - slopes_.dot(Offset(pair.at_step, pair.latency_us));
+    scatter_ += rest * rest / (free - 2);  // the variance of Student's t
   }
 }
 
-Forecast::Promise Forecast::Of(double at_step) const {
-  const double offset = at_step - mean_step_;
-  const double doubt = 1 / count_ + (spread_ > 0 ? offset * offset / spread_ : 0);
-  return {.value = mean_end_ + slope_ * offset, .variance = scatter_ * (1 + doubt)};
+Eigen::Vector2d Forecast::Offset(double at_step, double latency_us) const {
+  const double size = size_deviation_ > 0 ? (LogOf(latency_us) - mean_size_) / size_deviation_ : 0;
+  return {at_step - mean_step_, size};
+}
+
+Forecast::Promise Forecast::Of(double at_step, double latency_us) const {
+  const Eigen::Vector2d offset = Offset(at_step, latency_us);
+  const double doubt = 1 / count_ + offset.dot(doubt_ * offset);
+  return {.value = mean_end_ + slopes_.dot(offset), .variance = scatter_ * (1 + doubt)};
 }
 
 void Beliefs::Add(const Candidate& candidate, double value, double variance) {

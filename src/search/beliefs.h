@@ -2,6 +2,7 @@
 // running ones what their learning curves promise.
 #pragma once
 
+#include <Eigen/Core>
 #include <optional>
 #include <span>
 #include <vector>
@@ -10,23 +11,32 @@
 
 namespace lathe::search {
 
-// The objective at the end as a line in the objective at one step (ordinary least squares).
+// The objective at the end as a plane in the objective at one step and the logarithm of the
+// latency, since curves of large networks may fall later: least squares, with a ridge on the latter
+// that counts as much as kFewest pairs.
 class Forecast {
  public:
   struct Pair {
     double at_step, in_the_end;
+    double latency_us = 0;  // 0: unknown
   };
-  static constexpr size_t kFewest = 5;  // pairs that a line is drawn through
+  static constexpr size_t kFewest = 5;  // pairs that a plane is laid through
 
   explicit Forecast(std::span<const Pair> pairs);  // at least kFewest
 
   struct Promise {
-    double value, variance;  // variance of the value in the end: scatter and doubt about the line
+    double value, variance;  // variance of the value in the end: scatter and doubt about the plane
   };
-  Promise Of(double at_step) const;
+  Promise Of(double at_step, double latency_us = 0) const;
 
  private:
-  double mean_step_ = 0, mean_end_ = 0, slope_ = 0, scatter_ = 0, spread_ = 0, count_;
+  // Offsets from the means: of the objective, and of the log latency in standard deviations.
+  Eigen::Vector2d Offset(double at_step, double latency_us) const;
+
+  double count_, mean_step_ = 0, mean_end_ = 0, mean_size_ = 0, size_deviation_ = 0;
+  Eigen::Vector2d slopes_ = Eigen::Vector2d::Zero();
+  Eigen::Matrix2d doubt_ = Eigen::Matrix2d::Zero();  // of the slopes, in units of the scatter
+  double scatter_ = 0;
 };
 
 struct Beliefs {

@@ -9,13 +9,28 @@ namespace {
 
 Candidate Named(int name) { return {.encoding = {name}, .features = {}, .latency_us = 1}; }
 
-// Known answer: numpy.polyfit and the textbook's variance of a prediction for these five points.
-TEST(Forecast, IsTheLeastSquaresLine) {
+// Known answer: numpy.polyfit and the textbook's scale of a prediction for these five points, with
+// the variance of Student's t with three degrees of freedom.
+TEST(Forecast, IsTheLeastSquaresLineWhereLatenciesAreEqual) {
   const std::vector<Forecast::Pair> pairs = {
       {1.0, 0.52}, {2.0, 0.98}, {3.0, 1.55}, {4.0, 2.01}, {5.0, 2.44}};
   const Forecast::Promise promise = Forecast(pairs).Of(6.0);
   EXPECT_NEAR(promise.value, 2.961, 1e-9);
-  EXPECT_NEAR(promise.variance, 0.00177 * (1 + 1.0 / 5 + 9.0 / 10), 1e-9);
+  EXPECT_NEAR(promise.variance, 3 * 0.00177 * (1 + 1.0 / 5 + 9.0 / 10), 1e-9);
+}
+
+// The end is the value at the step less half the log latency, which hardly depend on each other.
+TEST(Forecast, LearnsThatLargeNetworksFallLater) {
+  std::vector<Forecast::Pair> pairs;
+  for (int i = 0; i < 40; ++i) {
+    const double start = 2 + 0.1 * (i * 7 % 10), log_latency = 0.2 * (i % 8);
+    pairs.push_back({start, start - 0.5 * log_latency, std::exp(log_latency)});
+  }
+  const Forecast forecast(pairs);
+  const double small = forecast.Of(2.5, std::exp(0.2)).value;
+  const double large = forecast.Of(2.5, std::exp(1.2)).value;
+  EXPECT_NEAR(small - large, 0.5 * 40 / 45, 0.01) << "the ridge takes a ninth";
+  EXPECT_LT(forecast.Of(2.5, std::exp(0.7)).variance, 0.005) << "the line alone leaves 0.05";
 }
 
 TEST(Forecast, NeverFalls) {

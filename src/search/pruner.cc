@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -15,7 +16,6 @@
 namespace lathe::search {
 namespace {
 
-constexpr size_t kFewest = 5;  // trials at a step before a median means anything
 constexpr std::array<std::string_view, 4> kRules = {"none", "halving", "median", "forecast"};
 
 // What all trials reported at one step.
@@ -49,76 +49,38 @@ class NoPruner : public Pruner {
   std::string Reason() const override { return ""; }
 };
 
-class RankPruner : public Pruner {
+// The learning curves so far, and what they say about how a running trial will end.
+class Curves {
  public:
-  explicit RankPruner(const PrunerOptions& options) : options_(options) {}
+  explicit Curves(const PrunerOptions& options) : options_(options) {}
 
-  bool Report(int64_t, double latency_us, int step, double value) override {
-    if (!std::isfinite(value)) return true;
-    if (!Decides(step)) return false;
-    Step& reached = steps_[step];
-    reached.Add(latency_us, value);
-    return Ends(reached.PlaceOf(latency_us, value, options_.goal));
-  }
-
- protected:
-  virtual bool Decides(int step) const = 0;
-  virtual bool Ends(const Step::Place& place) const = 0;
-  const PrunerOptions options_;
-
- private:
-  std::map<int, Step> steps_;
-};
-
-class HalvingPruner : public RankPruner {
- public:
-  using RankPruner::RankPruner;
-  std::string Reason() const override {
-    return fmt::format("is not among the best 1/{} there", options_.reduction);
-  }
-
- protected:
-  bool Decides(int step) const override {
-    int64_t rung = options_.first_step;
-    while (rung < step) rung *= options_.reduction;
-    return rung == step;
-  }
-  bool Ends(const Step::Place& place) const override {
-    const auto reduction = static_cast<size_t>(options_.reduction);
-    return place.better >= std::max<size_t>(1, place.all / reduction);
-  }
-};
-
-class MedianPruner : public RankPruner {
- public:
-  using RankPruner::RankPruner;
-  std::string Reason() const override { return "is worse than the median there"; }
-
- protected:
-  bool Decides(int step) const override { return step >= options_.first_step; }
-  bool Ends(const Step::Place& place) const override {
-    return place.all > kFewest && 2 * place.better > place.all;
-  }
-};
-
-class ForecastPruner : public Pruner {
- public:
-  explicit ForecastPruner(const PrunerOptions& options) : options_(options) {}
-
-  bool Report(int64_t trial, double latency_us, int step, double value) override {
-    if (!std::isfinite(value)) return true;
+  // True: the trial is complete.
+  bool Add(int64_t trial, double latency_us, int step, double value) {
     Curve& curve = open_[trial];
     curve[step] = value;
-    if (step >= options_.last_step) {
-      complete_.push_back({.latency_us = latency_us, .end = value, .curve = std::move(curve)});
-      open_.erase(trial);
-      return false;
-    }
-    const bool ends = step >= options_.first_step && WouldSurprise(latency_us, step, value);
-    if (ends) open_.erase(trial);
-    return ends;
+    if (step < options_.last_step) return false;
+    complete_.push_back({.latency_us = latency_us, .end = value, .curve = std::move(curve)});
+    open_.erase(trial);
+    return true;
   }
-  std::string Reason() const override { return "does not promise to become the best"; }
+  void Forget(int64_t trial) { open_.erase(trial); }
+
+  // By how many standard deviations of its forecast a trial that is at `value` after `step` will be
+  // worse than the best, of those that are not slower on a front. Nothing while too few are
+  // complete.
+  std::optional<double> Shortfall(double latency_us, int step, double value) const {
+    double best = std::numeric_limits<double>::infinity();
+    std::vector<Forecast::Pair> pairs;
+    for (const Complete& other : complete_) {
+      if (options_.goal != Goal::kFront || other.latency_us <= latency_us)
+        best = std::min(best, other.end);
+      const auto there = other.curve.find(step);
+      if (there != other.curve.end()) pairs.push_back({there->second, other.end, other.latency_us});
+    }
+    if (pairs.size() < Forecast::kFewest) return {};
+    const Forecast::Promise promise = Forecast(pairs).Of(value, latency_us);
+    return (promise.value - best) / std::sqrt(promise.variance);
+  }
 
  private:
   using Curve = std::map<int, double>;  // value by step
@@ -126,26 +88,83 @@ class ForecastPruner : public Pruner {
     double latency_us, end;
     Curve curve;
   };
-
-  // If it came to be better than the best, of those that are not slower on a front.
-  bool WouldSurprise(double latency_us, int step, double value) const {
-    constexpr double kDeviations = 3;
-    double best = std::numeric_limits<double>::infinity();
-    std::vector<Forecast::Pair> pairs;
-    for (const Complete& other : complete_) {
-      if (options_.goal != Goal::kFront || other.latency_us <= latency_us)
-        best = std::min(best, other.end);
-      const auto there = other.curve.find(step);
-      if (there != other.curve.end()) pairs.push_back({there->second, other.end});
-    }
-    if (pairs.size() < Forecast::kFewest) return false;
-    const Forecast::Promise promise = Forecast(pairs).Of(value);
-    return promise.value - kDeviations * std::sqrt(promise.variance) > best;
-  }
-
   const PrunerOptions options_;
   std::map<int64_t, Curve> open_;
   std::vector<Complete> complete_;
+};
+
+class JudgingPruner : public Pruner {
+ public:
+  explicit JudgingPruner(const PrunerOptions& options) : options_(options), curves_(options) {}
+
+  bool Report(int64_t trial, double latency_us, int step, double value) final {
+    if (!std::isfinite(value)) return true;
+    Step& reached = steps_[step];
+    reached.Add(latency_us, value);
+    if (curves_.Add(trial, latency_us, step, value) || step < options_.first_step) return false;
+    const bool ends = Ends({.step = step,
+                            .place = reached.PlaceOf(latency_us, value, options_.goal),
+                            .shortfall = curves_.Shortfall(latency_us, step, value)});
+    if (ends) curves_.Forget(trial);
+    return ends;
+  }
+
+ protected:
+  struct Standing {
+    int step;
+    Step::Place place;
+    std::optional<double> shortfall;
+  };
+  virtual bool Ends(const Standing& standing) const = 0;
+  const PrunerOptions options_;
+
+ private:
+  std::map<int, Step> steps_;
+  Curves curves_;
+};
+
+class HalvingPruner : public JudgingPruner {
+ public:
+  using JudgingPruner::JudgingPruner;
+  std::string Reason() const override {
+    return fmt::format("is not among the best 1/{} there and does not promise to become the best",
+                       options_.reduction);
+  }
+
+ protected:
+  bool Ends(const Standing& standing) const override {
+    int64_t rung = options_.first_step;
+    while (rung < standing.step) rung *= options_.reduction;
+    if (rung != standing.step) return false;
+    constexpr double kDeviations = 1.5;
+    const size_t kept = standing.place.all / static_cast<size_t>(options_.reduction);
+    return standing.place.better >= std::max(static_cast<size_t>(options_.startup), kept) &&
+           standing.shortfall.value_or(kDeviations) >= kDeviations;
+  }
+};
+
+class MedianPruner : public JudgingPruner {
+ public:
+  using JudgingPruner::JudgingPruner;
+  std::string Reason() const override { return "is worse than the median there"; }
+
+ protected:
+  bool Ends(const Standing& standing) const override {
+    return standing.place.all > static_cast<size_t>(options_.startup) &&
+           2 * standing.place.better > standing.place.all;
+  }
+};
+
+class ForecastPruner : public JudgingPruner {
+ public:
+  using JudgingPruner::JudgingPruner;
+  std::string Reason() const override { return "does not promise to become the best"; }
+
+ protected:
+  bool Ends(const Standing& standing) const override {
+    constexpr double kDeviations = 3;
+    return standing.shortfall.value_or(0) > kDeviations;
+  }
 };
 
 }  // namespace
@@ -153,11 +172,11 @@ class ForecastPruner : public Pruner {
 std::vector<std::string> PrunerNames() { return {kRules.begin(), kRules.end()}; }
 
 std::unique_ptr<Pruner> MakePruner(const PrunerOptions& options) {
-  if (options.first_step < 1 || options.reduction < 2) {
+  if (options.first_step < 1 || options.startup < 1 || options.reduction < 2) {
     throw Error(ErrorKind::kInput,
-                "pruning needs a first step of at least 1 and a reduction of at least 2, not {} "
-                "and {}",
-                options.first_step, options.reduction);
+                "pruning needs a first step and a startup of at least 1 and a reduction of at "
+                "least 2, not {}, {} and {}",
+                options.first_step, options.startup, options.reduction);
   }
   if (options.rule == "none") return std::make_unique<NoPruner>();
   if (options.rule == "halving") return std::make_unique<HalvingPruner>(options);

@@ -23,23 +23,28 @@ class Pruner {
 };
 
 struct PrunerOptions {
-  // "none"; "halving": asynchronous successive halving, stopping form (Li et al. 2020, "A System
-  // for Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial
-  // goes on only as one of the best 1 / reduction that have reached the step; "median": at every
-  // step from first_step on a trial ends when it is worse than half of those that have reached it
-  // (Golovin et al. 2017, "Google Vizier"); "forecast": at every step from first_step on a trial
-  // ends when what it will come to, foretold from a line through the trials that have reached
-  // last_step (Forecast), is worse than the best by more than three standard deviations.
+  // "none".
+  // "halving": asynchronous successive halving, stopping form (Li et al. 2020, "A System for
+  // Massively Parallel Hyperparameter Tuning"): at the steps first_step * reduction^k a trial ends
+  // if it is neither one of the best 1 / reduction, nor of the best `startup`, that have reached
+  // it, unless what it will come to, foretold from the trials that have reached last_step
+  // (Forecast), is worse than the best by less than 1.5 standard deviations. A proposer that learns
+  // brings trials of which two thirds would go although nobody could tell them from the others yet.
+  // "median": at every step from first_step on a trial ends when it is worse than half of those
+  // that have reached it (Golovin et al. 2017, "Google Vizier"), once these are more than
+  // `startup`. "forecast": at every step from first_step on a trial ends when what it will come to
+  // is worse than the best by more than three standard deviations.
   std::string rule = "none";
   int first_step = 1;
   int reduction = 3;
+  int startup = 5;
   int last_step = std::numeric_limits<int>::max();  // of every trial that is not ended
   // kFront: a trial is compared only with those that are not slower.
   Goal goal = Goal::kLeast;
 };
 
-// Throws kInput for an unknown rule (with the nearest name), a first step below 1 or a reduction
-// below 2.
+// Throws kInput for an unknown rule (with the nearest name), a first step or startup below 1 or a
+// reduction below 2.
 std::unique_ptr<Pruner> MakePruner(const PrunerOptions& options);
 std::vector<std::string> PrunerNames();
 

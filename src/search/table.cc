@@ -156,6 +156,7 @@ Table Table::Parse(std::string_view text, std::string_view name, const TableOpti
     AppendShape(table.dimensions_, row.candidate);
     if (!options.cost.empty()) {
       row.seconds = NumberAt(csv, r, csv.Column(options.cost));
+      row.candidate.latency_us = 1e6 * row.seconds;  // as good a measure of its size
       if (row.seconds < 0) {
         throw Error(ErrorKind::kInput, "{}:{}: a cost of {} seconds", csv.name, csv.lines[r],
                     row.seconds);

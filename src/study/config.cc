@@ -150,6 +150,7 @@ void ReadPruning(const Config& table, StudyConfig& config) {
   pruning.rule = table.Choice("rule", choices, pruning.rule);
   pruning.first_step = ToInt(table, "first_epoch", pruning.first_step, 1, 100'000);
   pruning.reduction = ToInt(table, "reduction", pruning.reduction, 2, 1000);
+  pruning.startup = ToInt(table, "startup", pruning.startup, 1, 1'000'000);
   if (pruning.rule != "none" && pruning.first_step >= std::ceil(config.trial_recipe.epochs)) {
     table.Fail(table.Has("first_epoch") ? "first_epoch" : "rule",
                fmt::format("trials are trained for {:g} epochs, so none could end after epoch {}; "

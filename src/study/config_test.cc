@@ -110,6 +110,7 @@ warm_start_best = 3
 rule = "median"
 first_epoch = 2
 reduction = 4
+startup = 2
 [trial]
 recipe = "quick"
 epochs = 8.5
@@ -159,6 +160,7 @@ void ExpectFull(const StudyConfig& config, const fs::path& folder) {
   EXPECT_EQ(config.pruning.rule, "median");
   EXPECT_EQ(config.pruning.first_step, 2);
   EXPECT_EQ(config.pruning.reduction, 4);
+  EXPECT_EQ(config.pruning.startup, 2);
   EXPECT_EQ(config.trial_recipe.epochs, 8.5) << "the study's own key wins";
   EXPECT_EQ(config.trial_recipe.batch, 64);
   EXPECT_TRUE(config.trial_recipe.augmentation.flip) << "tables inside are merged";

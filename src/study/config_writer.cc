@@ -103,6 +103,7 @@ std::string ToToml(const StudyConfig& config) {
   writer.Text("rule", config.pruning.rule);
   writer.Key("first_epoch", config.pruning.first_step);
   writer.Key("reduction", config.pruning.reduction);
+  writer.Key("startup", config.pruning.startup);
   writer.Raw("\n" + ToToml(config.evaluator));
   writer.Header("trial");
   writer.Raw(train::ToToml(config.trial_recipe));
