@@ -23,7 +23,7 @@ import peer_python  # noqa: E402
 VENV = ROOT / "build/bench/search/venv"
 SECONDS = 250
 HOURS = (0.5, 1, 2, 4)
-RULES = {"none": 90, "halving": 650, "median": 500, "forecast": 400}  # evaluations; they last for about four hours
+RULES = {"none": 90, "halving": 500, "median": 500, "forecast": 300}  # evaluations; they last for about four hours
 SEEDS = 10
 
 

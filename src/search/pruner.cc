@@ -66,8 +66,8 @@ class Curves {
   void Forget(int64_t trial) { open_.erase(trial); }
 
   // By how many standard deviations of its forecast a trial that is at `value` after `step` will be
-  // worse than the best, of those that are not slower on a front. Nothing while too few are
-  // complete.
+  // worse than the best, of those that are not slower on a front; NaN where everything is the same.
+  // Nothing while too few are complete.
   std::optional<double> Shortfall(double latency_us, int step, double value) const {
     double best = std::numeric_limits<double>::infinity();
     std::vector<Forecast::Pair> pairs;
@@ -93,28 +93,39 @@ class Curves {
   std::vector<Complete> complete_;
 };
 
+// Of the trial that reports.
+class Standing {
+ public:
+  Standing(const Step& reached, const Curves& curves, double latency_us, int step, double value)
+      : reached_(reached), curves_(curves), latency_us_(latency_us), step_(step), value_(value) {}
+
+  Step::Place Place(Goal goal) const { return reached_.PlaceOf(latency_us_, value_, goal); }
+  std::optional<double> Shortfall() const { return curves_.Shortfall(latency_us_, step_, value_); }
+
+ private:
+  const Step& reached_;
+  const Curves& curves_;
+  const double latency_us_;
+  const int step_;
+  const double value_;
+};
+
 class JudgingPruner : public Pruner {
  public:
   explicit JudgingPruner(const PrunerOptions& options) : options_(options), curves_(options) {}
 
   bool Report(int64_t trial, double latency_us, int step, double value) final {
     if (!std::isfinite(value)) return true;
+    if (curves_.Add(trial, latency_us, step, value) || !Decides(step)) return false;
     Step& reached = steps_[step];
     reached.Add(latency_us, value);
-    if (curves_.Add(trial, latency_us, step, value) || step < options_.first_step) return false;
-    const bool ends = Ends({.step = step,
-                            .place = reached.PlaceOf(latency_us, value, options_.goal),
-                            .shortfall = curves_.Shortfall(latency_us, step, value)});
+    const bool ends = Ends(Standing(reached, curves_, latency_us, step, value));
     if (ends) curves_.Forget(trial);
     return ends;
   }
 
  protected:
-  struct Standing {
-    int step;
-    Step::Place place;
-    std::optional<double> shortfall;
-  };
+  virtual bool Decides(int step) const { return step >= options_.first_step; }
   virtual bool Ends(const Standing& standing) const = 0;
   const PrunerOptions options_;
 
@@ -132,14 +143,17 @@ class HalvingPruner : public JudgingPruner {
   }
 
  protected:
-  bool Ends(const Standing& standing) const override {
+  bool Decides(int step) const override {
     int64_t rung = options_.first_step;
-    while (rung < standing.step) rung *= options_.reduction;
-    if (rung != standing.step) return false;
+    while (rung < step) rung *= options_.reduction;
+    return rung == step;
+  }
+  bool Ends(const Standing& standing) const override {
     constexpr double kDeviations = 1.5;
-    const size_t kept = standing.place.all / static_cast<size_t>(options_.reduction);
-    return standing.place.better >= std::max(static_cast<size_t>(options_.startup), kept) &&
-           standing.shortfall.value_or(kDeviations) >= kDeviations;
+    const Step::Place place = standing.Place(options_.goal);
+    const size_t kept = place.all / static_cast<size_t>(options_.reduction);
+    return place.better >= std::max(static_cast<size_t>(options_.startup), kept) &&
+           standing.Shortfall().value_or(kDeviations) >= kDeviations;
   }
 };
 
@@ -150,8 +164,8 @@ class MedianPruner : public JudgingPruner {
 
  protected:
   bool Ends(const Standing& standing) const override {
-    return standing.place.all > static_cast<size_t>(options_.startup) &&
-           2 * standing.place.better > standing.place.all;
+    const Step::Place place = standing.Place(options_.goal);
+    return place.all > static_cast<size_t>(options_.startup) && 2 * place.better > place.all;
   }
 };
 
@@ -163,7 +177,7 @@ class ForecastPruner : public JudgingPruner {
  protected:
   bool Ends(const Standing& standing) const override {
     constexpr double kDeviations = 3;
-    return standing.shortfall.value_or(0) > kDeviations;
+    return standing.Shortfall().value_or(0) > kDeviations;
   }
 };
 
