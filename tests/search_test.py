@@ -166,7 +166,8 @@ class SearchTest(testing.TestCase):
         study, out = self.quick_study(trials=2, images=256, finalist_images=1024), self.folder / "out"
         precision = "bf16" if "avx512bw" in pathlib.Path("/proc/cpuinfo").read_text() else "f32"  # what torch is fast with
         table = json.loads(testing.run("search", study, "--dir", out, "--json", "--set", "target.engine=torch",
-                                       "--set", f"target.precision={precision}", "--set", "baselines.networks=[]", check=0).stdout)
+                                       "--set", f"target.precision={precision}", "--set", "baselines.networks=[]",
+                                       check=testing.SEARCHED).stdout)
         self.assertEqual(json.loads((out / "lut.json").read_text())["target"]["engine"], "torch")
         finalist = table["networks"][0]
         self.assertEqual([p["precision"] for p in finalist["precisions"]], [precision])

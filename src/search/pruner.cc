@@ -138,8 +138,7 @@ class HalvingPruner : public JudgingPruner {
  public:
   using JudgingPruner::JudgingPruner;
   std::string Reason() const override {
-    return fmt::format("is not among the best 1/{} there and does not promise to become the best",
-                       options_.reduction);
+    return fmt::format("is not among the best 1/{} there", options_.reduction);
   }
 
  protected:
