@@ -281,8 +281,11 @@ TEST(Bayes, AsksQuicklyWithThousandsOfObservations) {
   SyntheticSource source(41, 4, 5);
   for (const auto& [observations, bound] : {std::pair{1000, 1.0}, std::pair{10000, 4.0}}) {
     Random random(6);
-    const auto proposer =
-        MakeProposer("bayes", source, {.dimensions = source.dimensions(), .seed = 2});
+    std::vector<Dimension> dimensions = source.dimensions();
+    for (size_t d = 0; d < dimensions.size(); ++d) {
+      dimensions[d].kind = "kind" + std::to_string(d % 7);  // as those of six stages
+    }
+    const auto proposer = MakeProposer("bayes", source, {.dimensions = dimensions, .seed = 2});
     int64_t trial = 0;
     for (const Candidate& candidate : source.Draw(observations + 64, random)) {
       proposer->Restore(trial, candidate);
