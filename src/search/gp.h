@@ -66,7 +66,7 @@ class GaussianProcess {
   Eigen::Index matern_columns_;
   Eigen::RowVectorXd column_scale_;  // per column: 1 / length, or the root of the part's variance
   Eigen::MatrixXd scaled_;           // inducing points
-  Eigen::MatrixXd cholesky_;         // lower, of the kernel between them
+  Eigen::MatrixXd whitening_;        // inverse of the Cholesky factor of the kernel between them
 };
 
 // Adds what observations with these features and precisions (1 / variance) say about the weights.
@@ -81,12 +81,13 @@ class WeightPosterior {
 
   const Eigen::MatrixXd& mean() const { return mean_; }  // weights x outputs
   // Features whose inner products are posterior covariances of the non-residual part.
-  Eigen::MatrixXd Whiten(Eigen::MatrixXd features) const;
+  Eigen::MatrixXd Whiten(const Eigen::MatrixXd& features) const;
   // A sample of the weights around the first output's mean, from standard normal numbers.
   Eigen::MatrixXd Sample(Eigen::MatrixXd normal) const;
 
  private:
-  Eigen::MatrixXd cholesky_;  // of the precision
+  Eigen::MatrixXd cholesky_;   // of the precision
+  Eigen::MatrixXd whitening_;  // its inverse
   Eigen::MatrixXd mean_;
 };
 

@@ -170,8 +170,10 @@ GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random
   for (size_t i = kInducingPending; i < pending.size() && chosen.size() < kMostInducing; ++i) {
     chosen.push_back(pending[i]);
   }
-  GpInputs inducing = all;
-  inducing.rows.resize(static_cast<Eigen::Index>(chosen.size()), all.rows.cols());
+  GpInputs inducing{
+      .rows = Eigen::MatrixXd(static_cast<Eigen::Index>(chosen.size()), all.rows.cols()),
+      .groups = all.groups,
+      .additive_groups = all.additive_groups};
   for (size_t i = 0; i < chosen.size(); ++i) {
     inducing.rows.row(static_cast<Eigen::Index>(i)) =
         all.rows.row(static_cast<Eigen::Index>(chosen[i]));
