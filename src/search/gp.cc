@@ -32,17 +32,6 @@ Eigen::MatrixXd StableCholesky(const Eigen::MatrixXd& covariance) {
               covariance.rows());
 }
 
-namespace {
-
-// Products with the inverse of a Cholesky factor are several times as fast as solving with it.
-Eigen::MatrixXd InverseOf(const Eigen::MatrixXd& lower) {
-  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(lower.rows(), lower.cols());
-  SolveLowerInPlace(lower, inverse);
-  return inverse;
-}
-
-}  // namespace
-
 GaussianProcess::GaussianProcess(const GpInputs& inducing, const GpHyperparameters& hyperparameters)
     : signal_(std::exp(hyperparameters.log_signal)),
       noise_(std::exp(hyperparameters.log_noise)),
@@ -57,7 +46,7 @@ GaussianProcess::GaussianProcess(const GpInputs& inducing, const GpHyperparamete
         std::exp(0.5 * hyperparameters.log_additive[inducing.additive_groups[i]]);
   }
   scaled_ = Scale(inducing.rows);
-  whitening_ = InverseOf(StableCholesky(Kernel(scaled_, scaled_)));
+  whitening_ = InverseOfLower(StableCholesky(Kernel(scaled_, scaled_)));
 }
 
 Eigen::MatrixXd GaussianProcess::Scale(const Eigen::MatrixXd& rows) const {
@@ -104,7 +93,7 @@ WeightPosterior::WeightPosterior(const Eigen::MatrixXd& information, const Eigen
   cholesky_ = StableCholesky(precision);
   SolveLowerInPlace(cholesky_, mean_);
   SolveLowerTransposedInPlace(cholesky_, mean_);
-  whitening_ = InverseOf(cholesky_);
+  whitening_ = InverseOfLower(cholesky_);
 }
 
 Eigen::MatrixXd WeightPosterior::Whiten(const Eigen::MatrixXd& features) const {

@@ -57,8 +57,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   if (gradient == nullptr) return value;
 
   // d value / d K = (alpha alpha^T - K^-1) / 2
-  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(n, n);
-  SolveLowerInPlace(cholesky, inverse);
+  const Eigen::MatrixXd inverse = InverseOfLower(cholesky);
   Eigen::MatrixXd sensitivity = alpha * alpha.transpose();
   MultiplyInto(inverse, inverse, {.transpose_a = true, .alpha = -1, .beta = 1}, sensitivity);
   gradient->setZero(packed.size());

@@ -58,6 +58,12 @@ void SolveLowerTransposedInPlace(const ConstMatrixRef& lower, MatrixRef b) {
                                b.data(), b.outerStride());
 }
 
+Eigen::MatrixXd InverseOfLower(const ConstMatrixRef& lower) {
+  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(lower.rows(), lower.cols());
+  SolveLowerInPlace(lower, inverse);
+  return inverse;
+}
+
 bool CholeskyInPlace(MatrixRef a) {
   return Chosen().kernels.cholesky(a.rows(), a.data(), a.outerStride());
 }

@@ -24,6 +24,9 @@ Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
 void SolveLowerInPlace(const ConstMatrixRef& lower, MatrixRef b);
 void SolveLowerTransposedInPlace(const ConstMatrixRef& lower, MatrixRef b);
 
+// Of a lower triangular matrix; products with it are faster than solving, where there are many.
+Eigen::MatrixXd InverseOfLower(const ConstMatrixRef& lower);
+
 // Replaces the lower triangle by the Cholesky factor. False: not positive definite.
 bool CholeskyInPlace(MatrixRef a);
 

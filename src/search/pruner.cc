@@ -21,12 +21,11 @@ constexpr std::array<std::string_view, 4> kRules = {"none", "halving", "median",
 // What all trials reported at one step.
 class Step {
  public:
-  void Add(double latency_us, double value) { reports_.push_back({latency_us, value}); }
-
   struct Place {
-    size_t better, all;  // among all that count, the asking trial included
+    size_t better, all;  // among all that count, the reporting trial included
   };
-  Place PlaceOf(double latency_us, double value, Goal goal) const {
+  Place Add(double latency_us, double value, Goal goal) {
+    reports_.push_back({latency_us, value});
     Place place{0, 0};
     for (const Report& report : reports_) {
       if (goal == Goal::kFront && report.latency_us > latency_us) continue;
@@ -93,91 +92,72 @@ class Curves {
   std::vector<Complete> complete_;
 };
 
-// Of the trial that reports.
-class Standing {
+class HalvingPruner : public Pruner {
  public:
-  Standing(const Step& reached, const Curves& curves, double latency_us, int step, double value)
-      : reached_(reached), curves_(curves), latency_us_(latency_us), step_(step), value_(value) {}
+  explicit HalvingPruner(const PrunerOptions& options) : options_(options), curves_(options) {}
 
-  Step::Place Place(Goal goal) const { return reached_.PlaceOf(latency_us_, value_, goal); }
-  std::optional<double> Shortfall() const { return curves_.Shortfall(latency_us_, step_, value_); }
-
- private:
-  const Step& reached_;
-  const Curves& curves_;
-  const double latency_us_;
-  const int step_;
-  const double value_;
-};
-
-class JudgingPruner : public Pruner {
- public:
-  explicit JudgingPruner(const PrunerOptions& options) : options_(options), curves_(options) {}
-
-  bool Report(int64_t trial, double latency_us, int step, double value) final {
+  bool Report(int64_t trial, double latency_us, int step, double value) override {
+    constexpr double kDeviations = 1.5;
     if (!std::isfinite(value)) return true;
-    if (curves_.Add(trial, latency_us, step, value) || !Decides(step)) return false;
-    Step& reached = steps_[step];
-    reached.Add(latency_us, value);
-    const bool ends = Ends(Standing(reached, curves_, latency_us, step, value));
+    if (curves_.Add(trial, latency_us, step, value) || !IsRung(step)) return false;
+    const Step::Place place = steps_[step].Add(latency_us, value, options_.goal);
+    const size_t kept = place.all / static_cast<size_t>(options_.reduction);
+    const bool ends =
+        place.better >= std::max(static_cast<size_t>(options_.startup), kept) &&
+        curves_.Shortfall(latency_us, step, value).value_or(kDeviations) >= kDeviations;
     if (ends) curves_.Forget(trial);
     return ends;
   }
-
- protected:
-  virtual bool Decides(int step) const { return step >= options_.first_step; }
-  virtual bool Ends(const Standing& standing) const = 0;
-  const PrunerOptions options_;
-
- private:
-  std::map<int, Step> steps_;
-  Curves curves_;
-};
-
-class HalvingPruner : public JudgingPruner {
- public:
-  using JudgingPruner::JudgingPruner;
   std::string Reason() const override {
     return fmt::format("is not among the best 1/{} there", options_.reduction);
   }
 
- protected:
-  bool Decides(int step) const override {
+ private:
+  bool IsRung(int step) const {
     int64_t rung = options_.first_step;
     while (rung < step) rung *= options_.reduction;
     return rung == step;
   }
-  bool Ends(const Standing& standing) const override {
-    constexpr double kDeviations = 1.5;
-    const Step::Place place = standing.Place(options_.goal);
-    const size_t kept = place.all / static_cast<size_t>(options_.reduction);
-    return place.better >= std::max(static_cast<size_t>(options_.startup), kept) &&
-           standing.Shortfall().value_or(kDeviations) >= kDeviations;
-  }
+
+  const PrunerOptions options_;
+  std::map<int, Step> steps_;
+  Curves curves_;
 };
 
-class MedianPruner : public JudgingPruner {
+class MedianPruner : public Pruner {
  public:
-  using JudgingPruner::JudgingPruner;
-  std::string Reason() const override { return "is worse than the median there"; }
+  explicit MedianPruner(const PrunerOptions& options) : options_(options) {}
 
- protected:
-  bool Ends(const Standing& standing) const override {
-    const Step::Place place = standing.Place(options_.goal);
+  bool Report(int64_t, double latency_us, int step, double value) override {
+    if (!std::isfinite(value)) return true;
+    if (step < options_.first_step || step >= options_.last_step) return false;
+    const Step::Place place = steps_[step].Add(latency_us, value, options_.goal);
     return place.all > static_cast<size_t>(options_.startup) && 2 * place.better > place.all;
   }
+  std::string Reason() const override { return "is worse than the median there"; }
+
+ private:
+  const PrunerOptions options_;
+  std::map<int, Step> steps_;
 };
 
-class ForecastPruner : public JudgingPruner {
+class ForecastPruner : public Pruner {
  public:
-  using JudgingPruner::JudgingPruner;
+  explicit ForecastPruner(const PrunerOptions& options) : options_(options), curves_(options) {}
+
+  bool Report(int64_t trial, double latency_us, int step, double value) override {
+    constexpr double kDeviations = 3;
+    if (!std::isfinite(value)) return true;
+    if (curves_.Add(trial, latency_us, step, value) || step < options_.first_step) return false;
+    const bool ends = curves_.Shortfall(latency_us, step, value).value_or(0) > kDeviations;
+    if (ends) curves_.Forget(trial);
+    return ends;
+  }
   std::string Reason() const override { return "does not promise to become the best"; }
 
- protected:
-  bool Ends(const Standing& standing) const override {
-    constexpr double kDeviations = 3;
-    return standing.Shortfall().value_or(0) > kDeviations;
-  }
+ private:
+  const PrunerOptions options_;
+  Curves curves_;
 };
 
 }  // namespace
