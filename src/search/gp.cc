@@ -86,23 +86,20 @@ void AddInformation(const ConstMatrixRef& features, const Eigen::VectorXd& preci
   MultiplyInto(weighted, weighted, {.transpose_b = true, .beta = 1}, information);
 }
 
-WeightPosterior::WeightPosterior(const Eigen::MatrixXd& information, const Eigen::MatrixXd& moment)
-    : mean_(moment) {
+WeightPosterior::WeightPosterior(const Eigen::MatrixXd& information,
+                                 const Eigen::MatrixXd& moment) {
   Eigen::MatrixXd precision = information;
   precision.diagonal().array() += 1;
-  cholesky_ = StableCholesky(precision);
-  SolveLowerInPlace(cholesky_, mean_);
-  SolveLowerTransposedInPlace(cholesky_, mean_);
-  whitening_ = InverseOfLower(cholesky_);
+  whitening_ = InverseOfLower(StableCholesky(precision));
+  mean_ = Multiply(whitening_, Multiply(whitening_, moment), {.transpose_a = true});
 }
 
 Eigen::MatrixXd WeightPosterior::Whiten(const Eigen::MatrixXd& features) const {
   return Multiply(whitening_, features);
 }
 
-Eigen::MatrixXd WeightPosterior::Sample(Eigen::MatrixXd normal) const {
-  SolveLowerTransposedInPlace(cholesky_, normal);
-  return normal.colwise() + mean_.col(0);
+Eigen::MatrixXd WeightPosterior::Sample(const Eigen::MatrixXd& normal) const {
+  return Multiply(whitening_, normal, {.transpose_a = true}).colwise() + mean_.col(0);
 }
 
 }  // namespace lathe::search

@@ -83,11 +83,10 @@ class WeightPosterior {
   // Features whose inner products are posterior covariances of the non-residual part.
   Eigen::MatrixXd Whiten(const Eigen::MatrixXd& features) const;
   // A sample of the weights around the first output's mean, from standard normal numbers.
-  Eigen::MatrixXd Sample(Eigen::MatrixXd normal) const;
+  Eigen::MatrixXd Sample(const Eigen::MatrixXd& normal) const;
 
  private:
-  Eigen::MatrixXd cholesky_;   // of the precision
-  Eigen::MatrixXd whitening_;  // its inverse
+  Eigen::MatrixXd whitening_;  // inverse of the precision's Cholesky factor
   Eigen::MatrixXd mean_;
 };
 
