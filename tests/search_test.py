@@ -167,7 +167,7 @@ class SearchTest(testing.TestCase):
         precision = "bf16" if "avx512bw" in pathlib.Path("/proc/cpuinfo").read_text() else "f32"  # what torch is fast with
         table = json.loads(testing.run("search", study, "--dir", out, "--json", "--set", "target.engine=torch",
                                        "--set", f"target.precision={precision}", "--set", "baselines.networks=[]",
-                                       check=testing.SEARCHED).stdout)
+                                       "--set", "target.latency_ms=50", "--set", "stage1.subspace_ms=[0.02,50.0]", check=0).stdout)
         self.assertEqual(json.loads((out / "lut.json").read_text())["target"]["engine"], "torch")
         finalist = table["networks"][0]
         self.assertEqual([p["precision"] for p in finalist["precisions"]], [precision])
