@@ -1,11 +1,18 @@
 #include "search/gp.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "search/linalg.h"
 
 namespace lathe::search {
+
+namespace {
+
+constexpr Eigen::Index kChunk = 256;  // points: what is worked on stays in the second-level cache
+
+}  // namespace
 
 Eigen::VectorXd GpHyperparameters::Pack() const {
   Eigen::VectorXd packed(log_length.size() + 2 + log_additive.size());
@@ -72,10 +79,17 @@ Eigen::ArrayXd GaussianProcess::PriorVariance(const Eigen::MatrixXd& scaled) con
 }
 
 GaussianProcess::Features GaussianProcess::FeaturesOf(const Eigen::MatrixXd& points) const {
-  const Eigen::MatrixXd scaled = Scale(points);
-  Features features{.values = Multiply(whitening_, Kernel(scaled_, scaled)), .residual = {}};
-  features.residual =
-      (PriorVariance(scaled) - features.values.colwise().squaredNorm().transpose().array()).max(0);
+  Features features{.values = Eigen::MatrixXd(size(), points.rows()),
+                    .residual = Eigen::VectorXd(points.rows())};
+  for (Eigen::Index begin = 0; begin < points.rows(); begin += kChunk) {
+    const Eigen::Index count = std::min(kChunk, points.rows() - begin);
+    const Eigen::MatrixXd scaled = Scale(points.middleRows(begin, count));
+    Eigen::MatrixXd values = Kernel(scaled_, scaled);
+    MultiplyLowerInPlace(whitening_, values);
+    features.residual.segment(begin, count) =
+        (PriorVariance(scaled) - values.colwise().squaredNorm().transpose().array()).max(0);
+    features.values.middleCols(begin, count) = values;
+  }
   return features;
 }
 
@@ -83,23 +97,60 @@ void AddInformation(const ConstMatrixRef& features, const Eigen::VectorXd& preci
                     Eigen::MatrixXd& information) {
   const Eigen::MatrixXd weighted =
       features.array().rowwise() * precisions.transpose().array().sqrt();
-  MultiplyInto(weighted, weighted, {.transpose_b = true, .beta = 1}, information);
+  AddSquareInto(weighted, information);
 }
 
 WeightPosterior::WeightPosterior(const Eigen::MatrixXd& information,
                                  const Eigen::MatrixXd& moment) {
   Eigen::MatrixXd precision = information;
   precision.diagonal().array() += 1;
-  whitening_ = InverseOfLower(StableCholesky(precision));
-  mean_ = Multiply(whitening_, Multiply(whitening_, moment), {.transpose_a = true});
+  cholesky_ = StableCholesky(precision);
+  mean_ = moment;
+  SolveLowerInPlace(cholesky_, mean_);
+  SolveLowerTransposedInPlace(cholesky_, mean_);
 }
 
-Eigen::MatrixXd WeightPosterior::Whiten(const Eigen::MatrixXd& features) const {
-  return Multiply(whitening_, features);
+// The Cholesky factor of a matrix whose rows and columns are reversed is upper triangular in the
+// right order.
+Eigen::MatrixXd WeightPosterior::Reduction() const {
+  const Eigen::MatrixXd whitening = InverseOfLower(cholesky_);
+  Eigen::MatrixXd taken = Eigen::MatrixXd::Identity(whitening.rows(), whitening.cols());
+  MultiplyInto(whitening, whitening, {.transpose_a = true, .alpha = -1, .beta = 1}, taken);
+  return StableCholesky(taken.reverse()).reverse().transpose();
 }
 
 Eigen::MatrixXd WeightPosterior::Sample(const Eigen::MatrixXd& normal) const {
-  return Multiply(whitening_, normal, {.transpose_a = true}).colwise() + mean_.col(0);
+  Eigen::MatrixXd sample = normal;
+  SolveLowerTransposedInPlace(cholesky_, sample);
+  return sample.colwise() + mean_.col(0);
+}
+
+Predictor::Predictor(const GaussianProcess& process, const WeightPosterior& posterior)
+    : process_(process),
+      mean_weights_(Multiply(process.whitening_, posterior.mean(), {.transpose_a = true})),
+      reduction_(Multiply(posterior.Reduction(), process.whitening_)) {}
+
+Predictor::Prediction Predictor::At(const Eigen::MatrixXd& points) const {
+  Prediction prediction{.means = Eigen::MatrixXd(mean_weights_.cols(), points.rows()),
+                        .variances = Eigen::VectorXd(points.rows())};
+  for (Eigen::Index begin = 0; begin < points.rows(); begin += kChunk) {
+    const Eigen::Index count = std::min(kChunk, points.rows() - begin);
+    const Eigen::MatrixXd scaled = process_.Scale(points.middleRows(begin, count));
+    Eigen::MatrixXd kernel = process_.Kernel(process_.scaled_, scaled);
+    MultiplyInto(mean_weights_, kernel, {.transpose_a = true},
+                 prediction.means.middleCols(begin, count));
+    MultiplyLowerInPlace(reduction_, kernel);
+    prediction.variances.segment(begin, count) =
+        (process_.PriorVariance(scaled) - kernel.colwise().squaredNorm().transpose().array())
+            .max(0);
+  }
+  return prediction;
+}
+
+Eigen::MatrixXd Predictor::Explained(const Eigen::MatrixXd& points) const {
+  Eigen::MatrixXd kernel = process_.Kernel(process_.scaled_, process_.Scale(points));
+  MultiplyLowerInPlace(reduction_, kernel);
+  return kernel;
 }
 
 }  // namespace lathe::search

@@ -58,6 +58,7 @@ class GaussianProcess {
   double noise() const { return noise_; }  // variance of an observation
 
  private:
+  friend class Predictor;
   Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
   Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled_a, const Eigen::MatrixXd& scaled_b) const;
   Eigen::ArrayXd PriorVariance(const Eigen::MatrixXd& scaled) const;
@@ -80,14 +81,36 @@ class WeightPosterior {
   WeightPosterior(const Eigen::MatrixXd& information, const Eigen::MatrixXd& moment);
 
   const Eigen::MatrixXd& mean() const { return mean_; }  // weights x outputs
-  // Features whose inner products are posterior covariances of the non-residual part.
-  Eigen::MatrixXd Whiten(const Eigen::MatrixXd& features) const;
+  // What evidence has taken from their variance: a lower triangular C where C^T C is I -
+  // precision^-1.
+  Eigen::MatrixXd Reduction() const;
   // A sample of the weights around the first output's mean, from standard normal numbers.
   Eigen::MatrixXd Sample(const Eigen::MatrixXd& normal) const;
 
  private:
-  Eigen::MatrixXd whitening_;  // inverse of the precision's Cholesky factor
+  Eigen::MatrixXd cholesky_;  // of the precision
   Eigen::MatrixXd mean_;
+};
+
+// The posterior at any points. Immutable.
+class Predictor {
+ public:
+  Predictor(const GaussianProcess& process, const WeightPosterior& posterior);
+
+  struct Prediction {
+    Eigen::MatrixXd means;      // outputs x points
+    Eigen::VectorXd variances;  // of the function's value, without an observation's noise
+  };
+  Prediction At(const Eigen::MatrixXd& points) const;
+  // Inner products of its columns (inducing points x points) are what the posterior covariances of
+  // two points are less than the prior ones.
+  Eigen::MatrixXd Explained(const Eigen::MatrixXd& points) const;
+
+ private:
+  const GaussianProcess& process_;
+  // Of the kernel between inducing points and a point.
+  Eigen::MatrixXd mean_weights_;  // inducing points x outputs
+  Eigen::MatrixXd reduction_;     // lower triangular
 };
 
 // Lower Cholesky factor. Adds the smallest jitter (relative to the mean diagonal) that makes it

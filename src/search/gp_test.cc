@@ -42,11 +42,13 @@ Answer Predict(const GaussianProcess& process, const Eigen::MatrixXd& evidence,
   Eigen::MatrixXd information = Eigen::MatrixXd::Zero(process.size(), process.size());
   AddInformation(known.values, precisions, information);
   const WeightPosterior weights(information, known.values * precisions.cwiseProduct(targets));
-  const GaussianProcess::Features features = process.FeaturesOf(points);
-  const Eigen::MatrixXd whitened = weights.Whiten(features.values);
-  Answer answer{.mean = features.values.transpose() * weights.mean().col(0),
-                .covariance = whitened.transpose() * whitened};
-  answer.covariance.diagonal() += features.residual;
+  const Predictor predictor(process, weights);
+  const Predictor::Prediction prediction = predictor.At(points);
+  const Eigen::MatrixXd explained = predictor.Explained(points);
+  Answer answer{
+      .mean = prediction.means.row(0).transpose(),
+      .covariance = process.PriorCovariance(points, points) - explained.transpose() * explained};
+  EXPECT_TRUE(prediction.variances.isApprox(answer.covariance.diagonal(), 1e-9));
   return answer;
 }
 

@@ -1,5 +1,6 @@
 #include "search/inputs.h"
 
+#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -20,6 +21,7 @@ constexpr double kFeatureSpread = 0.3;
 // 36, 34 and 29 evaluations to the best network of NAS-Bench-Macro (median of 60 seeds).
 constexpr double kAdditiveLength = 2.0;
 constexpr Eigen::Index kMostGridPoints = 12;
+constexpr double kLeftOut = 2e-4;
 constexpr size_t kFewestOfAKind = 3;       // fewer teach each other little
 constexpr size_t kMostChoicesOfAKind = 8;  // more are amounts, not things
 
@@ -32,12 +34,21 @@ Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& 
 
 }  // namespace
 
-InputMap::Embedding::Embedding(const Eigen::VectorXd& points)
-    : grid(points), cholesky(StableCholesky(AdditiveKernel(points, points))) {}
+InputMap::Embedding::Embedding(const Eigen::VectorXd& points) : grid(points) {
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> parts(AdditiveKernel(points, points));
+  const Eigen::VectorXd& variances = parts.eigenvalues();  // ascending
+  Eigen::Index first = 0;
+  for (double left_out = 0; first + 1 < variances.size(); ++first) {
+    left_out += variances[first];
+    if (left_out > kLeftOut * variances.sum()) break;
+  }
+  const Eigen::Index components = variances.size() - first;
+  projection = variances.tail(components).cwiseSqrt().cwiseInverse().asDiagonal() *
+               parts.eigenvectors().rightCols(components).transpose();
+}
 
-Eigen::VectorXd InputMap::Embedding::operator()(double value) const {
-  const Eigen::VectorXd kernel = AdditiveKernel(grid, Eigen::VectorXd::Constant(1, value));
-  return cholesky.triangularView<Eigen::Lower>().solve(kernel);
+Eigen::MatrixXd InputMap::Embedding::operator()(const Eigen::VectorXd& values) const {
+  return projection * AdditiveKernel(grid, values);
 }
 
 InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
@@ -57,18 +68,20 @@ InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
     const auto count = std::ssize(gene.choices);
     const Embedding embedding(
         Eigen::VectorXd::LinSpaced(std::min<Eigen::Index>(count, kMostGridPoints), 0.0, 1.0));
-    for (Eigen::Index rank = 0; rank < count; ++rank) {
-      gene.embedded.push_back(
-          gene.ordinal ? embedding(static_cast<double>(rank) / static_cast<double>(count - 1))
-                       : Eigen::VectorXd(Eigen::VectorXd::Unit(count, rank)));
-    }
-    additive_groups_.insert(additive_groups_.end(),
-                            static_cast<size_t>(gene.embedded.front().size()), gene_groups() - 1);
+    gene.embedded = gene.ordinal ? embedding(Eigen::VectorXd::LinSpaced(count, 0.0, 1.0))
+                                 : Eigen::MatrixXd::Identity(count, count);
+    additive_groups_.insert(additive_groups_.end(), static_cast<size_t>(gene.embedded.rows()),
+                            gene_groups() - 1);
   }
+  first_feature_ = std::ssize(groups_);
+  first_feature_component_ = first_feature_ + feature_groups() + std::ssize(additive_groups_);
   for (int i = 0; i < feature_groups(); ++i) {
     groups_.push_back(gene_groups() + i);
-    additive_groups_.insert(additive_groups_.end(), kMostGridPoints, gene_groups() + i);
+    additive_groups_.insert(additive_groups_.end(),
+                            static_cast<size_t>(feature_embedding_.projection.rows()),
+                            gene_groups() + i);
   }
+  first_count_ = std::ssize(groups_) + std::ssize(additive_groups_);
   std::map<std::tuple<std::string, bool, std::vector<int>>, std::vector<size_t>> kinds;
   for (size_t g = 0; g < genes_.size(); ++g) {
     const std::string& kind = dimensions[genes_[g].position].kind;
@@ -84,21 +97,9 @@ InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
 }
 
 // A value of an earlier, wider study reads as the next choice.
-size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) const {
+size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) {
   const auto found = std::ranges::lower_bound(gene.choices, candidate.encoding[gene.position]);
   return std::min(static_cast<size_t>(found - gene.choices.begin()), gene.choices.size() - 1);
-}
-
-Eigen::VectorXd InputMap::Counts(const std::vector<size_t>& kind,
-                                 const Candidate& candidate) const {
-  const auto genes = static_cast<double>(kind.size());
-  const auto choices = std::ssize(genes_[kind.front()].choices);
-  Eigen::VectorXd counts =
-      Eigen::VectorXd::Constant(choices, -genes / static_cast<double>(choices));
-  for (const size_t g : kind) {
-    counts[static_cast<Eigen::Index>(RankOf(genes_[g], candidate))] += 1;
-  }
-  return counts / std::sqrt(genes);
 }
 
 void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
@@ -115,7 +116,7 @@ void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
   }
 }
 
-Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
+void InputMap::Check(const Candidate& candidate) const {
   if (candidate.encoding.size() != encoding_size_ ||
       candidate.features.size() != features_.size()) {
     throw Error(
@@ -126,42 +127,81 @@ Eigen::RowVectorXd InputMap::Point(const Candidate& candidate) const {
     if (!std::isfinite(feature))
       throw Error(ErrorKind::kInternal, "a candidate has a feature of {}", feature);
   }
-  Eigen::RowVectorXd point =
-      Eigen::RowVectorXd::Zero(static_cast<Eigen::Index>(groups_.size() + additive_groups_.size()));
-  Eigen::Index column = 0;
-  auto additive = static_cast<Eigen::Index>(groups_.size());
-  const auto embed = [&](const Eigen::VectorXd& embedded) {
-    point.segment(additive, embedded.size()) = embedded.transpose();
-    additive += embedded.size();
-  };
-  for (const Gene& gene : genes_) {
+}
+
+// Returns the genes' ranks.
+void InputMap::SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> point,
+                        std::vector<size_t>& ranks) const {
+  Eigen::Index column = 0, component = std::ssize(groups_);
+  for (size_t g = 0; g < genes_.size(); ++g) {
+    const Gene& gene = genes_[g];
     const auto count = std::ssize(gene.choices);
-    const auto rank = static_cast<Eigen::Index>(RankOf(gene, candidate));
-    embed(gene.embedded[static_cast<size_t>(rank)]);
+    ranks[g] = RankOf(gene, candidate);
+    const auto rank = static_cast<Eigen::Index>(ranks[g]);
+    point.segment(component, gene.embedded.rows()) = gene.embedded.col(rank);
+    component += gene.embedded.rows();
     if (gene.ordinal) {
       point[column++] = static_cast<double>(rank) / static_cast<double>(count - 1);
     } else {
+      point.segment(column, count).setZero();
       point[column + rank] = 1 / std::numbers::sqrt2;  // different choices are at distance one
       column += count;
     }
   }
-  for (size_t f = 0; f < features_.size(); ++f) {
-    point[column] =
-        kFeatureSpread * (candidate.features[f] - features_[f].mean) / features_[f].deviation;
-    embed(feature_embedding_(point[column++]));
+}
+
+// How often each choice occurs among the genes of one kind, less its expectation were all equally
+// frequent; scaled so that choices of independent effects of variance one sum to about one.
+void InputMap::SetCounts(const std::vector<size_t>& ranks,
+                         Eigen::Ref<Eigen::VectorXd> point) const {
+  Eigen::Index column = first_count_;
+  for (const std::vector<size_t>& kind : kinds_) {
+    const double unit = 1 / std::sqrt(static_cast<double>(kind.size()));
+    const auto choices = std::ssize(genes_[kind.front()].choices);
+    auto counts = point.segment(column, choices);
+    counts.setConstant(-1 / (unit * static_cast<double>(choices)));
+    for (const size_t g : kind) counts[static_cast<Eigen::Index>(ranks[g])] += unit;
+    column += choices;
   }
-  for (const std::vector<size_t>& kind : kinds_) embed(Counts(kind, candidate));
-  return point;
+}
+
+void InputMap::SetFeatures(std::span<const Candidate* const> candidates,
+                           Eigen::Ref<Eigen::MatrixXd> points) const {
+  const Eigen::Index components = feature_embedding_.projection.rows();
+  Eigen::VectorXd values(std::ssize(candidates));
+  for (size_t f = 0; f < features_.size(); ++f) {
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      values[static_cast<Eigen::Index>(i)] = kFeatureSpread *
+                                             (candidates[i]->features[f] - features_[f].mean) /
+                                             features_[f].deviation;
+    }
+    const auto feature = static_cast<Eigen::Index>(f);
+    points.row(first_feature_ + feature) = values.transpose();
+    points.middleRows(first_feature_component_ + feature * components, components) =
+        feature_embedding_(values);
+  }
 }
 
 GpInputs InputMap::Inputs(const std::vector<const Candidate*>& candidates) const {
-  GpInputs inputs{
-      .rows = Eigen::MatrixXd(static_cast<Eigen::Index>(candidates.size()),
-                              static_cast<Eigen::Index>(groups_.size() + additive_groups_.size())),
-      .groups = groups_,
-      .additive_groups = additive_groups_};
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    inputs.rows.row(static_cast<Eigen::Index>(i)) = Point(*candidates[i]);
+  constexpr size_t kBlock = 64;  // candidates whose points stay in the cache until transposed
+  GpInputs inputs{.rows = Eigen::MatrixXd(std::ssize(candidates),
+                                          std::ssize(groups_) + std::ssize(additive_groups_)),
+                  .groups = groups_,
+                  .additive_groups = additive_groups_};
+  std::vector<size_t> ranks(genes_.size());
+  Eigen::MatrixXd points(inputs.rows.cols(), kBlock);
+  for (size_t begin = 0; begin < candidates.size(); begin += kBlock) {
+    const auto block =
+        std::span(candidates).subspan(begin, std::min(kBlock, candidates.size() - begin));
+    for (size_t i = 0; i < block.size(); ++i) {
+      Check(*block[i]);
+      auto point = points.col(static_cast<Eigen::Index>(i));
+      SetGenes(*block[i], point, ranks);
+      SetCounts(ranks, point);
+    }
+    auto filled = points.leftCols(std::ssize(block));
+    SetFeatures(block, filled);
+    inputs.rows.middleRows(static_cast<Eigen::Index>(begin), filled.cols()) = filled.transpose();
   }
   return inputs;
 }

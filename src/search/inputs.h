@@ -6,6 +6,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <span>
 #include <vector>
 
 #include "search/gp.h"
@@ -20,7 +21,6 @@ class InputMap {
   // Takes mean and spread of the features from these candidates.
   void SetScale(const std::vector<const Candidate*>& candidates);
 
-  Eigen::RowVectorXd Point(const Candidate& candidate) const;
   GpInputs Inputs(const std::vector<const Candidate*>& candidates) const;
   // The additive part's groups are numbered in this order, those of the Matern kernel without
   // kinds.
@@ -29,32 +29,38 @@ class InputMap {
   int kind_groups() const { return static_cast<int>(kinds_.size()); }
 
  private:
-  // Nystrom's embedding of a one-dimensional kernel: exact on the grid.
+  // Nystrom's embedding of a one-dimensional kernel in its principal components, as many as it
+  // takes: on the grid it is exact but for a share kLeftOut of the variance.
   struct Embedding {
     Eigen::VectorXd grid;
-    Eigen::MatrixXd cholesky;  // of the kernel between the grid's points
+    Eigen::MatrixXd projection;  // components x grid, of the kernel with the grid's points
     explicit Embedding(const Eigen::VectorXd& points);
-    Eigen::VectorXd operator()(double value) const;
+    Eigen::MatrixXd operator()(const Eigen::VectorXd& values) const;  // components x values
   };
   struct Gene {
     size_t position;  // in the encoding
     std::vector<int> choices;
     bool ordinal;
-    std::vector<Eigen::VectorXd> embedded;  // by rank
+    Eigen::MatrixXd embedded;  // components x ranks
   };
   struct Feature {
     double mean = 0, deviation = 1;
   };
-  size_t RankOf(const Gene& gene, const Candidate& candidate) const;
-  // Of each choice among the genes of one kind, less its expectation were all equally frequent;
-  // scaled so that choices of independent effects of variance one sum to about one.
-  Eigen::VectorXd Counts(const std::vector<size_t>& kind, const Candidate& candidate) const;
+  static size_t RankOf(const Gene& gene, const Candidate& candidate);
+  void Check(const Candidate& candidate) const;
+  void SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> point,
+                std::vector<size_t>& ranks) const;
+  void SetCounts(const std::vector<size_t>& ranks, Eigen::Ref<Eigen::VectorXd> point) const;
+  void SetFeatures(std::span<const Candidate* const> candidates,
+                   Eigen::Ref<Eigen::MatrixXd> points) const;  // inputs x candidates
 
   std::vector<Gene> genes_;
   std::vector<Feature> features_;
   std::vector<std::vector<size_t>> kinds_;  // indices of genes
   Embedding feature_embedding_;             // of standardised features
-  std::vector<int> groups_;                 // per column of the Matern kernel
+  // Inputs, first those of the Matern kernel, then those of the additive part.
+  Eigen::Index first_feature_, first_feature_component_, first_count_;
+  std::vector<int> groups_;  // per column of the Matern kernel
   std::vector<int> additive_groups_;
   size_t encoding_size_;
 };

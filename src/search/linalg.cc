@@ -1,6 +1,6 @@
 #include "search/linalg.h"
 
-#include <array>
+#include <algorithm>
 
 #include "search/linalg_kernels.h"
 
@@ -48,6 +48,32 @@ Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
   return c;
 }
 
+void MultiplyLowerInPlace(const ConstMatrixRef& lower, MatrixRef b) {
+  constexpr Eigen::Index kBlock = 64;  // rows: half of the rest of the diagonal blocks is wasted
+  Eigen::MatrixXd diagonal;
+  // From the bottom, since every row is made of those above it.
+  for (Eigen::Index end = lower.rows(); end > 0;) {
+    const Eigen::Index begin = (end - 1) / kBlock * kBlock, rows = end - begin;
+    diagonal = b.middleRows(begin, rows);
+    auto target = b.middleRows(begin, rows);
+    MultiplyInto(lower.block(begin, begin, rows, rows), diagonal, {}, target);
+    if (begin > 0) {
+      MultiplyInto(lower.block(begin, 0, rows, begin), b.topRows(begin), {.beta = 1}, target);
+    }
+    end = begin;
+  }
+}
+
+void AddSquareInto(const ConstMatrixRef& a, MatrixRef c) {
+  constexpr Eigen::Index kBlock = 64;  // columns: what is above the diagonal blocks is mirrored
+  for (Eigen::Index begin = 0; begin < c.rows(); begin += kBlock) {
+    const Eigen::Index columns = std::min(kBlock, c.rows() - begin), rows = c.rows() - begin;
+    MultiplyInto(a.bottomRows(rows), a.middleRows(begin, columns), {.transpose_b = true, .beta = 1},
+                 c.block(begin, begin, rows, columns));
+  }
+  c.triangularView<Eigen::StrictlyUpper>() = c.transpose();
+}
+
 void SolveLowerInPlace(const ConstMatrixRef& lower, MatrixRef b) {
   Chosen().kernels.solve_lower(lower.rows(), lower.data(), lower.outerStride(), false, b.cols(),
                                b.data(), b.outerStride());
@@ -59,8 +85,22 @@ void SolveLowerTransposedInPlace(const ConstMatrixRef& lower, MatrixRef b) {
 }
 
 Eigen::MatrixXd InverseOfLower(const ConstMatrixRef& lower) {
-  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(lower.rows(), lower.cols());
-  SolveLowerInPlace(lower, inverse);
+  constexpr Eigen::Index kSmall = 64;
+  const Eigen::Index size = lower.rows();
+  Eigen::MatrixXd inverse = Eigen::MatrixXd::Zero(size, size);
+  if (size <= kSmall) {
+    inverse.diagonal().setOnes();
+    SolveLowerInPlace(lower, inverse);
+    return inverse;
+  }
+  // [A 0; B C]^-1 = [A^-1 0; -C^-1 B A^-1, C^-1]
+  const Eigen::Index above = (size / 2 + kSmall - 1) / kSmall * kSmall, below = size - above;
+  auto first = inverse.topLeftCorner(above, above);
+  auto last = inverse.bottomRightCorner(below, below);
+  first = InverseOfLower(lower.topLeftCorner(above, above));
+  last = InverseOfLower(lower.bottomRightCorner(below, below));
+  MultiplyInto(last, Multiply(lower.bottomLeftCorner(below, above), first), {.alpha = -1},
+               inverse.bottomLeftCorner(below, above));
   return inverse;
 }
 
@@ -75,10 +115,11 @@ void Matern52InPlace(Eigen::MatrixXd& squared_distances, double signal, Eigen::M
 }
 
 Eigen::MatrixXd SquaredDistances(const ConstMatrixRef& a, const ConstMatrixRef& b) {
-  Eigen::MatrixXd squared = Multiply(a, b, {.transpose_b = true, .alpha = -2});
-  squared.colwise() += a.rowwise().squaredNorm();
-  squared.rowwise() += b.rowwise().squaredNorm().transpose();
-  return squared;
+  // |a - b|^2 as one product: (a, |a|^2, 1) . (-2 b, 1, |b|^2).
+  Eigen::MatrixXd left(a.rows(), a.cols() + 2), right(b.rows(), b.cols() + 2);
+  left << a, a.rowwise().squaredNorm(), Eigen::VectorXd::Ones(a.rows());
+  right << -2 * b, Eigen::VectorXd::Ones(b.rows()), b.rowwise().squaredNorm();
+  return Multiply(left, right, {.transpose_b = true});
 }
 
 const char* LinalgName() { return Chosen().name; }

@@ -24,6 +24,12 @@ Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
 void SolveLowerInPlace(const ConstMatrixRef& lower, MatrixRef b);
 void SolveLowerTransposedInPlace(const ConstMatrixRef& lower, MatrixRef b);
 
+// b = lower b, of a lower triangular matrix (what is above its diagonal must be zero).
+void MultiplyLowerInPlace(const ConstMatrixRef& lower, MatrixRef b);
+
+// c += a a^T, where c is symmetric.
+void AddSquareInto(const ConstMatrixRef& a, MatrixRef c);
+
 // Of a lower triangular matrix; products with it are faster than solving, where there are many.
 Eigen::MatrixXd InverseOfLower(const ConstMatrixRef& lower);
 

@@ -49,6 +49,23 @@ TEST(Linalg, FactorsAndSolves) {
   EXPECT_FALSE(CholeskyInPlace(indefinite));
 }
 
+// Larger than the blocks they work on, and not a multiple of them.
+TEST(Linalg, UsesTheShapeOfTriangularAndSymmetricMatrices) {
+  for (const Eigen::Index size : {1, 64, 65, 200}) {
+    Eigen::MatrixXd lower = Noise(size, size, 7).triangularView<Eigen::Lower>();
+    lower.diagonal().array() += 30;
+    const Eigen::MatrixXd b = Noise(size, 33, 8);
+    Eigen::MatrixXd product = b;
+    MultiplyLowerInPlace(lower, product);
+    EXPECT_TRUE(product.isApprox(lower * b, 1e-13)) << size;
+    EXPECT_TRUE((InverseOfLower(lower) * product).isApprox(b, 1e-12)) << size;
+    Eigen::MatrixXd sum = lower * lower.transpose();
+    const Eigen::MatrixXd expected = sum + b * b.transpose();
+    AddSquareInto(b, sum);
+    EXPECT_TRUE(sum.isApprox(expected, 1e-13)) << size;
+  }
+}
+
 TEST(Linalg, MaternMatchesItsFormula) {
   Eigen::MatrixXd squared(1, 6);
   squared << 0, 1e-20, 0.3, 4, 900, -1e-17;

@@ -81,7 +81,7 @@ struct ProposerOptions {
   Goal goal = Goal::kLeast;
   Objective objective = {.alpha = 0};  // of what Tell() and Report() bring
   int initial = 8;                     // bayes: space-filling trials before the model is used
-  int draws = 1000;       // bayes: acquisition is maximised over this many draws plus local moves,
+  int draws = 500;        // bayes: acquisition is maximised over this many draws plus local moves,
   int most_draws = 1500;  // and over up to this many as long as observations are few
 };
 

@@ -126,7 +126,7 @@ Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& mean
   AddInformation(features.values.leftCols(known), precisions.head(known), information);
   const Eigen::MatrixXd moment =
       features.values.leftCols(known) * precisions.head(known).cwiseProduct(targets.values);
-  posterior_.emplace(information, moment);
+  WeightPosterior posterior(information, moment);
   if (pending > 0) {
     const auto asked = features.values.rightCols(pending);
     const auto normal = [&random](Eigen::Index rows) {
@@ -134,16 +134,17 @@ Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& mean
       for (double& number : numbers.reshaped()) number = random.Normal();
       return numbers;
     };
-    const Eigen::MatrixXd weights = posterior_->Sample(normal(process_->size()));
+    const Eigen::MatrixXd weights = posterior.Sample(normal(process_->size()));
     Eigen::MatrixXd outcomes = Multiply(asked, weights, {.transpose_a = true});
     outcomes.array() += normal(pending).array().colwise() * noise.tail(pending).array().sqrt();
     AddInformation(asked, precisions.tail(pending), information);
     Eigen::MatrixXd moments = moment.replicate(1, kFantasies);
     outcomes.array().colwise() *= precisions.tail(pending).array();
     MultiplyInto(asked, outcomes, {.beta = 1}, moments);
-    posterior_.emplace(information, moments);
+    posterior = WeightPosterior(information, moments);
   }
-  SetIncumbents(all, Multiply(posterior_->mean(), features.values, {.transpose_a = true}));
+  predictor_.emplace(*process_, posterior);
+  SetIncumbents(all, Multiply(posterior.mean(), features.values, {.transpose_a = true}));
 }
 
 GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random& random) const {
@@ -220,21 +221,17 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
   const auto begin = static_cast<Eigen::Index>(candidates_.size());
   const auto added = static_cast<Eigen::Index>(candidates.size());
   const Surrogate& s = surrogate_;
-  const GaussianProcess::Features features = s.process_->FeaturesOf(s.PointsOf(candidates));
-  const Eigen::MatrixXd means =
-      Multiply(s.posterior_->mean(), features.values, {.transpose_a = true});
-  const Eigen::VectorXd explained =
-      s.posterior_->Whiten(features.values).colwise().squaredNorm().transpose();
+  const Predictor::Prediction prediction = s.predictor_->At(s.PointsOf(candidates));
 
   const Eigen::Index total = begin + added;
   if (total > variance_.size()) {  // room for more than asked for, so that adding stays cheap
     const Eigen::Index room = std::max(total, 2 * variance_.size());
-    mean_.conservativeResize(means.rows(), room);
+    mean_.conservativeResize(prediction.means.rows(), room);
     variance_.conservativeResize(room);
     known_.conservativeResize(room);
   }
-  mean_.middleCols(begin, added) = means;
-  variance_.segment(begin, added) = explained + features.residual;
+  mean_.middleCols(begin, added) = prediction.means;
+  variance_.segment(begin, added) = prediction.variances;
   for (Candidate& candidate : candidates) {
     const auto i = static_cast<Eigen::Index>(candidates_.size());
     known_[i] = s.KnownPart(candidate);
@@ -269,28 +266,26 @@ std::optional<size_t> Pool::Top() {
     const auto top = std::ranges::max_element(scores_);
     if (top == scores_.end() || *top == -std::numeric_limits<double>::infinity()) return {};
     const auto index = static_cast<size_t>(top - scores_.begin());
-    if (scored_after_[index] == explained_.size()) return index;
+    if (scored_after_[index] == selected_.size()) return index;
     scores_[index] = Score(static_cast<Eigen::Index>(index));
-    scored_after_[index] = explained_.size();
+    scored_after_[index] = selected_.size();
   }
 }
 
 void Pool::Select(size_t index, Random& random) {
   const auto chosen = static_cast<Eigen::Index>(index);
   const auto count = static_cast<Eigen::Index>(candidates_.size());
-  if (explained_.empty()) {
+  if (selected_.empty()) {
     points_ = surrogate_.PointsOf(candidates_);
-    features_ = surrogate_.process_->FeaturesOf(points_).values;
-    whitened_ = surrogate_.posterior_->Whiten(features_);
+    explained_ = surrogate_.predictor_->Explained(points_);
   }
   const double variance = variance_[chosen] + surrogate_.process_->noise();
   // Posterior covariances with the chosen one, less what earlier selections explain of them.
   Eigen::MatrixXd covariance = surrogate_.process_->PriorCovariance(points_.row(chosen), points_);
-  MultiplyInto(features_.col(chosen), features_, {.transpose_a = true, .alpha = -1, .beta = 1},
+  MultiplyInto(explained_.col(chosen), explained_, {.transpose_a = true, .alpha = -1, .beta = 1},
                covariance);
-  MultiplyInto(whitened_.col(chosen), whitened_, {.transpose_a = true, .beta = 1}, covariance);
-  for (const Eigen::RowVectorXd& explained : explained_) {
-    covariance -= explained[chosen] * explained;
+  for (const Eigen::RowVectorXd& selected : selected_) {
+    covariance -= selected[chosen] * selected;
   }
   for (Eigen::Index f = 0; f < mean_.rows(); ++f) {
     const double surprise = std::sqrt(variance) * random.Normal();
@@ -303,7 +298,7 @@ void Pool::Select(size_t index, Random& random) {
     }
   }
   variance_.head(count) -= (covariance.array().square() / variance).matrix().transpose();
-  explained_.emplace_back(covariance / std::sqrt(variance));
+  selected_.emplace_back(covariance / std::sqrt(variance));
   scores_[index] = -std::numeric_limits<double>::infinity();
 }
 

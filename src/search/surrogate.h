@@ -49,7 +49,7 @@ class Surrogate {
   const Meaning meaning_;
   double scale_ = 1;  // of the model's targets, in units of the objective
   std::optional<GaussianProcess> process_;
-  std::optional<WeightPosterior> posterior_;
+  std::optional<Predictor> predictor_;
   Eigen::VectorXd best_;           // per fantasy; Goal::kLeast
   std::vector<Staircase> fronts_;  // per fantasy; Goal::kFront
 };
@@ -83,10 +83,10 @@ class Pool {
   Eigen::VectorXd known_, variance_;
   Eigen::MatrixXd mean_;  // fantasies x candidates
   // Made by the first selection.
-  Eigen::MatrixXd points_;                     // rows: inputs of the model
-  Eigen::MatrixXd features_, whitened_;        // inducing points x candidates
-  std::vector<Eigen::RowVectorXd> explained_;  // per selection
-  Eigen::VectorXd best_;                       // per fantasy, as the surrogate's
+  Eigen::MatrixXd points_;                    // rows: inputs of the model
+  Eigen::MatrixXd explained_;                 // by evidence: inducing points x candidates
+  std::vector<Eigen::RowVectorXd> selected_;  // what each selection explains
+  Eigen::VectorXd best_;                      // per fantasy, as the surrogate's
   std::vector<Staircase> fronts_;
 };
 
