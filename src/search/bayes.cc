@@ -1,13 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <map>
 #include <numeric>
 #include <set>
-#include <span>
-#include <utility>
 
 #include "search/beliefs.h"
+#include "search/climb.h"
 #include "search/history_proposer.h"
 #include "search/linalg.h"
 #include "search/proposers.h"
@@ -19,22 +16,9 @@ namespace {
 constexpr size_t kMinBeliefs = 3;   // for a model at all
 constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost grows with the cube
 constexpr int kInitialDraws = 256;
-constexpr size_t kClimbs = 1;        // from the best draws, and as many from the best trials
-constexpr size_t kMostScored = 450;  // by a climb, about
-constexpr size_t kAllChanges = 128;  // more are not tried in one step
-constexpr size_t kSomeChanges = 24, kBestChanges = 18;  // of these the best, others at random
 constexpr double kDrawWork = 3e8;  // of scoring more than `draws`: draws x observations^2
 constexpr size_t kPendingPerExtraProposal = 16;
 constexpr size_t kKeptPerProposal = 32;  // candidates that a batch chooses from, each
-
-// The first gene that differs, and its value.
-using Change = std::pair<size_t, int>;
-
-Change ChangeOf(const Candidate& from, const Candidate& to) {
-  size_t i = 0;
-  while (i < from.encoding.size() && from.encoding[i] == to.encoding[i]) ++i;
-  return {i, i < to.encoding.size() ? to.encoding[i] : 0};
-}
 
 // Proposals made at one moment. They are worked out for several trials at once when so many are
 // running, or about to, that one result more changes little.
@@ -152,19 +136,20 @@ class BayesProposer : public HistoryProposer {
                                             std::max(options_.draws, options_.most_draws)));
     Random random = Stream("ask", batch.first);
     pool.Add(DrawDistinct(source_, history_, count, random, batch.as_of));
-    seen_.clear();
-    for (const Candidate& candidate : pool.candidates()) seen_.insert(candidate.encoding);
-    std::vector<std::pair<const Candidate, double>> starts;
-    for (const size_t i : Best(pool.scores(), kClimbs)) {
-      starts.emplace_back(pool.candidates()[i], pool.scores()[i]);
+    std::set<std::vector<int>> seen;
+    for (const Candidate& candidate : pool.candidates()) seen.insert(candidate.encoding);
+    const auto is_new = [&](const Candidate& candidate) {
+      return !history_.Knows(candidate, batch.as_of) && seen.insert(candidate.encoding).second;
+    };
+    const std::vector<size_t> top = Best(pool.scores(), 1);
+    if (!top.empty()) {
+      Climb(pool, source_, is_new,
+            {.candidate = pool.candidates()[top.front()], .score = pool.scores()[top.front()]},
+            random);
     }
-    std::vector<double> goodness;
-    for (const double value : beliefs.values) goodness.push_back(-value);
-    for (const size_t i : Best(goodness, kClimbs)) {  // known already: any neighbour is better
-      starts.emplace_back(*beliefs.candidates[i], -std::numeric_limits<double>::infinity());
-    }
-    for (const auto& [candidate, score] : starts)
-      Climb(pool, candidate, score, batch.as_of, random);
+    const auto best_trial = std::ranges::min_element(beliefs.values) - beliefs.values.begin();
+    Climb(pool, source_, is_new,
+          {.candidate = *beliefs.candidates[static_cast<size_t>(best_trial)]}, random);
 
     const size_t kept = batch.size == 1 ? 1 : kKeptPerProposal * batch.size;
     std::vector<Candidate> best;
@@ -199,78 +184,10 @@ class BayesProposer : public HistoryProposer {
     return {order.begin(), end};
   }
 
-  // Ascent over single gene changes; all it scores joins the pool. The first step tries all
-  // changes, those after it the ones that gained most when they were last tried, and a few others;
-  // once they gain nothing, all again.
-  void Climb(Pool& pool, Candidate at, double score, Moment as_of, Random& random) {
-    std::map<Change, double> gains;
-    bool all = true;
-    for (size_t scored = 0; scored < kMostScored;) {
-      std::vector<Candidate> neighbours = source_.Neighbours(at);
-      random.Shuffle(std::span(neighbours));
-      if (!all) MostGainingFirst(at, neighbours, gains);
-      std::vector<Candidate> tried =
-          OnlyNew(std::move(neighbours), all ? kAllChanges : kSomeChanges, as_of);
-      if (tried.empty()) break;
-      std::vector<Change> changes;
-      for (const Candidate& one : tried) changes.push_back(ChangeOf(at, one));
-      const size_t begin = pool.Add(std::move(tried));
-      const std::span<const double> scores = std::span(pool.scores()).subspan(begin);
-      const auto top = static_cast<size_t>(std::ranges::max_element(scores) - scores.begin());
-      const double base = std::isfinite(score) ? score : scores[top];
-      for (size_t i = 0; i < changes.size(); ++i) gains[changes[i]] = scores[i] - base;
-      scored += changes.size();
-      if (scores[top] > score) {
-        score = scores[top];
-        at = pool.candidates()[begin + top];
-        all = false;
-      } else if (all) {
-        break;
-      } else {
-        all = true;
-      }
-    }
-  }
-
-  // Those with the largest gains, as far as they are known; the others stay as they are.
-  static void MostGainingFirst(const Candidate& at, std::vector<Candidate>& neighbours,
-                               const std::map<Change, double>& gains) {
-    std::vector<std::pair<double, size_t>> order;
-    for (size_t i = 0; i < neighbours.size(); ++i) {
-      const auto gain = gains.find(ChangeOf(at, neighbours[i]));
-      if (gain != gains.end()) order.emplace_back(-gain->second, i);
-    }
-    const size_t best = std::min(kBestChanges, order.size());
-    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(best));
-    std::vector<Candidate> sorted;
-    std::vector<bool> moved(neighbours.size());
-    for (size_t i = 0; i < best; ++i) {
-      sorted.push_back(std::move(neighbours[order[i].second]));
-      moved[order[i].second] = true;
-    }
-    for (size_t i = 0; i < neighbours.size(); ++i) {
-      if (!moved[i]) sorted.push_back(std::move(neighbours[i]));
-    }
-    neighbours = std::move(sorted);
-  }
-
-  // The first `most` that are neither known nor in the pool.
-  std::vector<Candidate> OnlyNew(std::vector<Candidate> candidates, size_t most, Moment as_of) {
-    std::vector<Candidate> fresh;
-    for (Candidate& candidate : candidates) {
-      if (fresh.size() == most) break;
-      if (!history_.Knows(candidate, as_of) && seen_.insert(candidate.encoding).second) {
-        fresh.push_back(std::move(candidate));
-      }
-    }
-    return fresh;
-  }
-
   const Meaning meaning_;
   Batch batch_;
   std::optional<Fit> fit_;
   size_t fit_count_ = 0;  // complete trials it was learned from; 0: it is not to be used again
-  std::set<std::vector<int>> seen_;  // in the pool of the batch being made
 };
 
 }  // namespace

@@ -2,11 +2,16 @@
 
 #include <Eigen/LU>
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 
 namespace lathe::search {
 namespace {
+
+constexpr std::array kRidges = {0.3, 1.0, 3.0, 10.0, 100.0};  // in pairs
+constexpr double kLeastFreedom = 0.05;                        // of a pair that the plane hangs on
 
 double LogOf(double latency_us) { return latency_us > 0 ? std::log(latency_us) : 0; }
 
@@ -79,7 +84,8 @@ Forecast::Forecast(std::span<const Pair> pairs) : count_(static_cast<double>(pai
     squares += offset * offset.transpose();
     products += offset * (pair.in_the_end - mean_end_);
   }
-  squares(1, 1) += kFewest;
+  const double ridge = BestRidge(pairs, squares, products);
+  squares(1, 1) += ridge;
   if (squares(0, 0) > 0) {
     doubt_ = squares.inverse();  // the ridge keeps it well conditioned
     slopes_ = doubt_ * products;
@@ -87,12 +93,35 @@ Forecast::Forecast(std::span<const Pair> pairs) : count_(static_cast<double>(pai
   // A falling plane would be chance: who is better on the way is not worse in the end for that.
   if (squares(0, 0) == 0 || slopes_[0] < 0) slopes_ = {0, products[1] / squares(1, 1)};
   double free = count_ - 2;
-  if (size_deviation_ > 0) free -= count_ / (count_ + kFewest);
+  if (size_deviation_ > 0) free -= count_ / (count_ + ridge);
   for (const Pair& pair : pairs) {
     const double rest =
         pair.in_the_end - mean_end_ - slopes_.dot(Offset(pair.at_step, pair.latency_us));
     scatter_ += rest * rest / (free - 2);  // the variance of Student's t
   }
+}
+
+double Forecast::BestRidge(std::span<const Pair> pairs, const Eigen::Matrix2d& squares,
+                           const Eigen::Vector2d& products) const {
+  double best = kRidges.back(), least = std::numeric_limits<double>::infinity();
+  if (squares(0, 0) == 0) return best;
+  for (const double ridge : kRidges) {
+    const Eigen::Matrix2d doubt =
+        (squares + Eigen::Matrix2d(Eigen::Vector2d(0, ridge).asDiagonal())).inverse();
+    const Eigen::Vector2d slopes = doubt * products;
+    double error = 0;
+    for (const Pair& pair : pairs) {
+      const Eigen::Vector2d offset = Offset(pair.at_step, pair.latency_us);
+      const double leverage = 1 / count_ + offset.dot(doubt * offset);
+      const double rest = pair.in_the_end - mean_end_ - slopes.dot(offset);
+      error += std::pow(rest / std::max(1 - leverage, kLeastFreedom), 2);
+    }
+    if (error < least) {
+      least = error;
+      best = ridge;
+    }
+  }
+  return best;
 }
 
 Eigen::Vector2d Forecast::Offset(double at_step, double latency_us) const {

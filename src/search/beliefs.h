@@ -12,8 +12,8 @@
 namespace lathe::search {
 
 // The objective at the end as a plane in the objective at one step and the logarithm of the
-// latency, since curves of large networks may fall later: least squares, with a ridge on the latter
-// that counts as much as kFewest pairs.
+// latency, since curves of large networks may fall later: least squares, with the ridge on the
+// latter whose leave-one-out errors are least.
 class Forecast {
  public:
   struct Pair {
@@ -30,6 +30,8 @@ class Forecast {
   Promise Of(double at_step, double latency_us = 0) const;
 
  private:
+  double BestRidge(std::span<const Pair> pairs, const Eigen::Matrix2d& squares,
+                   const Eigen::Vector2d& products) const;
   // Offsets from the means: of the objective, and of the log latency in standard deviations.
   Eigen::Vector2d Offset(double at_step, double latency_us) const;
 
