@@ -49,7 +49,7 @@ Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
 }
 
 void MultiplyLowerInPlace(const ConstMatrixRef& lower, MatrixRef b) {
-  constexpr Eigen::Index kBlock = 64;  // rows: half of the rest of the diagonal blocks is wasted
+  constexpr Eigen::Index kBlock = 64;  // rows; half of a diagonal block is zeros
   Eigen::MatrixXd diagonal;
   // From the bottom, since every row is made of those above it.
   for (Eigen::Index end = lower.rows(); end > 0;) {

@@ -37,6 +37,7 @@ class Surrogate {
   // Pending trials enter with outcomes drawn from the joint posterior, several times over (Snoek et
   // al. 2012, section 3.2).
   Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& meaning, Random random);
+  Surrogate(const Surrogate&) = delete;  // its predictor refers to its process
 
  private:
   friend class Pool;
