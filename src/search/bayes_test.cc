@@ -112,6 +112,38 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   EXPECT_LT(before.scores()[*before.Top()], highest);
 }
 
+// Genes of one kind share what is learned if that explains the results, and only then.
+TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
+  for (const bool alike : {true, false}) {
+    std::vector<Dimension> dimensions;
+    for (int g = 0; g < 6; ++g) {
+      dimensions.push_back({.name = "layer" + std::to_string(g),
+                            .choices = {0, 1, 2},
+                            .ordinal = false,
+                            .kind = "operation"});
+    }
+    Random random(5);
+    std::vector<Candidate> known;
+    std::vector<double> values;
+    for (int i = 0; i < 40; ++i) {
+      std::vector<int> encoding;
+      double value = 0;
+      for (int g = 0; g < 6; ++g) {
+        encoding.push_back(static_cast<int>(random.Below(3)));
+        value += alike || g % 2 == 0 ? encoding.back() : 2 - encoding.back();
+      }
+      known.push_back({.encoding = encoding, .features = {}, .latency_us = 1});
+      values.push_back(value);
+    }
+    Beliefs beliefs;
+    for (size_t i = 0; i < known.size(); ++i) beliefs.Add(known[i], values[i], 0);
+    beliefs.complete = beliefs.size();
+    const Fit fit = LearnFit(InputMap(dimensions, 0), beliefs, beliefs.size(), {}, 100, Random(1));
+    EXPECT_EQ(fit.map.kind_groups(), alike ? 1 : 0);
+    EXPECT_EQ(fit.hyperparameters.log_additive.size(), alike ? 7 : 6);
+  }
+}
+
 // The last gene has always had its first choice; what its other choices do is known from the other
 // genes, if they are of its kind.
 TEST(Surrogate, WhatAChoiceDoesIsLearnedFromOtherGenesOfItsKind) {

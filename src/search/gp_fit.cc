@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "search/lbfgs.h"
 #include "search/linalg.h"
@@ -79,8 +80,8 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   return value;
 }
 
-GpHyperparameters FitHyperparameters(const GpInputs& inputs, const Eigen::VectorXd& targets,
-                                     const GpPrior& prior) {
+GpFit FitHyperparameters(const GpInputs& inputs, const Eigen::VectorXd& targets,
+                         const GpPrior& prior) {
   const MarginalLikelihood likelihood(inputs, targets);
   const auto loss = [&](const Eigen::VectorXd& packed, Eigen::VectorXd& gradient) {
     const Eigen::ArrayXd offset = (packed - prior.mean).array() / prior.deviation.array();
@@ -92,8 +93,9 @@ GpHyperparameters FitHyperparameters(const GpInputs& inputs, const Eigen::Vector
   shorter.head(likelihood.lengths()).array() -= 1.5;
   LbfgsResult best = MinimiseLbfgs(loss, prior.mean);
   LbfgsResult other = MinimiseLbfgs(loss, shorter);
-  return GpHyperparameters::Unpack(other.value < best.value ? other.point : best.point,
-                                   likelihood.lengths());
+  if (other.value < best.value) best = std::move(other);
+  return {.hyperparameters = GpHyperparameters::Unpack(best.point, likelihood.lengths()),
+          .loss = best.value};
 }
 
 }  // namespace lathe::search

@@ -29,8 +29,13 @@ class MarginalLikelihood {
   Eigen::Index lengths_;
 };
 
+struct GpFit {
+  GpHyperparameters hyperparameters;
+  double loss;  // less the logarithm of the evidence times the prior's density over its largest
+};
+
 // Starts at the prior's mean and at one shorter-scaled point; keeps the better optimum.
-GpHyperparameters FitHyperparameters(const GpInputs& inputs, const Eigen::VectorXd& targets,
-                                     const GpPrior& prior);
+GpFit FitHyperparameters(const GpInputs& inputs, const Eigen::VectorXd& targets,
+                         const GpPrior& prior);
 
 }  // namespace lathe::search

@@ -196,7 +196,7 @@ TEST(FitHyperparameters, FindsWhichInputMatters) {
   }
   const GpPrior prior{.mean = Eigen::VectorXd{{1, 1, 1, 0, -4}},
                       .deviation = Eigen::VectorXd{{1.7, 1.7, 1.7, 1, 1}}};
-  const GpHyperparameters fit = FitHyperparameters(inputs, targets, prior);
+  const GpHyperparameters fit = FitHyperparameters(inputs, targets, prior).hyperparameters;
   EXPECT_LT(fit.log_length[1] + 1, fit.log_length[0]);
   EXPECT_LT(fit.log_length[1] + 1, fit.log_length[2]);
   EXPECT_NEAR(fit.log_noise, std::log(0.01), 0.8);

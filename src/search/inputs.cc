@@ -102,6 +102,11 @@ size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) {
   return std::min(static_cast<size_t>(found - gene.choices.begin()), gene.choices.size() - 1);
 }
 
+void InputMap::DropKinds() {
+  kinds_.clear();
+  additive_groups_.resize(static_cast<size_t>(first_count_ - std::ssize(groups_)));
+}
+
 void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
   for (size_t f = 0; f < features_.size(); ++f) {
     double sum = 0, squares = 0;

@@ -18,6 +18,9 @@ class InputMap {
  public:
   InputMap(const std::vector<Dimension>& dimensions, size_t features);
 
+  // Leaves out what genes of one kind share.
+  void DropKinds();
+
   // Takes mean and spread of the features from these candidates.
   void SetScale(const std::vector<const Candidate*>& candidates);
 
