@@ -18,9 +18,9 @@ constexpr int kFantasies = 16;
 // are its inducing points.
 constexpr size_t kMostInducing = 256, kInducingPending = 64, kInducingBest = 96;
 
-// By how much the logarithm of the evidence must grow for each kind whose genes are to share what
-// is learned: what one more variance could gain by chance. Without it a made-up space of GPUNet's
-// genes took 91 evaluations instead of 33 (22 if nothing is ever shared).
+// By how much the logarithm of the evidence must grow for each kind but the first if genes are to
+// share what is learned: what one more variance could gain by chance. Where all genes are of one
+// kind, as the operations of a cell, growth is enough.
 constexpr double kDoubtOfAKind = 0.5;
 
 // Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
@@ -110,7 +110,7 @@ Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& 
     InputMap simple = map;
     simple.DropKinds();
     GpFit without = FitHyperparameters(simple.Inputs(candidates), targets, PriorFor(simple));
-    if (without.loss < fit.loss + kDoubtOfAKind * map.kind_groups()) {
+    if (without.loss < fit.loss + kDoubtOfAKind * (map.kind_groups() - 1)) {
       fit = std::move(without);
       map = std::move(simple);
     }
