@@ -112,7 +112,7 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
   EXPECT_LT(before.scores()[*before.Top()], highest);
 }
 
-// Genes of one kind share what is learned if that explains the results, and only then.
+// Genes of several kinds share what is learned if that explains the results, and only then.
 TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
   for (const bool alike : {true, false}) {
     std::vector<Dimension> dimensions;
@@ -120,7 +120,7 @@ TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
       dimensions.push_back({.name = "layer" + std::to_string(g),
                             .choices = {0, 1, 2},
                             .ordinal = false,
-                            .kind = "operation"});
+                            .kind = g < 3 ? "operation" : "activation"});
     }
     Random random(5);
     std::vector<Candidate> known;
@@ -139,8 +139,8 @@ TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
     for (size_t i = 0; i < known.size(); ++i) beliefs.Add(known[i], values[i], 0);
     beliefs.complete = beliefs.size();
     const Fit fit = LearnFit(InputMap(dimensions, 0), beliefs, beliefs.size(), {}, 100, Random(1));
-    EXPECT_EQ(fit.map.kind_groups(), alike ? 1 : 0);
-    EXPECT_EQ(fit.hyperparameters.log_additive.size(), alike ? 7 : 6);
+    EXPECT_EQ(fit.map.kind_groups(), alike ? 2 : 0);
+    EXPECT_EQ(fit.hyperparameters.log_additive.size(), alike ? 8 : 6);
   }
 }
 

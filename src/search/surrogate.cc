@@ -18,9 +18,9 @@ constexpr int kFantasies = 16;
 // are its inducing points.
 constexpr size_t kMostInducing = 256, kInducingPending = 64, kInducingBest = 96;
 
-// By how much the logarithm of the evidence must grow for each kind but the first if genes are to
-// share what is learned: what one more variance could gain by chance. Where all genes are of one
-// kind, as the operations of a cell, growth is enough.
+// By how much the logarithm of the evidence must grow for each kind but the first if genes of
+// several kinds are to share what is learned: what one more variance could gain by chance. Where
+// all genes are of one kind, as the operations of a cell, they always do.
 constexpr double kDoubtOfAKind = 0.5;
 
 // Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
@@ -106,7 +106,7 @@ Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& 
   }
   map.SetScale(candidates);
   GpFit fit = FitHyperparameters(map.Inputs(candidates), targets, PriorFor(map));
-  if (map.kind_groups() > 0) {
+  if (map.kind_groups() > 1) {
     InputMap simple = map;
     simple.DropKinds();
     GpFit without = FitHyperparameters(simple.Inputs(candidates), targets, PriorFor(simple));
