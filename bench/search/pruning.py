@@ -36,10 +36,10 @@ RULES = {"none": 90, "halving": 500, "median": 500, "forecast": 300}  # evaluati
 TRIALS = 250  # until the best is found, or not
 
 
-def simulate(path, rule, proposer, budget, seeds, *more):
+def simulate(path, rule, proposer, budget, seeds):
     what = TABLES[path.stem]
     command = [ROOT / "build/lathe", "--quiet", "--json", "simulate", path, *what, "--curve", f"{what[1]}_", "--cost", "seconds",
-               "--params", ",".join(parameters_of(path)), "--proposer", proposer, "--pruning", rule, "--budget", budget, "--seeds", seeds, *more]
+               "--params", ",".join(parameters_of(path)), "--proposer", proposer, "--pruning", rule, "--budget", budget, "--seeds", seeds]
     return json.loads(subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout)["seeds"]
 
 

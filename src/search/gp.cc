@@ -73,9 +73,11 @@ Eigen::MatrixXd GaussianProcess::Kernel(const Eigen::MatrixXd& scaled_a,
   return kernel;
 }
 
-Eigen::ArrayXd GaussianProcess::PriorVariance(const Eigen::MatrixXd& scaled) const {
-  return signal_ +
-         scaled.rightCols(scaled.cols() - matern_columns_).rowwise().squaredNorm().array();
+Eigen::VectorXd GaussianProcess::Unexplained(const Eigen::MatrixXd& scaled,
+                                             const Eigen::MatrixXd& explained) const {
+  const Eigen::ArrayXd prior =
+      signal_ + scaled.rightCols(scaled.cols() - matern_columns_).rowwise().squaredNorm().array();
+  return (prior - explained.colwise().squaredNorm().transpose().array()).max(0);
 }
 
 GaussianProcess::Features GaussianProcess::FeaturesOf(const Eigen::MatrixXd& points) const {
@@ -86,8 +88,7 @@ GaussianProcess::Features GaussianProcess::FeaturesOf(const Eigen::MatrixXd& poi
     const Eigen::MatrixXd scaled = Scale(points.middleRows(begin, count));
     Eigen::MatrixXd values = Kernel(scaled_, scaled);
     MultiplyLowerInPlace(whitening_, values);
-    features.residual.segment(begin, count) =
-        (PriorVariance(scaled) - values.colwise().squaredNorm().transpose().array()).max(0);
+    features.residual.segment(begin, count) = Unexplained(scaled, values);
     features.values.middleCols(begin, count) = values;
   }
   return features;
@@ -140,9 +141,7 @@ Predictor::Prediction Predictor::At(const Eigen::MatrixXd& points) const {
     MultiplyInto(mean_weights_, kernel, {.transpose_a = true},
                  prediction.means.middleCols(begin, count));
     MultiplyLowerInPlace(reduction_, kernel);
-    prediction.variances.segment(begin, count) =
-        (process_.PriorVariance(scaled) - kernel.colwise().squaredNorm().transpose().array())
-            .max(0);
+    prediction.variances.segment(begin, count) = process_.Unexplained(scaled, kernel);
   }
   return prediction;
 }

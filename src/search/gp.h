@@ -61,7 +61,9 @@ class GaussianProcess {
   friend class Predictor;
   Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
   Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled_a, const Eigen::MatrixXd& scaled_b) const;
-  Eigen::ArrayXd PriorVariance(const Eigen::MatrixXd& scaled) const;
+  // Per column of `explained`: what its squares leave of the prior variance, not negative.
+  Eigen::VectorXd Unexplained(const Eigen::MatrixXd& scaled,
+                              const Eigen::MatrixXd& explained) const;
 
   double signal_, noise_;
   Eigen::Index matern_columns_;

@@ -31,7 +31,7 @@ class MarginalLikelihood {
 
 struct GpFit {
   GpHyperparameters hyperparameters;
-  double loss;  // less the logarithm of the evidence times the prior's density over its largest
+  double loss;  // minus the log evidence, minus the log of the prior's density over its largest
 };
 
 // Starts at the prior's mean and at one shorter-scaled point; keeps the better optimum.
