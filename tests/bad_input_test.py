@@ -66,7 +66,11 @@ class BadInputTest(testing.TestCase):
         self.assertIn("0.001", message)
 
     def test_empty_sub_space(self):
-        self.search_fails(2, "subspace_ms = [0.02, 2.0]", "subspace_ms = [1.99, 1.9901]", "sub-space", "empty", line=False)
+        # Out of reach of any network of the space on whatever machine.
+        self.search_fails(2, "subspace_ms = [0.02, 2.0]", "subspace_ms = [1e-6, 2e-6]", "sub-space", "empty", "fastest", line=False)
+        study, _ = self.edited_study("latency_ms = 2.0", "latency_ms = 1e6")
+        study.write_text(study.read_text().replace("[0.02, 2.0]", "[9e5, 1e6]"))
+        self.fails(2, "sub-space", "empty", "slowest", arguments=["search", study, "--dir", self.folder / "other", "--quiet"])
         self.search_fails(2, "subspace_ms = [0.02, 2.0]", "subspace_ms = [0.5, 0.1]", "subspace_ms")
 
     def test_no_trial_is_complete(self):
