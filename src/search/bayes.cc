@@ -3,6 +3,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/memory.h"
 #include "search/beliefs.h"
 #include "search/climb.h"
 #include "search/history_proposer.h"
@@ -38,7 +39,9 @@ class BayesProposer : public HistoryProposer {
  public:
   BayesProposer(CandidateSource& source, const ProposerOptions& options)
       : HistoryProposer(source, options),
-        meaning_{.goal = options.goal, .objective = options.objective} {}
+        meaning_{.goal = options.goal, .objective = options.objective} {
+    KeepFreedMemory();
+  }
 
   void Restore(int64_t trial, const Candidate& candidate) override {
     StartBatch(trial);  // as the ask did that it stands for

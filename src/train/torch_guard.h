@@ -1,7 +1,6 @@
 // The wall between torch's exceptions and threads and the rest of Lathe. Private to this module.
 #pragma once
 
-#include <malloc.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace lathe::train {
 
@@ -57,10 +57,7 @@ inline void SetTorchThreads(int threads) {
   static std::once_flag once;
   std::call_once(once, [] {
     at::set_num_interop_threads(1);
-    // Keep freed tensors: giving their pages back to the kernel and clearing new ones costs a
-    // quarter of a step. Those of one thread are used again by the others.
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    KeepFreedMemory();
     at::globalContext().setDeterministicCuDNN(true);  // the same seed gives the same weights
   });
   // Of this thread, and those it starts. Vanishing gradients are as slow as they are useless.
