@@ -22,7 +22,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False alarms of GCC's optimiser in the standard library and in inlined torch code.
   target_compile_options(lathe_options INTERFACE -Wno-error=maybe-uninitialized -Wno-error=array-bounds
                                                  -Wno-error=stringop-overflow -Wno-error=restrict
-                                                 -Wno-error=dangling-pointer)
+                                                 -Wno-error=dangling-pointer
+                                                 -Wno-subobject-linkage)  # takes sources that are compiled together for headers
 endif()
 
 if(LATHE_SANITIZE)

@@ -11,6 +11,15 @@
 # *_test.cc, one test with the label "fast". Tests run in the source root; LATHE_SOURCE_DIR is its path. Sources named
 # *_testing.cc (doubles) are part of the library.
 
+option(LATHE_UNITY "Compile several sources of a module at a time: half the work from scratch, more after an edit" ON)
+
+# So what is private to a source needs a name that no other source of its module has.
+function(lathe_unity target)
+  if(LATHE_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 function(lathe_module name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "PCH" "DEPS;PUBLIC_LIBS;LIBS;TEST_DEPS")
   if(arg_UNPARSED_ARGUMENTS)
@@ -31,6 +40,7 @@ function(lathe_module name)
     add_library(${target} STATIC ${sources})
     target_include_directories(${target} PUBLIC "${CMAKE_SOURCE_DIR}/src")
     target_link_libraries(${target} PUBLIC ${deps} ${arg_PUBLIC_LIBS} PRIVATE lathe_options ${arg_LIBS})
+    lathe_unity(${target})
     if(arg_PCH)
       target_precompile_headers(${target} REUSE_FROM ${arg_PCH})
     endif()
@@ -43,6 +53,7 @@ function(lathe_module name)
   if(BUILD_TESTING AND tests)
     set(test "${name}_test")
     add_executable(${test} ${tests})
+    lathe_unity(${test})
     target_compile_definitions(${test} PRIVATE "LATHE_SOURCE_DIR=\"${CMAKE_SOURCE_DIR}\"")
     target_link_libraries(${test} PRIVATE lathe_options ${target} ${test_deps} ${arg_LIBS} GTest::gmock GTest::gtest_main)
     if(arg_PCH)

@@ -9,14 +9,10 @@
 
 #include "data/geometry.h"
 #include "data/mix.h"
+#include "data/raw_testing.h"
 
 namespace lathe::data {
 namespace {
-
-Preprocessing Raw(int side, int channels) {
-  const float one = 1.0f / 255;
-  return {.resolution = side, .channels = channels, .mean = {0, 0, 0}, .std = {one, one, one}};
-}
 
 std::vector<int> Written(const Augmenter& augmenter, const Image& image, uint64_t seed,
                          size_t size) {

@@ -7,6 +7,7 @@
 
 #include "base/temp_folder_testing.h"
 #include "data/in_memory.h"
+#include "data/raw_testing.h"
 
 namespace lathe::data {
 namespace {
@@ -21,12 +22,6 @@ std::shared_ptr<const Dataset> Numbered(int count, int side, int channels) {
       images.pixels.push_back(static_cast<uint8_t>(i + p));
   }
   return MakeInMemory(std::move(images), "labels");
-}
-
-// y = x: so that a batch shows the pixels themselves.
-Preprocessing Raw(int side, int channels) {
-  const float one = 1.0f / 255;
-  return {.resolution = side, .channels = channels, .mean = {0, 0, 0}, .std = {one, one, one}};
 }
 
 std::vector<Batch> Epoch(Loader& loader, int epoch, int64_t first = 0) {

@@ -20,7 +20,7 @@ constexpr double kLateBy = 1;  // seconds
 
 enum class Fate { kDone, kTorn, kLate, kDead, kContinued };
 
-struct Job {
+struct ClusterJob {
   int start_number = 1;  // of this trial
   double start = 0, end = 0;
   fs::path folder = {};
@@ -35,7 +35,7 @@ void ReadLog(const fs::path& log, const OnStart& on_start, const OnEnd& on_end) 
     std::istringstream words(line);
     std::string kind;
     int64_t trial = 0;
-    Job job;
+    ClusterJob job;
     if (!(words >> kind >> trial)) continue;
     if (kind == "END") on_end(trial);
     if (kind == "START" && words >> job.start_number >> job.start >> job.end) on_start(trial, job);
@@ -47,7 +47,7 @@ class FakeCluster : public study::Executor {
   explicit FakeCluster(const FakeClusterOptions& options) : options_(options) {
     ReadLog(
         options_.log,
-        [&](int64_t trial, const Job& job) {
+        [&](int64_t trial, const ClusterJob& job) {
           starts_[trial] = job.start_number;
           found_[trial] = job;
         },
@@ -59,7 +59,7 @@ class FakeCluster : public study::Executor {
   void Submit(int64_t trial, const fs::path& folder) override {
     if (FreeSlots() <= 0)
       throw Error(ErrorKind::kInternal, "trial {} submitted without a free slot", trial);
-    Job job{.start_number = ++starts_[trial], .start = UnixSeconds(), .folder = folder};
+    ClusterJob job{.start_number = ++starts_[trial], .start = UnixSeconds(), .folder = folder};
     job.end = job.start + options_.seconds * (0.5 + Draw(trial, job.start_number, "length"));
     AppendLine(options_.log, fmt::format("START {} {} {:.6f} {:.6f}", trial, job.start_number,
                                          job.start, job.end));
@@ -133,7 +133,7 @@ class FakeCluster : public study::Executor {
         .Uniform();
   }
 
-  Fate FateOf(int64_t trial, const Job& job) const {
+  Fate FateOf(int64_t trial, const ClusterJob& job) const {
     double draw = Draw(trial, job.start_number, "fate");
     for (const auto& [share, fate] : {std::pair(options_.torn, Fate::kTorn),
                                       {options_.late, Fate::kLate},
@@ -145,16 +145,16 @@ class FakeCluster : public study::Executor {
     return Fate::kDone;
   }
 
-  void Finish(int64_t trial, const Job& job) const {
+  void Finish(int64_t trial, const ClusterJob& job) const {
     study::WriteResult(
         job.folder,
         {.number = trial, .ok = true, .error = "", .metrics = options_.train(job.folder)});
   }
 
   const FakeClusterOptions options_;
-  std::map<int64_t, Job> jobs_;
-  std::map<int64_t, Job> found_;  // of an earlier controller
-  std::map<int64_t, Job> late_;   // ended, without their results yet
+  std::map<int64_t, ClusterJob> jobs_;
+  std::map<int64_t, ClusterJob> found_;  // of an earlier controller
+  std::map<int64_t, ClusterJob> late_;   // ended, without their results yet
   std::map<int64_t, int> starts_;
 };
 
@@ -169,7 +169,7 @@ std::vector<FakeJob> ReadFakeCluster(const fs::path& log) {
   double first = std::numeric_limits<double>::infinity();
   ReadLog(
       log,
-      [&](int64_t trial, const Job& job) {
+      [&](int64_t trial, const ClusterJob& job) {
         first = std::min(first, job.start);
         jobs.push_back({.trial = trial, .start = job.start - first, .end = job.end - first});
       },

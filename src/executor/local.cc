@@ -50,7 +50,7 @@ std::map<pid_t, double> MemoryOfGroups() {
   return bytes;
 }
 
-struct Job {
+struct LocalJob {
   pid_t pid = 0;
   size_t slot = 0;
   fs::path folder;
@@ -122,10 +122,10 @@ class LocalExecutor : public study::Executor {
     process.env["OMP_NUM_THREADS"] = std::to_string(std::max(1, options_.threads_per_slot));
     if (options_.gpus_per_slot > 0) process.env["CUDA_VISIBLE_DEVICES"] = slot->gpus;
     process.cpus = slot->cpus;
-    jobs_.emplace(trial, Job{.pid = StartProcess(process),
-                             .slot = static_cast<size_t>(slot - slots_.begin()),
-                             .folder = folder,
-                             .heartbeat = Heartbeat(folder)});
+    jobs_.emplace(trial, LocalJob{.pid = StartProcess(process),
+                                  .slot = static_cast<size_t>(slot - slots_.begin()),
+                                  .folder = folder,
+                                  .heartbeat = Heartbeat(folder)});
     slot->busy = true;
   }
 
@@ -185,12 +185,12 @@ class LocalExecutor : public study::Executor {
     bool busy = false;
   };
 
-  static void Kill(Job& job, const std::string& reason) {
+  static void Kill(LocalJob& job, const std::string& reason) {
     job.killed_for = reason;
     SignalProcessGroup(job.pid, SIGKILL);
   }
 
-  study::JobEnd EndOf(int64_t trial, const Job& job, const ProcessExit& exit) const {
+  study::JobEnd EndOf(int64_t trial, const LocalJob& job, const ProcessExit& exit) const {
     study::JobEnd end;
     end.trial = trial;
     // Whatever way a cancelled one ended: that was our doing.
@@ -210,7 +210,7 @@ class LocalExecutor : public study::Executor {
 
   const LocalOptions options_;
   std::vector<Slot> slots_;
-  std::map<int64_t, Job> jobs_;
+  std::map<int64_t, LocalJob> jobs_;
   Clock::time_point weighed_ = Clock::now();
 };
 

@@ -39,7 +39,7 @@ std::map<int64_t, QueueRow> Live(std::map<int64_t, QueueRow> rows) {
   return rows;
 }
 
-struct Job {
+struct SlurmJob {
   fs::path folder;
   std::optional<int64_t> id;  // once Slurm has it; of the array, if it is an element
   std::optional<int> index;
@@ -120,7 +120,7 @@ class SlurmExecutor : public study::Executor {
   bool Adopt(int64_t trial, const fs::path& folder) override {
     const auto row = found_.find(trial);
     if (row == found_.end()) return false;
-    Job& job = jobs_[trial];
+    SlurmJob& job = jobs_[trial];
     job.folder = fs::absolute(folder);
     Take(job, row->second);
     found_.erase(row);
@@ -162,7 +162,7 @@ class SlurmExecutor : public study::Executor {
       const std::optional<int64_t> id = ParseSubmitted(result->output);
       if (result->exit.code == 0 && id) {
         for (const int64_t trial : done.trials) {
-          Job& job = jobs_.at(trial);
+          SlurmJob& job = jobs_.at(trial);
           job.id = *id;
           if (done.trials.size() > 1) job.index = static_cast<int>(trial - done.base);
           job.row.state = "PENDING";
@@ -297,7 +297,7 @@ class SlurmExecutor : public study::Executor {
   }
 
   // Slurm has taken a job although sbatch said it could not reach it.
-  void TakeUnexpected(int64_t trial, Job& job, const QueueRow& row) {
+  void TakeUnexpected(int64_t trial, SlurmJob& job, const QueueRow& row) {
     const auto waiting = std::ranges::find(to_submit_, trial);
     if (waiting == to_submit_.end() || HasEnded(row.state)) return;
     to_submit_.erase(waiting);
@@ -305,7 +305,7 @@ class SlurmExecutor : public study::Executor {
     job.index = row.index;
   }
 
-  void Take(Job& job, const QueueRow& row) {
+  void Take(SlurmJob& job, const QueueRow& row) {
     if (row.reason != job.row.reason && IsBad(row)) {
       spdlog::warn("{} of {} waits: {}", job.Name(), job.folder.string(), row.reason);
     }
@@ -402,13 +402,13 @@ class SlurmExecutor : public study::Executor {
     }
   }
 
-  static bool CanBeJudged(const Job& job, const EndedJob& ended) {
+  static bool CanBeJudged(const SlurmJob& job, const EndedJob& ended) {
     if (Clock::now() - *job.ended >= kLateAfter) return true;
     const bool told = !job.row.state.empty() || job.answered;
     return told && LeftEnough(ended);
   }
 
-  static EndedJob AsEnded(const Job& job) {
+  static EndedJob AsEnded(const SlurmJob& job) {
     return {.name = job.Name(),
             .folder = job.folder,
             .state = job.row.state,
@@ -429,7 +429,7 @@ class SlurmExecutor : public study::Executor {
 
   const SlurmOptions options_;
   const std::string prefix_;  // of the names of this study's jobs; the trial's number follows
-  std::map<int64_t, Job> jobs_;
+  std::map<int64_t, SlurmJob> jobs_;
   std::map<int64_t, QueueRow> found_;  // in the queue, and nobody's yet
   std::vector<study::JobEnd> ends_;    // of jobs that were never submitted
 

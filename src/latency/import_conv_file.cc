@@ -28,7 +28,7 @@ struct Line {
   double ms = 0;
 };
 
-bool ReadInt(std::string_view text, int& value) {
+bool ParseInteger(std::string_view text, int& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -51,7 +51,7 @@ std::string_view Read(std::string_view text, Line& line) {
   if (!line.depthwise && type != "Regular") return "the first value must be Regular or Depthwise";
   for (int& field : line.fields) {
     if (rest.empty()) return "expected nine values in braces";
-    if (!ReadInt(next(), field)) return "a value in braces is not an integer";
+    if (!ParseInteger(next(), field)) return "a value in braces is not an integer";
   }
   if (!rest.empty()) return "expected nine values in braces";
   for (int i = 0; i < kFused; ++i) {
@@ -72,7 +72,7 @@ std::string_view Read(std::string_view text, Line& line) {
   return {};
 }
 
-Part PartOf(const Line& line) {
+Part PartOfLine(const Line& line) {
   const auto& f = line.fields;
   const auto after = [&f](int pixels) { return (pixels + f[kStride] - 1) / f[kStride]; };
   return {.kind = net::NodeKind::kConv,
@@ -120,7 +120,7 @@ ConvTimings ReadConvTimings(const std::filesystem::path& path, int batch) {
     if (line.ms == kFailed) {
       ++result.failed;
     } else {
-      result.timings.push_back({.part = PartOf(line), .latency_us = 1000 * line.ms});
+      result.timings.push_back({.part = PartOfLine(line), .latency_us = 1000 * line.ms});
     }
   }
   if (batches.empty()) {

@@ -61,7 +61,7 @@ std::optional<std::vector<int>> ReadNumbers(std::string_view text) {
   }
 }
 
-std::optional<OfaKey> ReadKey(std::string_view text) {
+std::optional<OfaKey> ReadOfaKey(std::string_view text) {
   OfaKey key;
   for (bool first = true;; first = false) {
     const size_t dash = std::min(text.find('-'), text.size());
@@ -288,7 +288,7 @@ void OfaReader::AddTails() {
 OfaTable OfaReader::Finish() {
   table_.keys = static_cast<int64_t>(timings_.size());
   for (const auto& [text, timing] : timings_) {
-    std::optional<OfaKey> key = ReadKey(text);
+    std::optional<OfaKey> key = ReadOfaKey(text);
     if (!key) {
       LeaveOut(text, "not a key of these tables");
       continue;

@@ -14,8 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kFormat = "lathe-lut-log";
-constexpr int kVersion = 1;
+constexpr std::string_view kJournalFormat = "lathe-lut-log";
+constexpr int kJournalVersion = 1;
 
 fs::path LockOf(fs::path path) { return path += ".lock"; }
 
@@ -76,7 +76,9 @@ Journal::Journal(const fs::path& path, const engine::Fingerprint& target) : path
       LockOf(path_), fmt::format("{}: another process is building this table", path_.string()));
   if (fs::exists(path_)) Read(target);
   if (!fs::exists(path_) || fs::file_size(path_) == 0) {
-    Append(Json{{"format", kFormat}, {"version", kVersion}, {"target", target.Fields()}}.dump());
+    Append(
+        Json{{"format", kJournalFormat}, {"version", kJournalVersion}, {"target", target.Fields()}}
+            .dump());
   }
   Append(Json{{"session", past_.now_seconds}, {"started", UnixSeconds()}}.dump());
 }
@@ -101,11 +103,12 @@ void Journal::Read(const engine::Fingerprint& target) {
       const Json line = Json::parse(text.substr(begin, text.find('\n', begin) - begin));
       if (number > 1) {
         ReadLine(line, session);
-      } else if (line.value("format", "") == kFormat && line.value("version", 0) == kVersion) {
+      } else if (line.value("format", "") == kJournalFormat &&
+                 line.value("version", 0) == kJournalVersion) {
         CheckTarget(line.at("target").get<std::map<std::string, std::string>>(), target, path_);
       } else {
         throw Error(ErrorKind::kInput, "{}: not a log of version {} of a table being built",
-                    path_.string(), kVersion);
+                    path_.string(), kJournalVersion);
       }
     } catch (const Json::exception& error) {
       throw fail(fmt::format("broken line: {}", error.what()));

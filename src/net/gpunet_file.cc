@@ -9,8 +9,6 @@
 namespace lathe::net {
 namespace {
 
-constexpr int kMaxChannels = 65536;
-constexpr int kMaxPixels = 4096;
 constexpr float kTorchEps = 1e-5f;  // what NVIDIA's distilled blocks leave at PyTorch's default
 constexpr float kTimmEps = 1e-3f;
 constexpr int kDistilledTailChannels = 1152;

@@ -25,6 +25,9 @@ enum class Op { kConv, kFusedIrb, kIrb, kTail };
 // 3.254 G; SAME would give 3.309 G).
 enum class Padding { kSymmetric, kSame, kValid };
 
+constexpr int kMaxPixels = 4096;     // of an input, per side
+constexpr int kMaxChannels = 65536;  // of a layer
+
 std::string_view Name(Activation activation);  // "relu", "swish", ...
 std::string_view Name(Op op);                  // "conv", "fused_irb", "irb", "tail"
 std::string_view Name(Padding padding);        // "symmetric", "same", "valid"

@@ -5,7 +5,7 @@
 
 #include <functional>
 
-#include "base/error.h"
+#include "base/error_testing.h"
 
 namespace lathe::net {
 namespace {
@@ -35,16 +35,6 @@ Network SmallNetwork() {
              .hidden_channels = 32};
   network.layers = {conv, fused, irb, tail};
   return network;
-}
-
-std::string ErrorOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput);
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(RoundChannelsTest, FollowsMakeDivisible) {

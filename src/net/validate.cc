@@ -11,8 +11,6 @@ namespace lathe::net {
 namespace {
 
 constexpr int kMaxLayers = 512;
-constexpr int kMaxPixels = 4096;  // per side
-constexpr int kMaxChannels = 65536;
 constexpr int kMaxKernel = 31;
 constexpr int kMaxStride = 4;
 constexpr int kMaxStage = 1000;

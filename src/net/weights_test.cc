@@ -10,7 +10,7 @@
 #include <functional>
 #include <random>
 
-#include "base/error.h"
+#include "base/error_testing.h"
 #include "base/file.h"
 #include "net/zoo.h"
 
@@ -18,16 +18,6 @@ namespace lathe::net {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string ErrorOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput);
-    return error.what();
-  }
-  return "no error";
-}
 
 Graph SmallGraph() { return Lower(ZooNetwork("mobilenet_v3_small@32x0.5", {.classes = 10})); }
 

@@ -37,7 +37,6 @@ constexpr ZooEntry kZoo[] = {
      384, true},
 };
 
-constexpr int kMaxPixels = 4096;
 constexpr double kMaxWidth = 16;
 
 // The number at the start of `text`, which it is cut off from.

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/error_testing.h"
 
 namespace lathe::net {
 namespace {
@@ -52,13 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Known{"efficientnet_b0x0.5", 1712522, 0}, Known{"efficientnet_b0x1.4", 9670210, 0}));
 
 std::string ErrorOf(std::string_view name, ZooOptions options = {}) {
-  try {
-    ZooNetwork(name, options);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput);
-    return error.what();
-  }
-  return "no error";
+  return lathe::ErrorOf([&] { ZooNetwork(name, options); });
 }
 
 TEST(ZooTest, OptionsInTheName) {

@@ -12,11 +12,9 @@ namespace {
 
 constexpr size_t kBlock = SobolCandidates::kBlock;
 
-double Micro(const net::Layer& layer) { return MadeUpLatency(layer, 1.37); }
-
 TEST(SobolCandidates, CostWhatTheirNetworksCost) {
   for (uint64_t seed = 0; seed < 40; ++seed) {
-    const CostTables tables(RandomSpace(seed), Micro, {.overhead_us = 2});
+    const CostTables tables(RandomSpace(seed), UnevenLatency, {.overhead_us = 2});
     const SobolCandidates candidates(tables, Scramble::kOwen, seed);
     SobolCandidates::Block block;
     for (const uint64_t b : {0, 3}) {
@@ -47,7 +45,7 @@ activation = "relu"
 layers = [1, 2, 4, 7, 8]
 )",
                                                "uneven.toml");
-  const CostTables tables(space, Micro, {});
+  const CostTables tables(space, UnevenLatency, {});
   const SobolCandidates candidates(tables, Scramble::kOwen, 1);
   SobolCandidates::Block block;
   candidates.Evaluate(0, block);
@@ -57,7 +55,7 @@ layers = [1, 2, 4, 7, 8]
 }
 
 TEST(SobolCandidates, EveryChoiceStandsForAnEqualPartOfItsCoordinate) {
-  const CostTables tables(RandomSpace(1), Micro, {});
+  const CostTables tables(RandomSpace(1), UnevenLatency, {});
   const SobolCandidates candidates(tables, Scramble::kNone, 0);
   const SobolSequence sequence(tables.space().genes().size(), Scramble::kNone, 0);
   SobolCandidates::Block block;
@@ -73,7 +71,7 @@ TEST(SobolCandidates, EveryChoiceStandsForAnEqualPartOfItsCoordinate) {
 }
 
 TEST(SobolCandidates, CountIsThatOfTheSingleCandidatesForAnyNumberOfThreads) {
-  const CostTables tables(RandomSpace(11), Micro, {});
+  const CostTables tables(RandomSpace(11), UnevenLatency, {});
   const SobolCandidates candidates(tables, Scramble::kShift, 5);
   const CostRange range = RangeOf(tables);
   const int64_t middle = (range.least.latency_ps + range.greatest.latency_ps) / 2;
@@ -105,7 +103,7 @@ TEST(SobolCandidates, AgreeWithTheExactCount) {
   const SearchSpace space = SearchSpace::Load(std::filesystem::path(LATHE_SOURCE_DIR) /
                                               "configs/spaces/small-images.toml")
                                 .Restrict({{"resolution", {28, 32}}});
-  const CostTables tables(space, Micro, {.params_and_macs = false});
+  const CostTables tables(space, UnevenLatency, {.params_and_macs = false});
   const std::vector<int64_t> edges = {220000000, 260000000, 300000000};
   const SubspaceCounts exact = CountSubspaces(tables, {.edges_ps = edges, .limits = {}});
   constexpr uint64_t kPoints = 1 << 18;

@@ -7,23 +7,18 @@
 #include <set>
 
 #include "base/error.h"
+#include "space/gpunet_testing.h"
 #include "space/random_space_testing.h"
 
 namespace lathe::space {
 namespace {
 
-double Micro(const net::Layer& layer) { return MadeUpLatency(layer, 1.37); }
-
-SearchSpace Gpunet() {
-  return SearchSpace::Load(std::filesystem::path(LATHE_SOURCE_DIR) / "configs/spaces/gpunet.toml");
-}
-
 TEST(CostTables, SumsAreThoseOfTheLayersInRandomSpaces) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     const SearchSpace space = RandomSpace(seed, 2000);
-    const CostTables tables(space, Micro, {});
+    const CostTables tables(space, UnevenLatency, {});
     for (const Encoding& encoding : AllEncodings(space)) {
-      ASSERT_EQ(tables.Of(encoding), WalkedCost(space.Decode(encoding, {}), Micro))
+      ASSERT_EQ(tables.Of(encoding), WalkedCost(space.Decode(encoding, {}), UnevenLatency))
           << RandomSpaceText(seed, 2000) << fmt::format("{}", fmt::join(encoding, ","));
     }
   }
@@ -31,25 +26,27 @@ TEST(CostTables, SumsAreThoseOfTheLayersInRandomSpaces) {
 
 TEST(CostTables, SumsAreThoseOfTheLayersInTheGpunetSpace) {
   const SearchSpace space = Gpunet().Restrict({{"resolution", {224, 288}}});
-  const CostTables tables(space, Micro, {.head = {.channels = 1, .classes = 10}, .threads = 2});
+  const CostTables tables(space, UnevenLatency,
+                          {.head = {.channels = 1, .classes = 10}, .threads = 2});
   Random random(1);
   for (int i = 0; i < 500; ++i) {
     const Encoding encoding = space.Sample(random);
     ASSERT_EQ(tables.Of(encoding),
-              WalkedCost(space.Decode(encoding, {.channels = 1, .classes = 10}), Micro));
+              WalkedCost(space.Decode(encoding, {.channels = 1, .classes = 10}), UnevenLatency));
   }
 }
 
 TEST(CostTables, AddsTheOverheadOnce) {
   const SearchSpace space = RandomSpace(3);
   const Encoding first = AllEncodings(space).front();
-  const CostTables plain(space, Micro, {}), more(space, Micro, {.overhead_us = 12.5});
+  const CostTables plain(space, UnevenLatency, {}),
+      more(space, UnevenLatency, {.overhead_us = 12.5});
   EXPECT_EQ(more.Of(first).latency_ps, plain.Of(first).latency_ps + 12500000);
 }
 
 TEST(CostTables, PricesEachLayerOnce) {
   const SearchSpace space = Gpunet().Restrict({{"resolution", {224}}});
-  const CostTables tables(space, Micro, {.params_and_macs = false});
+  const CostTables tables(space, UnevenLatency, {.params_and_macs = false});
   const auto layers = space.DistinctLayers(224, {}).size();
   EXPECT_GE(tables.layers_priced(), static_cast<int64_t>(layers));
   EXPECT_LE(tables.layers_priced(), static_cast<int64_t>(layers + layers / 4));

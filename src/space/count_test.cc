@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "space/gpunet_testing.h"
 #include "space/random_space_testing.h"
 
 namespace lathe::space {
@@ -16,10 +17,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr int64_t kUs = 1000000;  // picoseconds
-
-SearchSpace Gpunet() {
-  return SearchSpace::Load(std::filesystem::path(LATHE_SOURCE_DIR) / "configs/spaces/gpunet.toml");
-}
 
 LayerLatency Steps(double step) {
   return [step](const net::Layer& layer) { return MadeUpLatency(layer, step); };

@@ -23,8 +23,8 @@ std::string Choices(Random& random, std::vector<int> all) {
 }
 
 std::string StageText(Random& random, int stage, const std::vector<int>& lenders) {
-  constexpr std::array<std::string_view, 3> kOps = {"conv", "fused_irb", "irb"};
-  const auto op = stage == 0 ? kOps[0] : kOps[random.Below(3)];
+  constexpr std::array<std::string_view, 3> ops = {"conv", "fused_irb", "irb"};
+  const auto op = stage == 0 ? ops[0] : ops[random.Below(3)];
   const int stride = random.Below(3) == 0 ? 2 : 1;
   std::string text = fmt::format("[[stage]]\nop = \"{}\"\nstride = {}\n", op, stride);
   const auto add = [&](std::string_view key, const std::string& value) {
@@ -40,9 +40,9 @@ std::string StageText(Random& random, int stage, const std::vector<int>& lenders
     text += fmt::format("expansion = {}\n", Choices(random, {2, 3, 4}));
     text += fmt::format("se = {}\n", Choices(random, {0, 1}));
   }
-  constexpr std::array<std::string_view, 4> kActivations = {"\"relu\"", "[\"swish\", \"relu\"]",
-                                                            "[\"hard_swish\"]", "\"relu6\""};
-  add("activation", std::string(kActivations[random.Below(4)]));
+  constexpr std::array<std::string_view, 4> activations = {"\"relu\"", "[\"swish\", \"relu\"]",
+                                                           "[\"hard_swish\"]", "\"relu6\""};
+  add("activation", std::string(activations[random.Below(4)]));
   const bool optional = stage > 0 && stride == 1 && random.Below(2) == 0;
   if (optional) {
     constexpr std::array<std::string_view, 3> kOptional = {"[0, 1]", "[2, 0]",
@@ -107,6 +107,8 @@ double MadeUpLatency(const net::Layer& layer, double step) {
   }
   return step * static_cast<double>(1 + hash % 40);
 }
+
+double UnevenLatency(const net::Layer& layer) { return MadeUpLatency(layer, 1.37); }
 
 Cost WalkedCost(const net::Network& network, const LayerLatency& latency) {
   Cost cost;

@@ -23,6 +23,9 @@ std::vector<Encoding> AllEncodings(const SearchSpace& space);
 // `step` from 1 to 40 steps.
 double MadeUpLatency(const net::Layer& layer, double step);
 
+// In steps of 1.37 microseconds: no whole number of anything.
+double UnevenLatency(const net::Layer& layer);
+
 // Cost of a network by walking its layers.
 Cost WalkedCost(const net::Network& network, const LayerLatency& latency);
 

@@ -10,10 +10,10 @@
 namespace lathe::space {
 namespace {
 
-constexpr size_t kBlock = SobolSequence::kBlock;
+constexpr size_t kPoints = SobolSequence::kBlock;
 
 std::vector<uint32_t> Coordinates(const SobolSequence& sequence, uint64_t block, size_t dimension) {
-  std::vector<uint32_t> coordinates(kBlock);
+  std::vector<uint32_t> coordinates(kPoints);
   sequence.Block(block, dimension, coordinates.data());
   return coordinates;
 }
@@ -48,7 +48,7 @@ TEST(SobolSequence, EqualsTheReferenceToTheLastBit) {
     for (uint64_t b = first_block; b < first_block + blocks; ++b) {
       std::vector<std::vector<uint32_t>> block;
       for (size_t d = 0; d < 41; ++d) block.push_back(Coordinates(sequence, b, d));
-      for (size_t i = 0; i < kBlock; ++i) {
+      for (size_t i = 0; i < kPoints; ++i) {
         for (size_t d = 0; d < 41; ++d) {
           for (int byte = 0; byte < 4; ++byte) {
             value = (value ^ ((block[d][i] >> (8 * byte)) & 0xff)) * 0x100000001b3ULL;
@@ -58,15 +58,15 @@ TEST(SobolSequence, EqualsTheReferenceToTheLastBit) {
     }
     return value;
   };
-  EXPECT_EQ(hash(0, 65536 / kBlock), 0x60a6f2a7e5e1f925u);
-  EXPECT_EQ(hash((uint64_t{1} << 31) / kBlock - 1, 2), 0xbd287433965b69e5u);
+  EXPECT_EQ(hash(0, 65536 / kPoints), 0x60a6f2a7e5e1f925u);
+  EXPECT_EQ(hash((uint64_t{1} << 31) / kPoints - 1, 2), 0xbd287433965b69e5u);
 }
 
 TEST(SobolSequence, PowersOfTwoAreBalancedHoweverScrambled) {
   for (const Scramble scramble : {Scramble::kNone, Scramble::kShift, Scramble::kOwen}) {
     const SobolSequence sequence(41, scramble, 7);
     for (size_t d = 0; d < 41; ++d) {
-      std::vector<int> cells(kBlock, 0);
+      std::vector<int> cells(kPoints, 0);
       for (const uint32_t x : Coordinates(sequence, 5, d)) ++cells[x / (uint32_t{1} << 23)];
       EXPECT_THAT(cells, ::testing::Each(1)) << Name(scramble) << ", dimension " << d;
     }
@@ -81,8 +81,8 @@ TEST(SobolSequence, PairsStayBalancedHoweverScrambled) {
     const std::vector<uint32_t> x = Coordinates(sequence, 2, 0), y = Coordinates(sequence, 2, 1);
     for (int bits = 1; bits < 9; ++bits) {
       std::set<std::pair<uint32_t, uint32_t>> cells;
-      for (size_t i = 0; i < kBlock; ++i) cells.emplace(x[i] >> (32 - bits), y[i] >> (23 + bits));
-      EXPECT_EQ(cells.size(), kBlock) << Name(scramble) << " " << bits;
+      for (size_t i = 0; i < kPoints; ++i) cells.emplace(x[i] >> (32 - bits), y[i] >> (23 + bits));
+      EXPECT_EQ(cells.size(), kPoints) << Name(scramble) << " " << bits;
     }
   }
 }

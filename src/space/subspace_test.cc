@@ -10,14 +10,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/temp_folder_testing.h"
+#include "space/gpunet_testing.h"
 #include "space/random_space_testing.h"
 
 namespace lathe::space {
 namespace {
-
-SearchSpace Gpunet() {
-  return SearchSpace::Load(std::filesystem::path(LATHE_SOURCE_DIR) / "configs/spaces/gpunet.toml");
-}
 
 SearchSpace Tiny() {
   return SearchSpace::Parse(R"(
@@ -37,10 +34,8 @@ layers = {from = 1, to = 3}
                             "tiny.toml");
 }
 
-double Micro(const net::Layer& layer) { return MadeUpLatency(layer, 1.37); }
-
 CostTables TablesOf(const SearchSpace& space) {
-  return CostTables(space, Micro, {.params_and_macs = false, .threads = 2});
+  return CostTables(space, UnevenLatency, {.params_and_macs = false, .threads = 2});
 }
 
 std::vector<Encoding> FirstSobol(const CostTables& tables, size_t count) {

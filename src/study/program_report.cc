@@ -17,7 +17,7 @@
 namespace lathe::study {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr size_t kLongestLine = 1 << 16;
 constexpr int kMostReports = 10'000;
