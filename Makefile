@@ -40,9 +40,9 @@ format: ## format the C++ sources in place
 	@scripts/setup --dev
 	@PYTHONPATH=build/deps/dev $(DEV)/clang-format -i $(CXX_FILES)
 
-lint: build ## check formatting, layers and clang-tidy
+lint: setup ## check formatting, layers and clang-tidy
 	@scripts/setup --dev
-	@scripts/lint $(BUILD)
+	@scripts/lint
 
 clean: ## remove everything built; keep what was downloaded and what was searched
 	@scripts/clean
