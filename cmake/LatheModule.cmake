@@ -11,7 +11,7 @@
 # *_test.cc, one test with the label "fast". Tests run in the source root; LATHE_SOURCE_DIR is its path. Sources named
 # *_testing.cc (doubles) are part of the library.
 
-option(LATHE_UNITY "Compile several sources of a module at a time: half the work from scratch, more after an edit" ON)
+option(LATHE_UNITY "Compile several sources of a module at a time: quicker from scratch, slower after an edit" ON)
 
 # So what is private to a source needs a name that no other source of its module has.
 function(lathe_unity target)
