@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe {
 namespace {
@@ -12,13 +12,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string ErrorOf(std::string_view text) {
-  try {
-    Csv::Parse(text, "t.csv").Column("loss");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput);
-    return error.what();
-  }
-  return "";
+  return MessageOf(ErrorKind::kInput, [&] { Csv::Parse(text, "t.csv").Column("loss"); });
 }
 
 TEST(Csv, ReadsFieldsAsTheyStand) {

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <random>
 
-#include "base/error_testing.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "net/zoo.h"
 
 namespace lathe::net {
@@ -44,7 +44,7 @@ TEST(NetworkFileTest, RoundTripsAwkwardNames) {
 TEST(NetworkFileTest, NamesFileLineAndKey) {
   const std::string good = ToJson(ZooNetwork("mobilenet_v3_small", {.classes = 10}));
   const auto error = [&](std::string_view from, std::string_view to) {
-    return ErrorOf([&] { ParseNetwork(Replaced(good, from, to), "n.json"); });
+    return MessageOf(ErrorKind::kInput, [&] { ParseNetwork(Replaced(good, from, to), "n.json"); });
   };
   EXPECT_THAT(error("\"lathe-network\"", "\"lathe-netwrok\""),
               AllOf(HasSubstr("n.json:2"), HasSubstr("lathe-network")));
@@ -64,7 +64,9 @@ TEST(NetworkFileTest, NamesFileLineAndKey) {
               HasSubstr("layer 1 (irb): in is 16x112x111"));
   EXPECT_THAT(error("\"layers\": [", "\"layers\": [3,"), HasSubstr("layers"));
   for (const char* text : {"", "  ", "3", "nul", "{", "[", "{}", "[]", "[1]", "\"x\"", "[[]]"}) {
-    EXPECT_THAT(ErrorOf([&] { ParseNetwork(text, "n.json"); }), HasSubstr("n.json")) << text;
+    EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ParseNetwork(text, "n.json"); }),
+                HasSubstr("n.json"))
+        << text;
   }
 }
 
@@ -137,7 +139,8 @@ TEST(GpunetFileTest, SqueezeRoundsHalvesToEven) {
 
 TEST(GpunetFileTest, NamesLineKeyAndNearestName) {
   const auto error = [](std::string_view from, std::string_view to) {
-    return ErrorOf([&] { ParseNetwork(Replaced(std::string(kList), from, to), "g.json"); });
+    return MessageOf(ErrorKind::kInput,
+                     [&] { ParseNetwork(Replaced(std::string(kList), from, to), "g.json"); });
   };
   EXPECT_THAT(error("\"fused_irb\"", "\"fused_ibr\""),
               AllOf(HasSubstr("g.json:4"), HasSubstr("did you mean 'fused_irb'?")));
@@ -172,20 +175,22 @@ TEST(GpunetFileTest, RoundTripsTheReleasedNetworks) {
 }
 
 TEST(GpunetFileTest, SaysWhatHasNoCounterpart) {
-  EXPECT_THAT(ErrorOf([] { ToGpunetJson(ZooNetwork("mobilenet_v2")); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [] { ToGpunetJson(ZooNetwork("mobilenet_v2")); }),
               AllOf(HasSubstr("layer 0 (conv)"), HasSubstr("act is relu6")));
-  EXPECT_THAT(ErrorOf([] { ToGpunetJson(ZooNetwork("efficientnet_b0")); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [] { ToGpunetJson(ZooNetwork("efficientnet_b0")); }),
               HasSubstr("layer 0 (conv)"));
   Network network = ZooNetwork("gpunet_1");
   network.layers[2].padding = Padding::kSame;
   network = WithInput(network, network.input);
-  EXPECT_THAT(ErrorOf([&] { ToGpunetJson(network); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ToGpunetJson(network); }),
               AllOf(HasSubstr("layer 2 (fused_irb)"),
                     HasSubstr("padding is \"same\", NVIDIA's builder makes \"valid\"")));
   network = ZooNetwork("gpunet_1");
   network.layers[4].mid_channels += 1;
-  EXPECT_THAT(ErrorOf([&] { ToGpunetJson(network); }), HasSubstr("mid_channels is 257"));
-  EXPECT_THAT(ErrorOf([] { ToGpunetJson(WithInput(ZooNetwork("gpunet_p0"), {3, 64, 96})); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ToGpunetJson(network); }),
+              HasSubstr("mid_channels is 257"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput,
+                        [] { ToGpunetJson(WithInput(ZooNetwork("gpunet_p0"), {3, 64, 96})); }),
               HasSubstr("square"));
 }
 

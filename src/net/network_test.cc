@@ -5,7 +5,7 @@
 
 #include <functional>
 
-#include "base/error_testing.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe::net {
 namespace {
@@ -83,18 +83,20 @@ TEST(WithInputTest, RechainsShapes) {
   EXPECT_EQ(wide.layers[1].in, (Shape{16, 14, 14}));
   EXPECT_EQ(wide.layers.back().in, (Shape{24, 7, 7}));
   EXPECT_EQ(WithInput(wide, {3, 32, 32}), SmallNetwork());
-  EXPECT_THAT(ErrorOf([&] { WithInput(wide, {1, 0, 28}); }), HasSubstr("is empty"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { WithInput(wide, {1, 0, 28}); }),
+              HasSubstr("is empty"));
 
   Network valid = SmallNetwork();
   valid.layers[1].padding = Padding::kValid;
-  EXPECT_THAT(ErrorOf([&] { WithInput(valid, {3, 4, 4}); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { WithInput(valid, {3, 4, 4}); }),
               HasSubstr("layer 1 (fused_irb) would get 2x2"));
 }
 
 TEST(WithClassesTest, ChangesTheTail) {
   EXPECT_EQ(WithClasses(SmallNetwork(), 7).num_classes(), 7);
   EXPECT_EQ(WithClasses(WithClasses(SmallNetwork(), 7), 10), SmallNetwork());
-  EXPECT_THAT(ErrorOf([] { WithClasses(SmallNetwork(), 0); }), HasSubstr("out_channels is 0"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [] { WithClasses(SmallNetwork(), 0); }),
+              HasSubstr("out_channels is 0"));
 }
 
 struct Mistake {
@@ -134,7 +136,8 @@ TEST(ValidateTest, NamesLayerAndReason) {
   for (const Mistake& mistake : mistakes) {
     Network network = SmallNetwork();
     mistake.make(network);
-    EXPECT_THAT(ErrorOf([&] { Validate(network); }), HasSubstr(mistake.message));
+    EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { Validate(network); }),
+                HasSubstr(mistake.message));
   }
 }
 
@@ -142,7 +145,7 @@ TEST(ValidateTest, SameNeedsEqualPaddings) {
   Network network = SmallNetwork();
   network.layers[0].padding = Padding::kSame;
   EXPECT_NO_THROW(WithInput(network, {3, 32, 30}));
-  EXPECT_THAT(ErrorOf([&] { WithInput(network, {3, 32, 31}); }),
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { WithInput(network, {3, 32, 31}); }),
               HasSubstr("differs between rows and columns"));
 }
 

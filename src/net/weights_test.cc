@@ -10,8 +10,8 @@
 #include <functional>
 #include <random>
 
-#include "base/error_testing.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "net/zoo.h"
 
 namespace lathe::net {
@@ -55,7 +55,7 @@ TEST(CheckWeightsTest, NamesTheFirstProblem) {
   const auto error = [&](const std::function<void(Weights&)>& change) {
     Weights weights = good;
     change(weights);
-    return ErrorOf([&] { CheckWeights(graph, weights); });
+    return MessageOf(ErrorKind::kInput, [&] { CheckWeights(graph, weights); });
   };
   EXPECT_THAT(error([](Weights& w) { w.tensors.erase("l03.project.weight"); }),
               HasSubstr("no tensor 'l03.project.weight'"));
@@ -94,7 +94,8 @@ class SafetensorsTest : public ::testing::Test {
   }
   std::string ReadError(std::string_view header, size_t data_bytes,
                         uint64_t header_size = UINT64_MAX) {
-    const std::string message = ErrorOf([&] { Read(header, data_bytes, header_size); });
+    const std::string message =
+        MessageOf(ErrorKind::kInput, [&] { Read(header, data_bytes, header_size); });
     EXPECT_THAT(message, HasSubstr("w.safetensors"));
     return message;
   }
@@ -174,9 +175,10 @@ TEST_F(SafetensorsTest, RefusesHostileHeaders) {
   EXPECT_THAT(ReadError("{}", 0, 1000000000000000000), HasSubstr("1000000000000000000 bytes"));
   EXPECT_THAT(ReadError("{}", 0, 3), HasSubstr("header of 3 bytes"));
   WriteFileAtomically(path_, "1234567");
-  EXPECT_THAT(ErrorOf([&] { ReadSafetensors(path_); }), HasSubstr("too few"));
-  EXPECT_THAT(ErrorOf([&] { ReadSafetensors(folder_ / "absent.safetensors"); }),
-              HasSubstr("absent.safetensors"));
+  EXPECT_THAT(MessageOf(ErrorKind::kInput, [&] { ReadSafetensors(path_); }), HasSubstr("too few"));
+  EXPECT_THAT(
+      MessageOf(ErrorKind::kInput, [&] { ReadSafetensors(folder_ / "absent.safetensors"); }),
+      HasSubstr("absent.safetensors"));
 }
 
 TEST_F(SafetensorsTest, SurvivesRandomDamage) {

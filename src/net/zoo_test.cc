@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error_testing.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe::net {
 namespace {
@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Known{"efficientnet_b0x0.5", 1712522, 0}, Known{"efficientnet_b0x1.4", 9670210, 0}));
 
 std::string ErrorOf(std::string_view name, ZooOptions options = {}) {
-  return lathe::ErrorOf([&] { ZooNetwork(name, options); });
+  return MessageOf(ErrorKind::kInput, [&] { ZooNetwork(name, options); });
 }
 
 TEST(ZooTest, OptionsInTheName) {

@@ -17,7 +17,7 @@
 namespace lathe::study {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using ReportJson = nlohmann::json;
 
 constexpr size_t kLongestLine = 1 << 16;
 constexpr int kMostReports = 10'000;
@@ -52,15 +52,15 @@ std::string WithoutNans(std::string_view text) {
   return result;
 }
 
-Json Parse(std::string_view text) {
-  Json json = Json::parse(WithoutNans(text), nullptr, /*allow_exceptions=*/false);
+ReportJson Parse(std::string_view text) {
+  ReportJson json = ReportJson::parse(WithoutNans(text), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) throw Error(ErrorKind::kInput, "not JSON");
   if (!json.is_object()) throw Error(ErrorKind::kInput, "not a JSON object");
   return json;
 }
 
 // NaN for null.
-double NumberOf(const std::string& name, const Json& value) {
+double NumberOf(const std::string& name, const ReportJson& value) {
   const bool prints = std::ranges::none_of(name, [](unsigned char c) {
     return c < 0x20 || c == '"' || c == ',';
   });  // they become columns
@@ -80,7 +80,7 @@ double NumberOf(const std::string& name, const Json& value) {
 }
 
 MetricLine ParseReport(const std::string& line) {
-  const Json json = Parse(line);
+  const ReportJson json = Parse(line);
   const auto step = json.find("step");
   if (step == json.end()) throw Error(ErrorKind::kInput, "no 'step': the number of the epoch");
   if (!step->is_number_integer() || *step < 0 || *step > std::numeric_limits<int>::max())
@@ -92,7 +92,7 @@ MetricLine ParseReport(const std::string& line) {
   return report;
 }
 
-std::map<std::string, double> ParseResult(const Json& json) {
+std::map<std::string, double> ParseResult(const ReportJson& json) {
   std::map<std::string, double> metrics;
   for (const auto& [name, value] : json.items()) {
     const double number = NumberOf(name, value);
@@ -106,7 +106,7 @@ std::map<std::string, double> ParseResult(const Json& json) {
 }
 
 // What the program says went wrong, on one line.
-std::string ErrorOf(const Json& json) {
+std::string ErrorOf(const ReportJson& json) {
   if (!json["error"].is_string())
     throw Error(ErrorKind::kInput, "'error' is of type {}, expected a text",
                 json["error"].type_name());
@@ -196,7 +196,7 @@ TrialResult ReadProgramResult(const fs::path& file, int64_t number) {
       Fail(file, fmt::format("has more than {} bytes; a few numbers are enough", kLargestResult));
     const std::string text = ReadFile(file);
     try {
-      const Json json = Parse(text);
+      const ReportJson json = Parse(text);
       if (json.contains("error")) {
         result.error = ErrorOf(json);
       } else {
