@@ -49,6 +49,11 @@ exec >>"$folder/log.txt" 2>&1
 rm -f "$folder/{}"
 echo "Slurm job $job${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}} on $SLURM_JOB_NODELIST, start $((${{SLURM_RESTART_COUNT:-0}} + 1))"
 export OMP_NUM_THREADS={}
+# A signal may come before there is a trial to send it to.
+trial= stop= sent= near_limit=
+stop_trial() {{ if [ "$trial" ]; then sent=yes; kill -TERM "$trial"; else stop=yes; fi; }}
+trap stop_trial TERM
+trap 'near_limit=yes; stop_trial' USR1
 )sh",
                       kNoFolder, kJobExitFile, script.threads);
   for (const std::string& line : script.setup) text += line + "\n";
@@ -58,24 +63,28 @@ export OMP_NUM_THREADS={}
                           script.processes, script.threads);
   }
   for (const std::string& word : script.command) command += ShellQuoted(word) + " ";
-  text += fmt::format(R"sh({}"$folder" &
-trial=$!
-near_limit=
-trap 'kill -TERM $trial' TERM
-trap 'near_limit=yes; kill -TERM $trial' USR1
-wait $trial
-code=$?
-while kill -0 $trial 2>/dev/null; do
-  wait $trial
-  code=$?
-done
+  text += fmt::format(R"sh(if [ "$stop" ]; then
+  code={}
+else
+  {}"$folder" &
+  trial=$!
+  [ "$stop" ] && kill -TERM $trial
+  # A signal ends the wait, too: once more, for the code of the trial.
+  while
+    sent=
+    wait $trial
+    code=$?
+    [ "$sent" ]
+  do :; done
+fi
 echo "$job ${{SLURM_RESTART_COUNT:-0}} $code" >"$folder/{}.new" && mv "$folder/{}.new" "$folder/{}"
 if [ "$code" = {} ] && [ "$near_limit" ] && scontrol requeue "$SLURM_JOB_ID"; then
   sleep 60  # Slurm ends this before
 fi
 exit $code
 )sh",
-                      command, kJobExitFile, kJobExitFile, kJobExitFile, study::kTrialContinueMe);
+                      study::kTrialContinueMe, command, kJobExitFile, kJobExitFile, kJobExitFile,
+                      study::kTrialContinueMe);
   return text;
 }
 

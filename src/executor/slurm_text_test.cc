@@ -43,6 +43,11 @@ class JobScriptTest : public ::testing::Test {
     return exit->code;
   }
 
+  static void WaitFor(const fs::path& file) {
+    for (int i = 0; i < 2000 && !fs::exists(file); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+
   static JobScript Script(const fs::path& folder, const std::string& shell) {
     return {.folders = {{0, folder}}, .command = {"sh", "-c", shell}, .threads = 3};
   }
@@ -97,14 +102,43 @@ TEST_F(JobScriptTest, NearItsTimeLimitASavedTrialGoesBackIntoTheQueue) {
         "#!/bin/sh\necho \"$@\" >>" + ShellQuoted((folder / "asked").string()) + "\nexit 1\n");
     fs::permissions(temp_ / "bin/scontrol", fs::perms::owner_all);
     Start(Script(folder, kSavesOnTerm));
-    for (int i = 0; i < 2000 && !fs::exists(folder / "up"); ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    WaitFor(folder / "up");
     kill(pid_, signal);
     EXPECT_EQ(Wait(), 75) << "where the queue refuses, too";
     EXPECT_EQ(ReadJobExit(folder)->code, 75);
     EXPECT_THAT(ReadFile(folder / "log.txt"), HasSubstr("saved"));
     // Who cancels a job does not want it back.
     EXPECT_EQ(fs::exists(folder / "asked"), signal == SIGUSR1);
+  }
+}
+
+TEST_F(JobScriptTest, ATrialThatSavesAtOnceIsNotTakenForCrashed) {
+  const fs::path folder = temp_ / "t";
+  MakeFolder(folder);
+  JobScript script = Script(folder, kSavesOnTerm);
+  // It has ended before the script looks again.
+  script.setup = {"kill() { command kill \"$@\"; sleep 0.3; }"};
+  Start(script);
+  WaitFor(folder / "up");
+  kill(pid_, SIGUSR1);
+  EXPECT_EQ(Wait(), 75);
+  EXPECT_EQ(ReadJobExit(folder)->code, 75);
+}
+
+TEST_F(JobScriptTest, ASignalBeforeTheTrialStartsIsNotLost) {
+  const fs::path folder = temp_ / "t";
+  for (const int signal : {SIGUSR1, SIGTERM}) {
+    fs::remove_all(folder);
+    MakeFolder(folder);
+    JobScript script = Script(folder, "touch \"$0/started\"");
+    script.setup = {"touch \"$folder/up\"", "until [ -f \"$folder/go\" ]; do sleep 0.01; done"};
+    Start(script);
+    WaitFor(folder / "up");
+    kill(pid_, signal);
+    WriteFileAtomically(folder / "go", "");
+    EXPECT_EQ(Wait(), 75);
+    EXPECT_EQ(ReadJobExit(folder)->code, 75);
+    EXPECT_FALSE(fs::exists(folder / "started"));
   }
 }
 
