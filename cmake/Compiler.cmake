@@ -26,6 +26,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
                                                  -Wno-subobject-linkage)  # takes sources that are compiled together for headers
 endif()
 
+# Everywhere alike, since it decides how Eigen allocates: the kernels of search read whole cache lines.
+add_compile_definitions(EIGEN_MAX_ALIGN_BYTES=64)
+
 if(LATHE_SANITIZE)
   add_compile_options("-fsanitize=${LATHE_SANITIZE}" -fno-omit-frame-pointer -g)
   add_link_options("-fsanitize=${LATHE_SANITIZE}")

@@ -154,18 +154,16 @@ class BayesProposer : public HistoryProposer {
     Climb(pool, source_, is_new,
           {.candidate = *beliefs.candidates[static_cast<size_t>(best_trial)]}, random);
 
-    const size_t kept = batch.size == 1 ? 1 : kKeptPerProposal * batch.size;
-    std::vector<Candidate> best;
-    for (const size_t i : Best(pool.scores(), kept)) best.push_back(pool.candidates()[i]);
-    return batch.size == 1 ? best : OneByOne(surrogate, std::move(best), batch.size, random);
+    if (batch.size == 1) {
+      const std::vector<size_t> best = Best(pool.scores(), 1);
+      return best.empty() ? std::vector<Candidate>{} : std::vector{pool.candidates()[best.front()]};
+    }
+    pool.Keep(Best(pool.scores(), kKeptPerProposal * batch.size));
+    return OneByOne(pool, batch.size, random);
   }
 
   // Each as if those before it were running.
-  static std::vector<Candidate> OneByOne(const Surrogate& surrogate,
-                                         std::vector<Candidate> candidates, size_t count,
-                                         Random& random) {
-    Pool pool(surrogate);
-    pool.Add(std::move(candidates));
+  static std::vector<Candidate> OneByOne(Pool& pool, size_t count, Random& random) {
     std::vector<Candidate> chosen;
     while (chosen.size() < count) {
       const std::optional<size_t> top = pool.Top();

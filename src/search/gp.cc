@@ -10,7 +10,7 @@ namespace lathe::search {
 
 namespace {
 
-constexpr Eigen::Index kChunk = 256;  // points: what is worked on stays in the second-level cache
+constexpr Eigen::Index kChunk = 64;  // points: what is worked on stays in the second-level cache
 
 }  // namespace
 
@@ -53,22 +53,23 @@ GaussianProcess::GaussianProcess(const GpInputs& inducing, const GpHyperparamete
         std::exp(0.5 * hyperparameters.log_additive[inducing.additive_groups[i]]);
   }
   scaled_ = Scale(inducing.rows);
-  whitening_ = InverseOfLower(StableCholesky(Kernel(scaled_, scaled_)));
+  distances_.emplace(scaled_.leftCols(matern_columns_));
+  whitening_ = InverseOfLower(StableCholesky(Kernel(scaled_)));
 }
 
 Eigen::MatrixXd GaussianProcess::Scale(const Eigen::MatrixXd& rows) const {
   return rows.array().rowwise() * column_scale_.array();
 }
 
-Eigen::MatrixXd GaussianProcess::Kernel(const Eigen::MatrixXd& scaled_a,
+Eigen::MatrixXd GaussianProcess::Kernel(const DistancesFrom& from_a,
+                                        const Eigen::MatrixXd& scaled_a,
                                         const Eigen::MatrixXd& scaled_b) const {
-  const auto a = scaled_a.leftCols(matern_columns_), b = scaled_b.leftCols(matern_columns_);
-  Eigen::MatrixXd kernel = SquaredDistances(a, b);
+  Eigen::MatrixXd kernel = from_a.To(scaled_b.leftCols(matern_columns_));
   Matern52InPlace(kernel, signal_);
   const Eigen::Index additive = scaled_a.cols() - matern_columns_;
   if (additive > 0) {
     MultiplyInto(scaled_a.rightCols(additive), scaled_b.rightCols(additive),
-                 {.transpose_b = true, .beta = 1}, kernel);
+                 {.transpose_b = true, .add = true}, kernel);
   }
   return kernel;
 }
@@ -86,7 +87,7 @@ GaussianProcess::Features GaussianProcess::FeaturesOf(const Eigen::MatrixXd& poi
   for (Eigen::Index begin = 0; begin < points.rows(); begin += kChunk) {
     const Eigen::Index count = std::min(kChunk, points.rows() - begin);
     const Eigen::MatrixXd scaled = Scale(points.middleRows(begin, count));
-    Eigen::MatrixXd values = Kernel(scaled_, scaled);
+    Eigen::MatrixXd values = Kernel(scaled);
     MultiplyLowerInPlace(whitening_, values);
     features.residual.segment(begin, count) = Unexplained(scaled, values);
     features.values.middleCols(begin, count) = values;
@@ -114,10 +115,12 @@ WeightPosterior::WeightPosterior(const Eigen::MatrixXd& information,
 // The Cholesky factor of a matrix whose rows and columns are reversed is upper triangular in the
 // right order.
 Eigen::MatrixXd WeightPosterior::Reduction() const {
-  const Eigen::MatrixXd whitening = InverseOfLower(cholesky_);
-  Eigen::MatrixXd taken = Eigen::MatrixXd::Identity(whitening.rows(), whitening.cols());
-  MultiplyInto(whitening, whitening, {.transpose_a = true, .alpha = -1, .beta = 1}, taken);
-  return StableCholesky(taken.reverse()).reverse().transpose();
+  // I - precision^-1, reversed.
+  const Eigen::MatrixXd whitening = InverseOfLower(cholesky_).transpose().reverse();
+  Eigen::MatrixXd taken = Eigen::MatrixXd::Zero(whitening.rows(), whitening.rows());
+  AddSquareInto(whitening, taken);
+  taken = Eigen::MatrixXd::Identity(taken.rows(), taken.cols()) - taken;
+  return StableCholesky(taken).reverse().transpose();
 }
 
 Eigen::MatrixXd WeightPosterior::Sample(const Eigen::MatrixXd& normal) const {
@@ -128,18 +131,19 @@ Eigen::MatrixXd WeightPosterior::Sample(const Eigen::MatrixXd& normal) const {
 
 Predictor::Predictor(const GaussianProcess& process, const WeightPosterior& posterior)
     : process_(process),
-      mean_weights_(Multiply(process.whitening_, posterior.mean(), {.transpose_a = true})),
-      reduction_(Multiply(posterior.Reduction(), process.whitening_)) {}
+      mean_weights_(Multiply(posterior.mean().transpose(), process.whitening_)),
+      reduction_(process.whitening_) {
+  MultiplyLowerInPlace(posterior.Reduction(), reduction_);
+}
 
 Predictor::Prediction Predictor::At(const Eigen::MatrixXd& points) const {
-  Prediction prediction{.means = Eigen::MatrixXd(mean_weights_.cols(), points.rows()),
+  Prediction prediction{.means = Eigen::MatrixXd(mean_weights_.rows(), points.rows()),
                         .variances = Eigen::VectorXd(points.rows())};
   for (Eigen::Index begin = 0; begin < points.rows(); begin += kChunk) {
     const Eigen::Index count = std::min(kChunk, points.rows() - begin);
     const Eigen::MatrixXd scaled = process_.Scale(points.middleRows(begin, count));
-    Eigen::MatrixXd kernel = process_.Kernel(process_.scaled_, scaled);
-    MultiplyInto(mean_weights_, kernel, {.transpose_a = true},
-                 prediction.means.middleCols(begin, count));
+    Eigen::MatrixXd kernel = process_.Kernel(scaled);
+    MultiplyInto(mean_weights_, kernel, {}, prediction.means.middleCols(begin, count));
     MultiplyLowerInPlace(reduction_, kernel);
     prediction.variances.segment(begin, count) = process_.Unexplained(scaled, kernel);
   }
@@ -147,7 +151,7 @@ Predictor::Prediction Predictor::At(const Eigen::MatrixXd& points) const {
 }
 
 Eigen::MatrixXd Predictor::Explained(const Eigen::MatrixXd& points) const {
-  Eigen::MatrixXd kernel = process_.Kernel(process_.scaled_, process_.Scale(points));
+  Eigen::MatrixXd kernel = process_.Kernel(process_.Scale(points));
   MultiplyLowerInPlace(reduction_, kernel);
   return kernel;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <optional>
 #include <vector>
 
 #include "search/linalg.h"
@@ -51,7 +52,8 @@ class GaussianProcess {
 
   // Prior covariance between the functions' values at two sets of points: rows of a x rows of b.
   Eigen::MatrixXd PriorCovariance(const Eigen::MatrixXd& a, const Eigen::MatrixXd& b) const {
-    return Kernel(Scale(a), Scale(b));
+    const Eigen::MatrixXd scaled = Scale(a);
+    return Kernel(DistancesFrom(scaled.leftCols(matern_columns_)), scaled, Scale(b));
   }
 
   Eigen::Index size() const { return scaled_.rows(); }
@@ -60,7 +62,12 @@ class GaussianProcess {
  private:
   friend class Predictor;
   Eigen::MatrixXd Scale(const Eigen::MatrixXd& rows) const;
-  Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled_a, const Eigen::MatrixXd& scaled_b) const;
+  Eigen::MatrixXd Kernel(const DistancesFrom& from_a, const Eigen::MatrixXd& scaled_a,
+                         const Eigen::MatrixXd& scaled_b) const;
+  // Of the inducing points: inducing points x points.
+  Eigen::MatrixXd Kernel(const Eigen::MatrixXd& scaled) const {
+    return Kernel(*distances_, scaled_, scaled);
+  }
   // Per column of `explained`: what its squares leave of the prior variance, not negative.
   Eigen::VectorXd Unexplained(const Eigen::MatrixXd& scaled,
                               const Eigen::MatrixXd& explained) const;
@@ -69,7 +76,8 @@ class GaussianProcess {
   Eigen::Index matern_columns_;
   Eigen::RowVectorXd column_scale_;  // per column: 1 / length, or the root of the part's variance
   Eigen::MatrixXd scaled_;           // inducing points
-  Eigen::MatrixXd whitening_;        // inverse of the Cholesky factor of the kernel between them
+  std::optional<DistancesFrom> distances_;  // from them
+  Eigen::MatrixXd whitening_;  // inverse of the Cholesky factor of the kernel between them
 };
 
 // Adds what observations with these features and precisions (1 / variance) say about the weights.
@@ -111,7 +119,7 @@ class Predictor {
  private:
   const GaussianProcess& process_;
   // Of the kernel between inducing points and a point.
-  Eigen::MatrixXd mean_weights_;  // inducing points x outputs
+  Eigen::MatrixXd mean_weights_;  // outputs x inducing points
   Eigen::MatrixXd reduction_;     // lower triangular
 };
 

@@ -47,7 +47,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   Eigen::MatrixXd covariance = matern;
   covariance.diagonal().array() += noise;
   if (parts.cols() > 0) {
-    MultiplyInto(parts, parts, {.transpose_b = true, .beta = 1}, covariance);
+    MultiplyInto(parts, parts, {.transpose_b = true, .add = true}, covariance);
   }
   const Eigen::MatrixXd cholesky = StableCholesky(covariance);
   Eigen::MatrixXd alpha = targets_;
@@ -60,7 +60,7 @@ double MarginalLikelihood::operator()(const Eigen::VectorXd& packed,
   // d value / d K = (alpha alpha^T - K^-1) / 2
   const Eigen::MatrixXd inverse = InverseOfLower(cholesky);
   Eigen::MatrixXd sensitivity = alpha * alpha.transpose();
-  MultiplyInto(inverse, inverse, {.transpose_a = true, .alpha = -1, .beta = 1}, sensitivity);
+  MultiplyInto(inverse, inverse, {.transpose_a = true, .alpha = -1, .add = true}, sensitivity);
   gradient->setZero(packed.size());
   // For symmetric S: sum_ij S_ij (x_i - x_j)^2 = 2 sum_i (x_i^2 sum_j S_ij) - 2 x^T S x.
   slope.array() *= sensitivity.array();

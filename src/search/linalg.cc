@@ -32,12 +32,18 @@ const Choice& Chosen() {
 
 void MultiplyInto(const ConstMatrixRef& a, const ConstMatrixRef& b, const ProductOptions& options,
                   MatrixRef c) {
-  eigen_assert((options.transpose_a ? a.cols() : a.rows()) == c.rows());
+  if (options.transpose_a) {
+    ProductOptions others = options;
+    others.transpose_a = false;
+    MultiplyInto(Eigen::MatrixXd(a.transpose()), b, others, c);
+    return;
+  }
+  eigen_assert(a.rows() == c.rows());
   eigen_assert((options.transpose_b ? b.rows() : b.cols()) == c.cols());
-  Chosen().kernels.multiply(c.rows(), c.cols(), options.transpose_a ? a.rows() : a.cols(), a.data(),
-                            a.outerStride(), options.transpose_a, b.data(), b.outerStride(),
-                            options.transpose_b, options.alpha, options.beta, c.data(),
-                            c.outerStride());
+  eigen_assert((options.transpose_b ? b.cols() : b.rows()) == a.cols());
+  Chosen().kernels.multiply(c.rows(), c.cols(), a.cols(), a.data(), a.outerStride(), b.data(),
+                            b.outerStride(), options.transpose_b, options.alpha, options.add,
+                            c.data(), c.outerStride());
 }
 
 Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
@@ -49,16 +55,14 @@ Eigen::MatrixXd Multiply(const ConstMatrixRef& a, const ConstMatrixRef& b,
 }
 
 void MultiplyLowerInPlace(const ConstMatrixRef& lower, MatrixRef b) {
-  constexpr Eigen::Index kBlock = 64;  // rows; half of a diagonal block is zeros
-  Eigen::MatrixXd diagonal;
   // From the bottom, since every row is made of those above it.
   for (Eigen::Index end = lower.rows(); end > 0;) {
-    const Eigen::Index begin = (end - 1) / kBlock * kBlock, rows = end - begin;
-    diagonal = b.middleRows(begin, rows);
+    const Eigen::Index begin = (end - 1) / kMostLower * kMostLower, rows = end - begin;
     auto target = b.middleRows(begin, rows);
-    MultiplyInto(lower.block(begin, begin, rows, rows), diagonal, {}, target);
+    Chosen().kernels.multiply_lower(rows, lower.block(begin, begin, rows, rows).data(),
+                                    lower.outerStride(), b.cols(), target.data(), b.outerStride());
     if (begin > 0) {
-      MultiplyInto(lower.block(begin, 0, rows, begin), b.topRows(begin), {.beta = 1}, target);
+      MultiplyInto(lower.block(begin, 0, rows, begin), b.topRows(begin), {.add = true}, target);
     }
     end = begin;
   }
@@ -68,8 +72,8 @@ void AddSquareInto(const ConstMatrixRef& a, MatrixRef c) {
   constexpr Eigen::Index kBlock = 64;  // columns: what is above the diagonal blocks is mirrored
   for (Eigen::Index begin = 0; begin < c.rows(); begin += kBlock) {
     const Eigen::Index columns = std::min(kBlock, c.rows() - begin), rows = c.rows() - begin;
-    MultiplyInto(a.bottomRows(rows), a.middleRows(begin, columns), {.transpose_b = true, .beta = 1},
-                 c.block(begin, begin, rows, columns));
+    MultiplyInto(a.bottomRows(rows), a.middleRows(begin, columns),
+                 {.transpose_b = true, .add = true}, c.block(begin, begin, rows, columns));
   }
   c.triangularView<Eigen::StrictlyUpper>() = c.transpose();
 }
@@ -114,12 +118,15 @@ void Matern52InPlace(Eigen::MatrixXd& squared_distances, double signal, Eigen::M
                             slope == nullptr ? nullptr : slope->data());
 }
 
-Eigen::MatrixXd SquaredDistances(const ConstMatrixRef& a, const ConstMatrixRef& b) {
-  // |a - b|^2 as one product: (a, |a|^2, 1) . (-2 b, 1, |b|^2).
-  Eigen::MatrixXd left(a.rows(), a.cols() + 2), right(b.rows(), b.cols() + 2);
-  left << a, a.rowwise().squaredNorm(), Eigen::VectorXd::Ones(a.rows());
+// |a - b|^2 as one product: (a, |a|^2, 1) . (-2 b, 1, |b|^2).
+DistancesFrom::DistancesFrom(const ConstMatrixRef& a) : left_(a.rows(), a.cols() + 2) {
+  left_ << a, a.rowwise().squaredNorm(), Eigen::VectorXd::Ones(a.rows());
+}
+
+Eigen::MatrixXd DistancesFrom::To(const ConstMatrixRef& b) const {
+  Eigen::MatrixXd right(b.rows(), b.cols() + 2);
   right << -2 * b, Eigen::VectorXd::Ones(b.rows()), b.rowwise().squaredNorm();
-  return Multiply(left, right, {.transpose_b = true});
+  return Multiply(left_, right, {.transpose_b = true});
 }
 
 const char* LinalgName() { return Chosen().name; }

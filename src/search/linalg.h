@@ -10,10 +10,11 @@ namespace lathe::search {
 using MatrixRef = Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>>;
 using ConstMatrixRef = Eigen::Ref<const Eigen::MatrixXd, 0, Eigen::OuterStride<>>;
 
-// c = beta c + alpha a b, with a or b transposed on request.
+// c = alpha a b, or c += alpha a b, with a or b transposed on request.
 struct ProductOptions {
   bool transpose_a = false, transpose_b = false;
-  double alpha = 1, beta = 0;
+  double alpha = 1;
+  bool add = false;
 };
 void MultiplyInto(const ConstMatrixRef& a, const ConstMatrixRef& b, const ProductOptions& options,
                   MatrixRef c);
@@ -41,8 +42,19 @@ bool CholeskyInPlace(MatrixRef a);
 // the squared distance, times -2: signal * 5/3 (1 + sqrt(5) r) exp(-sqrt(5) r).
 void Matern52InPlace(Eigen::MatrixXd& squared_distances, double signal,
                      Eigen::MatrixXd* slope = nullptr);
-// Between the rows of a and those of b: rows of a x rows of b.
-Eigen::MatrixXd SquaredDistances(const ConstMatrixRef& a, const ConstMatrixRef& b);
+
+// Squared distances between the rows of a and those of b: rows of a x rows of b.
+class DistancesFrom {
+ public:
+  explicit DistancesFrom(const ConstMatrixRef& a);
+  Eigen::MatrixXd To(const ConstMatrixRef& b) const;
+
+ private:
+  Eigen::MatrixXd left_;
+};
+inline Eigen::MatrixXd SquaredDistances(const ConstMatrixRef& a, const ConstMatrixRef& b) {
+  return DistancesFrom(a).To(b);
+}
 
 // "avx512", "avx2" or "generic".
 const char* LinalgName();

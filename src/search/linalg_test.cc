@@ -27,8 +27,31 @@ TEST(Linalg, MultipliesInAllFourWays) {
   EXPECT_TRUE(Multiply(a.transpose(), b.transpose(), {.transpose_a = true, .transpose_b = true})
                   .isApprox(expected, 1e-13));
   Eigen::MatrixXd sum = expected;
-  MultiplyInto(a, b, {.alpha = 0.5, .beta = 2}, sum);
-  EXPECT_TRUE(sum.isApprox(2.5 * expected, 1e-13));
+  MultiplyInto(a, b, {.alpha = 0.5, .add = true}, sum);
+  EXPECT_TRUE(sum.isApprox(1.5 * expected, 1e-13));
+}
+
+// Tiles, slices and what is left of them; columns that do not lie side by side.
+TEST(Linalg, MultipliesMatricesOfAnyShape) {
+  for (const Eigen::Index rows : {1, 7, 24, 61, 256}) {
+    for (const Eigen::Index inner : {0, 1, 30, 256, 600}) {
+      for (const Eigen::Index columns : {0, 1, 8, 19}) {
+        const Eigen::MatrixXd a = Noise(rows + 3, inner, 1), b = Noise(inner + 2, columns + 1, 2);
+        const auto left = a.middleRows(1, rows);
+        const auto right = b.block(2, 1, inner, columns);
+        const Eigen::MatrixXd expected = left * right;
+        const Eigen::MatrixXd before = Noise(rows + 2, columns, 3);
+        Eigen::MatrixXd c = before;
+        MultiplyInto(left, right, {}, c.topRows(rows));
+        EXPECT_LE((c.topRows(rows) - expected).cwiseAbs().sum(),
+                  1e-10 * static_cast<double>(c.size()));
+        MultiplyInto(left, right.transpose().eval(),
+                     {.transpose_b = true, .alpha = -1, .add = true}, c.topRows(rows));
+        EXPECT_LE(c.topRows(rows).cwiseAbs().sum(), 1e-10 * static_cast<double>(c.size()));
+        EXPECT_EQ(c.bottomRows(2), before.bottomRows(2)) << "what is not of the product";
+      }
+    }
+  }
 }
 
 TEST(Linalg, FactorsAndSolves) {
@@ -51,7 +74,7 @@ TEST(Linalg, FactorsAndSolves) {
 
 // Larger than the blocks they work on, and not a multiple of them.
 TEST(Linalg, UsesTheShapeOfTriangularAndSymmetricMatrices) {
-  for (const Eigen::Index size : {1, 64, 65, 200}) {
+  for (const Eigen::Index size : {1, 24, 65, 200, 256, 300}) {
     Eigen::MatrixXd lower = Noise(size, size, 7).triangularView<Eigen::Lower>();
     lower.diagonal().array() += 30;
     const Eigen::MatrixXd b = Noise(size, 33, 8);
@@ -80,11 +103,14 @@ TEST(Linalg, MaternMatchesItsFormula) {
 
 // Whatever this machine chooses, the portable kernels must agree with it.
 TEST(Linalg, TheGenericKernelsAgree) {
-  const Eigen::MatrixXd a = Noise(50, 30, 5), b = Noise(30, 20, 6);
-  Eigen::MatrixXd c(50, 20);
-  kGenericKernels.multiply(50, 20, 30, a.data(), 50, false, b.data(), 30, false, 1, 0, c.data(),
-                           50);
+  const Eigen::MatrixXd a = Noise(50, 30, 5), b = Noise(30, 21, 6);
+  Eigen::MatrixXd c(50, 21);
+  kGenericKernels.multiply(50, 21, 30, a.data(), 50, b.data(), 30, false, 1, false, c.data(), 50);
   EXPECT_TRUE(c.isApprox(Multiply(a, b), 1e-13));
+  const Eigen::MatrixXd lower = Noise(50, 50, 9).triangularView<Eigen::Lower>();
+  Eigen::MatrixXd product = c;
+  kGenericKernels.multiply_lower(50, lower.data(), 50, 21, product.data(), 50);
+  EXPECT_TRUE(product.isApprox(lower * c, 1e-13));
   Eigen::MatrixXd squared = a.cwiseAbs2(), other = squared;
   Matern52InPlace(squared, 2);
   kGenericKernels.matern52(other.size(), other.data(), 2, nullptr);

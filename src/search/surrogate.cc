@@ -153,7 +153,7 @@ Surrogate::Surrogate(const Fit& fit, const Beliefs& beliefs, const Meaning& mean
     AddInformation(asked, precisions.tail(pending), information);
     Eigen::MatrixXd moments = moment.replicate(1, kFantasies);
     outcomes.array().colwise() *= precisions.tail(pending).array();
-    MultiplyInto(asked, outcomes, {.beta = 1}, moments);
+    MultiplyInto(asked, outcomes, {.add = true}, moments);
     posterior = WeightPosterior(information, moments);
   }
   predictor_.emplace(*process_, posterior);
@@ -255,6 +255,23 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
   return static_cast<size_t>(begin);
 }
 
+void Pool::Keep(const std::vector<size_t>& indices) {
+  const Eigen::MatrixXd mean = mean_(Eigen::all, indices);
+  const Eigen::VectorXd variance = variance_(indices), known = known_(indices);
+  std::vector<Candidate> candidates;
+  std::vector<double> scores;
+  for (const size_t index : indices) {
+    candidates.push_back(std::move(candidates_[index]));
+    scores.push_back(scores_[index]);
+  }
+  mean_ = mean;
+  variance_ = variance;
+  known_ = known;
+  candidates_ = std::move(candidates);
+  scores_ = std::move(scores);
+  scored_after_.assign(indices.size(), 0);
+}
+
 double Pool::Deviation(size_t index) const {
   return std::sqrt(std::max(0.0, variance_[static_cast<Eigen::Index>(index)]));
 }
@@ -295,7 +312,7 @@ void Pool::Select(size_t index, Random& random) {
   const double variance = variance_[chosen] + surrogate_.process_->noise();
   // Posterior covariances with the chosen one, less what earlier selections explain of them.
   Eigen::MatrixXd covariance = surrogate_.process_->PriorCovariance(points_.row(chosen), points_);
-  MultiplyInto(explained_.col(chosen), explained_, {.transpose_a = true, .alpha = -1, .beta = 1},
+  MultiplyInto(explained_.col(chosen), explained_, {.transpose_a = true, .alpha = -1, .add = true},
                covariance);
   for (const Eigen::RowVectorXd& selected : selected_) {
     covariance -= selected[chosen] * selected;

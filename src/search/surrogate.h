@@ -63,6 +63,8 @@ class Pool {
 
   // Returns the index of the first.
   size_t Add(std::vector<Candidate> candidates);
+  // Forgets all but these, which get the indices 0, 1, ...; before any selection.
+  void Keep(const std::vector<size_t>& indices);
   const std::vector<Candidate>& candidates() const { return candidates_; }
   const std::vector<double>& scores() const { return scores_; }
   // How uncertain the model is of it: the posterior's standard deviation, in the model's units.
