@@ -4,6 +4,7 @@
 
 #include <Eigen/Cholesky>
 #include <cmath>
+#include <vector>
 
 #include "base/random.h"
 #include "search/linalg_kernels.h"
@@ -101,20 +102,29 @@ TEST(Linalg, MaternMatchesItsFormula) {
   EXPECT_EQ(kernel(0, 5), 1.5) << "a negative distance is a rounding error of zero";
 }
 
-// Whatever this machine chooses, the portable kernels must agree with it.
-TEST(Linalg, TheGenericKernelsAgree) {
+// Whatever this machine chooses, those of other machines must agree with it.
+TEST(Linalg, TheKernelsAgree) {
+  std::vector<const LinalgKernels*> others = {&kGenericKernels};
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    others.push_back(&kAvx2Kernels);
+#endif
   const Eigen::MatrixXd a = Noise(50, 30, 5), b = Noise(30, 21, 6);
-  Eigen::MatrixXd c(50, 21);
-  kGenericKernels.multiply(50, 21, 30, a.data(), 50, b.data(), 30, false, 1, false, c.data(), 50);
-  EXPECT_TRUE(c.isApprox(Multiply(a, b), 1e-13));
   const Eigen::MatrixXd lower = Noise(50, 50, 9).triangularView<Eigen::Lower>();
-  Eigen::MatrixXd product = c;
-  kGenericKernels.multiply_lower(50, lower.data(), 50, 21, product.data(), 50);
-  EXPECT_TRUE(product.isApprox(lower * c, 1e-13));
-  Eigen::MatrixXd squared = a.cwiseAbs2(), other = squared;
-  Matern52InPlace(squared, 2);
-  kGenericKernels.matern52(other.size(), other.data(), 2, nullptr);
-  EXPECT_TRUE(squared.isApprox(other, 1e-13));
+  const Eigen::MatrixXd squared = a.cwiseAbs2();
+  Eigen::MatrixXd matern = squared;
+  Matern52InPlace(matern, 2);
+  for (const LinalgKernels* other : others) {
+    Eigen::MatrixXd c(50, 21);
+    other->multiply(50, 21, 30, a.data(), 50, b.data(), 30, false, 1, false, c.data(), 50);
+    EXPECT_TRUE(c.isApprox(Multiply(a, b), 1e-13));
+    Eigen::MatrixXd product = c;
+    other->multiply_lower(50, lower.data(), 50, 21, product.data(), 50);
+    EXPECT_TRUE(product.isApprox(lower * c, 1e-13));
+    Eigen::MatrixXd values = squared;
+    other->matern52(values.size(), values.data(), 2, nullptr);
+    EXPECT_TRUE(values.isApprox(matern, 1e-13));
+  }
   RecordProperty("kernels", LinalgName());
 }
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "base/error.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe::search {
 namespace {
@@ -36,13 +36,8 @@ TableOptions SmoothOptions() {
   return {.params = {"width", "depth", "op", "se"}, .objective = "loss"};
 }
 
-std::string MessageOf(const std::string& csv, const TableOptions& options) {
-  try {
-    Table::Parse(csv, "t.csv", options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
+std::string TableError(const std::string& csv, const TableOptions& options) {
+  return MessageOf(ErrorKind::kInput, [&] { Table::Parse(csv, "t.csv", options); });
 }
 
 TEST(Table, ReadsNumbersWordsAndConstraints) {
@@ -92,21 +87,21 @@ TEST(Table, RowsWithoutAResultCountAsFailed) {
 
 TEST(Table, SaysWhatIsWrong) {
   const TableOptions y{.objective = "y"};
-  EXPECT_THAT(MessageOf("", y), HasSubstr("empty"));
-  EXPECT_THAT(MessageOf("a,y\n", y), HasSubstr("no rows"));
-  EXPECT_THAT(MessageOf("a,y\n1,2\n3\n", y), HasSubstr("t.csv:3: 1 fields"));
-  EXPECT_THAT(MessageOf("a,a,y\n1,2,3\n", y), HasSubstr("twice"));
-  EXPECT_THAT(MessageOf("a,y\n,2\n", y), HasSubstr("t.csv:2: column 'a' has no value"));
-  EXPECT_THAT(MessageOf("a,y\n1,2\n1,3\n", y),
+  EXPECT_THAT(TableError("", y), HasSubstr("empty"));
+  EXPECT_THAT(TableError("a,y\n", y), HasSubstr("no rows"));
+  EXPECT_THAT(TableError("a,y\n1,2\n3\n", y), HasSubstr("t.csv:3: 1 fields"));
+  EXPECT_THAT(TableError("a,a,y\n1,2,3\n", y), HasSubstr("twice"));
+  EXPECT_THAT(TableError("a,y\n,2\n", y), HasSubstr("t.csv:2: column 'a' has no value"));
+  EXPECT_THAT(TableError("a,y\n1,2\n1,3\n", y),
               HasSubstr("t.csv:3: the same parameters as in line 2"));
-  EXPECT_THAT(MessageOf("alpha,y\n1,2\n", {.params = {"alpa"}, .objective = "y"}),
+  EXPECT_THAT(TableError("alpha,y\n1,2\n", {.params = {"alpa"}, .objective = "y"}),
               HasSubstr("did you mean 'alpha'"));
-  EXPECT_THAT(MessageOf("a,f,y\n1,5,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
+  EXPECT_THAT(TableError("a,f,y\n1,5,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
               HasSubstr("no row meets"));
-  EXPECT_THAT(MessageOf("a,f,y\n1,x,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
+  EXPECT_THAT(TableError("a,f,y\n1,x,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
               HasSubstr("t.csv:2: column 'f' is 'x'"));
-  EXPECT_THAT(MessageOf("a,y\n1,nan\n", y), HasSubstr("no finite number"));
-  EXPECT_THAT(MessageOf("a,y\n1,2\n", {.objective = "y", .curve = "loss_"}),
+  EXPECT_THAT(TableError("a,y\n1,nan\n", y), HasSubstr("no finite number"));
+  EXPECT_THAT(TableError("a,y\n1,2\n", {.objective = "y", .curve = "loss_"}),
               HasSubstr("no columns loss_1"));
   EXPECT_THROW(ParseConstraint("flops<5"), Error);
 }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "base/error.h"
+#include "base/temp_folder_testing.h"
 
 namespace lathe::space {
 namespace {
@@ -28,16 +28,7 @@ const SearchSpace& SmallImages() {
   return space;
 }
 
-std::string MessageOf(const auto& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput);
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
+std::string InputError(const auto& call) { return MessageOf(ErrorKind::kInput, call); }
 
 // GPUNet post, Table 2.
 TEST(SearchSpace, GpunetHasTheGenesOfTable2) {
@@ -179,22 +170,22 @@ TEST(SearchSpace, CheckNamesGeneValueAndChoices) {
   EXPECT_TRUE(space.Contains(encoding));
   encoding[space.GeneIndex("stage2.kernel")] = 4;
   EXPECT_FALSE(space.Contains(encoding));
-  EXPECT_THAT(MessageOf([&] { space.Decode(encoding, {}); }),
+  EXPECT_THAT(InputError([&] { space.Decode(encoding, {}); }),
               AllOf(HasSubstr("stage2.kernel"), HasSubstr("is 4"), HasSubstr("3, 5"),
                     HasSubstr("nearest: 3")));
   encoding.pop_back();
   EXPECT_FALSE(space.Contains(encoding));
-  EXPECT_THAT(MessageOf([&] { space.Check(encoding); }), HasSubstr("41 integers, not 40"));
+  EXPECT_THAT(InputError([&] { space.Check(encoding); }), HasSubstr("41 integers, not 40"));
 }
 
 TEST(SearchSpace, ChoicesHaveNames) {
   const Gene& activation = Gpunet().genes()[Gpunet().GeneIndex("stage1.activation")];
   EXPECT_EQ(FormatChoice(activation, ParseChoice(activation, "swish")), "swish");
-  EXPECT_THAT(MessageOf([&] { ParseChoice(activation, "swich"); }),
+  EXPECT_THAT(InputError([&] { ParseChoice(activation, "swich"); }),
               AllOf(HasSubstr("stage1.activation"), HasSubstr("nearest: swish")));
   const Gene& resolution = Gpunet().genes()[0];
   EXPECT_EQ(ParseChoice(resolution, "288"), 288);
-  EXPECT_THAT(MessageOf([&] { ParseChoice(resolution, "290"); }), HasSubstr("nearest: 288"));
+  EXPECT_THAT(InputError([&] { ParseChoice(resolution, "290"); }), HasSubstr("nearest: 288"));
 }
 
 TEST(SearchSpace, RestrictNarrowsGenesAndWhatSharesThem) {
@@ -215,11 +206,11 @@ TEST(SearchSpace, RestrictNarrowsGenesAndWhatSharesThem) {
 }
 
 TEST(SearchSpace, RestrictNamesTheNearestGeneAndValue) {
-  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"stage2.kernal", {3}}}); }),
+  EXPECT_THAT(InputError([] { Gpunet().Restrict({{"stage2.kernal", {3}}}); }),
               AllOf(HasSubstr("gpunet"), HasSubstr("did you mean 'stage2.kernel'")));
-  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"resolution", {230}}}); }),
+  EXPECT_THAT(InputError([] { Gpunet().Restrict({{"resolution", {230}}}); }),
               AllOf(HasSubstr("resolution"), HasSubstr("'230'"), HasSubstr("nearest: 224")));
-  EXPECT_THAT(MessageOf([] { Gpunet().Restrict({{"resolution", {}}}); }),
+  EXPECT_THAT(InputError([] { Gpunet().Restrict({{"resolution", {}}}); }),
               HasSubstr("no value is allowed"));
 }
 

@@ -6,8 +6,8 @@
 
 #include <cmath>
 
-#include "base/error.h"
 #include "base/file.h"
+#include "base/temp_folder_testing.h"
 #include "net/network_file.h"
 
 namespace lathe::study {
@@ -84,13 +84,7 @@ class WarmStartTest : public ::testing::Test {
   }
 
   std::string ErrorOf(const fs::path& source, const StudyConfig& config) const {
-    try {
-      ReadEarlier(source, config, space_);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kInput);
-      return error.what();
-    }
-    return "";
+    return MessageOf(ErrorKind::kInput, [&] { ReadEarlier(source, config, space_); });
   }
 
   static constexpr int kSwish = 3;
