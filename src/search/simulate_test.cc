@@ -36,8 +36,9 @@ TableOptions SmoothOptions() {
   return {.params = {"width", "depth", "op", "se"}, .objective = "loss"};
 }
 
-std::string TableError(const std::string& csv, const TableOptions& options) {
-  return MessageOf(ErrorKind::kInput, [&] { Table::Parse(csv, "t.csv", options); });
+std::string TableError(const std::string& csv, const TableOptions& options,
+                       ErrorKind kind = ErrorKind::kInput) {
+  return MessageOf(kind, [&] { Table::Parse(csv, "t.csv", options); });
 }
 
 TEST(Table, ReadsNumbersWordsAndConstraints) {
@@ -96,7 +97,8 @@ TEST(Table, SaysWhatIsWrong) {
               HasSubstr("t.csv:3: the same parameters as in line 2"));
   EXPECT_THAT(TableError("alpha,y\n1,2\n", {.params = {"alpa"}, .objective = "y"}),
               HasSubstr("did you mean 'alpha'"));
-  EXPECT_THAT(TableError("a,f,y\n1,5,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
+  EXPECT_THAT(TableError("a,f,y\n1,5,2\n", {.objective = "y", .constraints = {{"f", 4}}},
+                         ErrorKind::kTargetNotReached),
               HasSubstr("no row meets"));
   EXPECT_THAT(TableError("a,f,y\n1,x,2\n", {.objective = "y", .constraints = {{"f", 4}}}),
               HasSubstr("t.csv:2: column 'f' is 'x'"));
