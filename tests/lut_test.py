@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 
 import lathe_testing as testing
@@ -19,6 +20,15 @@ class LutTest(testing.TestCase):
 
     def build(self, *arguments, check=0):
         return testing.run("lut", "build", *SMALL, "--out", self.lut, *arguments, check=check)
+
+    def check_while_as_fast(self, *arguments):
+        """`lut check` while the machine is about as fast as while the table was built, if it ever is: its neighbours may halve its speed."""
+        for _ in range(5):
+            result = json.loads(testing.run("lut", "check", self.lut, *SMALL, *arguments, "--json", check=0).stdout)
+            if 0.8 < result["slowdown"] < 1.25:
+                break
+            print(f"checked on a machine that is {result['slowdown']:.2f} times as slow as before", file=sys.stderr)
+        return result
 
     def networks_in_log(self):
         if not self.log.exists():
@@ -54,8 +64,7 @@ class LutTest(testing.TestCase):
         self.assertNotIn("pool_i", testing.run("lut", "show", self.lut, check=0).stdout)
 
         picture = self.folder / "check.svg"
-        result = json.loads(testing.run("lut", "check", self.lut, *SMALL, "--count", "20", "mobilenet_v3_small@28x0.5", "--picture", picture,
-                                        "--json", check=0).stdout)
+        result = self.check_while_as_fast("--count", "20", "mobilenet_v3_small@28x0.5", "--picture", picture)
         self.assertEqual(len(result["networks"]), 21)
         # Seconds of measuring on a machine that may be busy: sums of layers, not accurate ones.
         self.assertLess(result["band"]["mape"], 0.4)
