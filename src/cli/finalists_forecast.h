@@ -16,9 +16,9 @@ inline constexpr double kMeasureUntrained = 1, kJudge = 3;
 // Seconds that so many trainings take in so many slots.
 double InSlots(double trainings, double seconds, int slots);
 
-// An upper bound: as if all baselines fitted the budget, and none trained faster than a candidate of
-// the same latency, as most do. Knows nothing before a trial has ended, nor of programs that do not
-// say how long they trained.
+// An upper bound: as if all baselines fitted the budget, and none trained faster than a candidate
+// of the same latency, as most do. Knows nothing before a trial has ended, nor of programs that do
+// not say how long they trained.
 class FinalistsForecast {
  public:
   FinalistsForecast(const StudyContext& context, int slots);
