@@ -17,7 +17,6 @@
 namespace lathe::executor {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // What Slurm runs, without Slurm: the script as it is, with a program in place of the trial.
