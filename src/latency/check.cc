@@ -46,8 +46,9 @@ CheckResult CheckLut(engine::Engine& engine, const Lut& lut,
     std::vector<engine::CompiledModel*> in_turns;
     for (const auto& model : models) in_turns.push_back(model.get());
     for (const engine::Timing& timing : engine::TimeSteadily(in_turns, kRounds)) {
-      result.rows[measured.size()].measured_us = UndisturbedUs(timing);
-      measured.push_back(UndisturbedUs(timing));
+      CheckRow& timed = result.rows[measured.size()];
+      timed.measured_us = UndisturbedUs(timing);
+      measured.push_back(timed.measured_us);
     }
     models.clear();
     if (options.on_progress) {

@@ -154,12 +154,8 @@ class BayesProposer : public HistoryProposer {
     Climb(pool, source_, is_new,
           {.candidate = *beliefs.candidates[static_cast<size_t>(best_trial)]}, random);
 
-    if (batch.size == 1) {
-      const std::vector<size_t> best = Best(pool.scores(), 1);
-      return best.empty() ? std::vector<Candidate>{} : std::vector{pool.candidates()[best.front()]};
-    }
-    pool.Keep(Best(pool.scores(), kKeptPerProposal * batch.size));
-    return OneByOne(pool, batch.size, random);
+    pool.Keep(Best(pool.scores(), batch.size == 1 ? 1 : kKeptPerProposal * batch.size));
+    return batch.size == 1 ? pool.candidates() : OneByOne(pool, batch.size, random);
   }
 
   // Each as if those before it were running.

@@ -206,6 +206,36 @@ TEST(Surrogate, SelectingTakesOutWhatPendingTrialsTakeOut) {
   }
 }
 
+TEST(Surrogate, WhatIsKeptIsAsIfNothingElseHadBeenAdded) {
+  SyntheticSource source(6, 4, 1);
+  Random random(7);
+  const std::vector<Candidate> known = source.Draw(20, random), others = source.Draw(60, random);
+  const Beliefs results = ResultsOf(source, known);
+  const Fit fit = FitOf(source, results, {});
+  const Surrogate surrogate(fit, results, {}, Random(4));
+  const std::vector<size_t> kept = {40, 3, 17};
+  Pool pool(surrogate), alone(surrogate);
+  pool.Add(others);
+  pool.Keep(kept);
+  alone.Add({others[40], others[3], others[17]});
+  ASSERT_EQ(pool.candidates().size(), kept.size());
+  const auto expect_same = [&] {
+    EXPECT_EQ(pool.Top(), alone.Top());
+    for (size_t i = 0; i < kept.size(); ++i) {
+      EXPECT_EQ(pool.candidates()[i].encoding, others[kept[i]].encoding);
+      EXPECT_NEAR(pool.Deviation(i), alone.Deviation(i), 1e-9) << i;
+      if (std::isfinite(alone.scores()[i])) {  // not of what is selected
+        EXPECT_NEAR(pool.scores()[i], alone.scores()[i], 1e-6) << i;
+      }
+    }
+  };
+  expect_same();
+  Random one(5), other(5);
+  pool.Select(1, one);
+  alone.Select(1, other);
+  expect_same();
+}
+
 TEST(Surrogate, WhatIsSelectedIsNeverTheTopAgain) {
   SyntheticSource source(4, 3);
   Random random(8);

@@ -6,7 +6,8 @@
 
 namespace lathe::search {
 
-constexpr std::ptrdiff_t kMostLower = 256;
+constexpr std::ptrdiff_t kMostLower =
+    256;  // rows of b: a tile of it stays in the first-level cache
 
 struct LinalgKernels {
   // c = alpha a b, or c += alpha a b; b, or its transpose where it is transposed: inner x columns.

@@ -256,17 +256,15 @@ size_t Pool::Add(std::vector<Candidate> candidates) {
 }
 
 void Pool::Keep(const std::vector<size_t>& indices) {
-  const Eigen::MatrixXd mean = mean_(Eigen::all, indices);
-  const Eigen::VectorXd variance = variance_(indices), known = known_(indices);
+  mean_ = mean_(Eigen::all, indices).eval();
+  variance_ = variance_(indices).eval();
+  known_ = known_(indices).eval();
   std::vector<Candidate> candidates;
   std::vector<double> scores;
   for (const size_t index : indices) {
     candidates.push_back(std::move(candidates_[index]));
     scores.push_back(scores_[index]);
   }
-  mean_ = mean;
-  variance_ = variance;
-  known_ = known;
   candidates_ = std::move(candidates);
   scores_ = std::move(scores);
   scored_after_.assign(indices.size(), 0);
