@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import time
@@ -213,8 +214,12 @@ class SearchTest(ProgramTest):
         for name in ("network.json", "weights.safetensors", "model.onnx", "card.md"):
             self.assertGreater((out / finalist["path"] / name).stat().st_size, 100, name)
         self.assertIn("my program.py", (out / finalist["path"] / "card.md").read_text())
-        # What the study says of itself reads back, wherever it is.
-        testing.run("search", out / "study.toml", "--dir", out, "--resume", check=0)
+        # What the study says of itself reads back, wherever it is; weights that came to harm are that network's end alone.
+        for weights in out.glob("training/*/weights.safetensors"):
+            weights.write_bytes(weights.read_bytes()[:-4] + struct.pack("<f", float("nan")))
+        again = testing.run("search", out / "study.toml", "--dir", out, "--resume", "--json", check=3)
+        self.assertIn("is not finite", json.loads(again.stdout)["networks"][0]["problem"])
+        self.assertIn("is not finite", again.stderr)
 
     def test_pruned_trials_are_told(self):
         study = self.write_study(5, [])

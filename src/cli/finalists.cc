@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/common.h"
@@ -93,11 +94,18 @@ std::vector<Judged> JudgeAll(const StudyContext& context, const study::Store& st
   for (size_t i = 0; i < contenders.size(); ++i) {
     progress.Update(static_cast<int64_t>(i), contenders[i].name);
     Judged& one = judged.emplace_back();
-    if (results[i].ok) {
+    if (!results[i].ok) {
+      one.row = FailedRow(contenders[i], results[i].error);
+      continue;
+    }
+    try {
       one = Judge(context, cost, contenders[i]);
       NoteOtherAccuracy(results[i], one.row);
-    } else {
-      one.row = FailedRow(contenders[i], results[i].error);
+    } catch (const Error& error) {
+      // What one network's weights make impossible is not the others' end; a full disk is.
+      if (error.kind() != ErrorKind::kInput) throw;
+      spdlog::warn("{}: {}", contenders[i].name, error.what());
+      one.row = FailedRow(contenders[i], error.what());
     }
   }
   return judged;

@@ -114,10 +114,11 @@ template <typename Vec>
 inline Vec Select(const typename TypesOf<Vec>::Ints& condition, const Vec& yes, const Vec& no) {
   return condition ? yes : no;
 }
+// NaN stays NaN: a training that diverged must not look like one that learned nothing.
 template <typename Vec>
 inline Vec Clamp(const Vec& x, float low, float high) {
-  const Vec raised = Select(x > low, x, Splat<Vec>(low));
-  return Select(raised < high, raised, Splat<Vec>(high));
+  const Vec raised = Select(x < low, Splat<Vec>(low), x);
+  return Select(raised > high, Splat<Vec>(high), raised);
 }
 
 // e^x to 2 ulp: 2^n * e^r with |r| <= ln2 / 2 (polynomial of Cephes' expf).
@@ -151,7 +152,7 @@ Vec Activate(const Vec& z) {
     case Activation::kNone:
       return z;
     case Activation::kRelu:
-      return Select(z > 0.0f, z, Vec{});
+      return Select(z < 0.0f, Vec{}, z);  // NaN stays NaN
     case Activation::kRelu6:
       return Clamp(z, 0.0f, 6.0f);
     case Activation::kSwish:

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 
+#include <limits>
+
 #include "train/torch_guard.h"
 
 namespace lathe::train {
@@ -85,6 +87,30 @@ TEST_P(OpsTest, NormActivateForEvaluation) {
       at::silu(at::batch_norm(image.to(at::kFloat), norm.gamma, norm.beta, norm.mean, norm.var,
                               false, 0.1, static_cast<double>(node.bn_eps), false));
   EXPECT_LT(Distance(NormActivate(image.clone(), norm, node, {}), exact), GetParam().tolerance);
+}
+
+// Or a network of broken weights would pass for one that learned nothing.
+TEST_P(OpsTest, NotANumberGoesOnToTheEnd) {
+  using net::Activation;
+  const at::NoGradGuard no_grad;
+  for (const Activation act :
+       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kSwish,
+        Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid}) {
+    for (const int64_t channels : {5, 8, 40, 75}) {
+      const auto ones = [&] { return at::ones({channels}, at::kFloat); };
+      at::Tensor broken = ones();
+      broken[channels - 1] = std::numeric_limits<float>::quiet_NaN();
+      net::Node node;
+      node.act = act;
+      for (const bool training : {false, true}) {
+        const NormTensors norm{broken.clone(), ones(), ones(), ones()};
+        const at::Tensor y =
+            NormActivate(Image({2, channels, 3, 3}, 1), norm, node, {.training = training});
+        EXPECT_EQ(y.isnan().sum({0, 2, 3}).count_nonzero().item<int64_t>(), 1) << net::Name(act);
+        EXPECT_TRUE(y.select(1, channels - 1).isnan().all().item<bool>()) << net::Name(act);
+      }
+    }
+  }
 }
 
 TEST_P(OpsTest, DepthwiseEqualsConvolution) {

@@ -234,10 +234,13 @@ class Training {
       return train::Evaluate(stepper_.module(), evaluation_loader_, input_, stepper_.lanes(),
                              group_.get());
     });
-    if (!std::isfinite(score.loss)) {
+    const bool broken = !stepper_.result().isfinite().all().item<bool>();
+    if (broken || !std::isfinite(score.loss)) {
       throw Error(ErrorKind::kInput,
-                  "training diverged: the evaluation loss is {}; lower learning_rate (it is {})",
-                  score.loss, recipe_.learning_rate);
+                  "training diverged: the evaluation loss is {}{}; lower learning_rate (it is {}) "
+                  "or set clip_norm",
+                  score.loss, broken ? ", with weights that are not finite" : "",
+                  recipe_.learning_rate);
     }
     return score;
   }

@@ -140,6 +140,14 @@ TEST_F(TrainTest, EveryOptimizerLearns) {
   }
 }
 
+TEST_F(TrainTest, SaysThatItDiverged) {
+  for (const double rate : {1e20, 1e38}) {
+    options_.recipe.learning_rate = rate;
+    SCOPED_TRACE(rate);
+    ExpectError(ErrorKind::kInput, "training diverged", [&] { Run(); });
+  }
+}
+
 TEST_F(TrainTest, ReturnedWeightsGiveTheReportedAccuracy) {
   options_.recipe.ema = 0.8;  // then the averaged weights are the result
   const TrainResult result = Run();
