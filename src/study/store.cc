@@ -1,5 +1,7 @@
 #include "study/store.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
 #include <ctime>
@@ -40,6 +42,15 @@ std::optional<double> OutcomeOf(const TrialRecord& trial) {
 
 std::string_view WordsFor(search::Goal goal) {
   return goal == search::Goal::kFront ? "a front of accuracy and latency" : "the least objective";
+}
+
+// While another error is under way, which says more.
+void CommitIfPossible(Transaction& transaction) {
+  try {
+    transaction.Commit();
+  } catch (const Error& error) {
+    spdlog::debug("{}", error.what());
+  }
 }
 
 bool IsFinished(TrialState state) {
@@ -298,15 +309,6 @@ struct Store::Impl {
   int64_t study_id = 0;
 };
 
-struct Store::Group::Impl {
-  explicit Impl(const Database& database) : transaction(database) {}
-  Transaction transaction;
-};
-
-Store::Group::Group(Store& store) : impl_(std::make_unique<Impl>(store.impl_->database)) {}
-Store::Group::~Group() = default;
-void Store::Group::Commit() { impl_->transaction.Commit(); }
-
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
@@ -472,6 +474,17 @@ std::vector<Call> Store::Calls() const {
 
 std::string Store::study_name() const { return impl_->name; }
 std::vector<Parameter> Store::parameters() const { return impl_->parameters; }
+
+void Store::InOneWrite(const std::function<void()>& changes) {
+  Transaction transaction(impl_->database);
+  try {
+    changes();
+  } catch (const Error&) {
+    CommitIfPossible(transaction);  // what was found out before is true all the same
+    throw;
+  }
+  transaction.Commit();
+}
 
 void Store::LogEvent(const std::string& text) {
   impl_->database.Prepare("INSERT INTO lathe_event (time_s, text) VALUES (?, ?)")

@@ -1,10 +1,11 @@
 // study.db: SQLite in Optuna 5's own schema (optuna.load_study and optuna-dashboard open it
 // unchanged) with Lathe's extra tables beside it. One writer, the controller; every change is
-// durable when the call returns.
+// durable when the call returns, or the InOneWrite() around it.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -89,20 +90,9 @@ class Store {
   std::string study_name() const;
   std::vector<Parameter> parameters() const;
 
-  // Changes made while it lives become durable together, in Commit(), or not at all: one write to
-  // the disk instead of many.
-  class Group {
-   public:
-    explicit Group(Store& store);
-    ~Group();
-    Group(const Group&) = delete;
-    Group& operator=(const Group&) = delete;
-    void Commit();
-
-   private:
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
-  };
+  // What `changes` does here becomes durable together, when it is done: one write to the disk
+  // instead of many. An Error ends it likewise, and goes on; anything else undoes all of it.
+  void InOneWrite(const std::function<void()>& changes);
 
   // The log of decisions, in order ("trial 12 restarted: killed by signal 9").
   void LogEvent(const std::string& text);

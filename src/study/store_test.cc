@@ -314,6 +314,33 @@ TEST_F(StoreFile, CountsTrialsByState) {
   EXPECT_EQ(counts.imported, 1);
 }
 
+TEST_F(StoreFile, OneWriteIsSeenAtItsEnd) {
+  Store store = Open();
+  const Store reader = Store::OpenReadOnly(path_);
+  store.InOneWrite([&] {
+    store.Create(Trial(0));
+    store.SetRunning(0);
+    EXPECT_TRUE(reader.Trials().empty());
+  });
+  EXPECT_EQ(reader.Trials().size(), 1u);
+  const auto fails = [&] {
+    store.InOneWrite([&] {
+      store.Create(Trial(1));
+      store.SetRunning(7);
+    });
+  };
+  EXPECT_THAT(Message(fails, ErrorKind::kInternal), HasSubstr("no trial 7"));
+  EXPECT_EQ(reader.Trials().size(), 2u) << "what came before an error is true all the same";
+  const auto is_killed = [&] {
+    store.InOneWrite([&] {
+      store.Create(Trial(2));
+      throw 0;
+    });
+  };
+  EXPECT_THROW(is_killed(), int);
+  EXPECT_EQ(reader.Trials().size(), 2u);
+}
+
 TEST_F(StoreFile, EventsAndValues) {
   Store store = Open();
   store.LogEvent("first");
