@@ -41,11 +41,11 @@ void OpenTrials::InOneWrite(const std::function<void()>& changes) {
 void OpenTrials::Restore(const std::vector<TrialRecord>& trials) {
   for (const TrialRecord& trial : trials) {
     if (!trial.imported_from.empty()) continue;
-    if (trial.state == TrialState::kWaiting || trial.state == TrialState::kRunning) {
-      Add(trial);
-    } else {
+    if (IsFinished(trial.state)) {
       Count(trial);
       if (trial.starts == 1) clock_.Ended(trial.end - trial.begin);
+    } else {
+      Add(trial);
     }
   }
   Repeater repeater(proposer_, trials, hooks_.candidate);
@@ -302,7 +302,7 @@ void OpenTrials::Finish(Open& trial, TrialState state) {
   reports_.Forget(record.number);
   waiting_.Remove(record.number);
   Count(record);
-  proposer_.Tell(record.number, state == TrialState::kComplete ? record.value : std::nullopt);
+  proposer_.Tell(record.number, record.Outcome());
 }
 
 void OpenTrials::Count(const TrialRecord& trial) {

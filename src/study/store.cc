@@ -13,7 +13,7 @@
 #include "study/call_table.h"
 #include "study/parameters.h"
 #include "study/sqlite.h"
-#include "study/store_schema.h"
+#include "study/stored_study.h"
 #include "study/trial_rows.h"
 
 namespace lathe::study {
@@ -36,14 +36,6 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::optional<double> OutcomeOf(const TrialRecord& trial) {
-  return trial.state == TrialState::kComplete ? trial.value : std::nullopt;
-}
-
-std::string_view WordsFor(search::Goal goal) {
-  return goal == search::Goal::kFront ? "a front of accuracy and latency" : "the least objective";
-}
-
 // While another error is under way, which says more.
 void CommitIfPossible(Transaction& transaction) {
   try {
@@ -53,77 +45,13 @@ void CommitIfPossible(Transaction& transaction) {
   }
 }
 
-bool IsFinished(TrialState state) {
-  return state != TrialState::kWaiting && state != TrialState::kRunning;
-}
-
 }  // namespace
 
 struct Store::Impl {
   Impl(const fs::path& path, Database::Mode mode) : database(path, mode) {}
 
-  // Writes all tables in one transaction: a killed process leaves an empty file or a whole study.
-  void CreateStudy(const std::string& study_name) {
-    Transaction transaction(database);
-    database.Execute(kOptunaSchema);
-    database.Execute(kLatheSchema);
-    database.Execute(kCallSchema);
-    database.Execute(kFastSchema);
-    database.Prepare("INSERT INTO studies (study_name) VALUES (?)").Bind(study_name).Run();
-    study_id = database.LastId();
-    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
-      database
-          .Prepare(
-              "INSERT INTO study_directions (direction, study_id, objective) VALUES ('MINIMIZE', "
-              "?, ?)")
-          .Bind(study_id)
-          .Bind(objective)
-          .Run();
-    }
-    database.Prepare("INSERT INTO lathe_info (version, study_id, parameters_json) VALUES (?, ?, ?)")
-        .Bind(int64_t{kStoreVersion})
-        .Bind(study_id)
-        .Bind(ToJson(parameters))
-        .Run();
-    transaction.Commit();
-    name = study_name;
-  }
-
-  void LoadStudy() {
-    const std::string path = database.path().string();
-    if (!database.HasTable("lathe_info")) {
-      throw Error(ErrorKind::kInput, "{}: an SQLite database, but no study of Lathe's", path);
-    }
-    Statement info = database.Prepare(
-        "SELECT version, study_id, parameters_json, study_name FROM lathe_info JOIN studies USING "
-        "(study_id)");
-    if (!info.Step()) throw Error(ErrorKind::kInput, "{}: damaged: it names no study", path);
-    if (info.Int(0) > kStoreVersion) {
-      throw Error(ErrorKind::kInput,
-                  "{}: written by a newer Lathe (format {}, this program knows {}); update Lathe",
-                  path, info.Int(0), kStoreVersion);
-    }
-    version = info.Int(0);
-    study_id = info.Int(1);
-    parameters = ParseParameters(info.Text(2), database.path());
-    name = info.Text(3);
-    Statement directions =
-        database.Prepare("SELECT count(*) FROM study_directions WHERE study_id = ?");
-    directions.Bind(study_id).Step();
-    goal = directions.Int(0) > 1 ? search::Goal::kFront : search::Goal::kLeast;
-    // Optuna's own upgrade may change its tables.
-    Statement revision = database.Prepare("SELECT version_num FROM alembic_version");
-    if (!revision.Step() || revision.Text(0) != "v3.2.0.a") {
-      throw Error(ErrorKind::kInput,
-                  "{}: its Optuna tables were upgraded to a version this program does not know",
-                  path);
-    }
-  }
-
-  int64_t ValuesPerTrial() const { return goal == search::Goal::kFront ? 2 : 1; }
-
   void SetValues(int64_t trial_id, const TrialRecord& trial) const {
-    for (int64_t objective = 0; objective < ValuesPerTrial(); ++objective) {
+    for (int64_t objective = 0; objective < study.ValuesPerTrial(); ++objective) {
       database
           .Prepare(
               "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, "
@@ -135,40 +63,10 @@ struct Store::Impl {
     }
   }
 
-  // Nobody wrote down in which order an older study's proposer was told; it was restored by number.
-  static std::vector<Call> CallsByNumber(const std::vector<TrialRecord>& trials) {
-    std::vector<Call> calls;
-    for (const TrialRecord& trial : trials) {
-      calls.push_back({.kind = CallKind::kAdd, .trial = trial.number});
-      if (!IsFinished(trial.state)) continue;
-      calls.push_back(
-          {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
-    }
-    return calls;
-  }
-
-  void Upgrade() {
-    if (version == kStoreVersion) return;
-    Transaction transaction(database);
-    const std::vector<TrialRecord> trials = ReadTrials();
-    if (version < kCallVersion) {
-      database.Execute(kCallSchema);
-      for (const Call& call : CallsByNumber(trials)) WriteCall(database, call);
-    }
-    database.Execute(kFastSchema);
-    Statement set = database.Prepare("UPDATE lathe_trial SET encoding = ? WHERE trial_id = ?");
-    for (const TrialRecord& trial : trials) {
-      set.Bind(EncodingText(trial.encoding)).Bind(TrialId(trial.number)).Run();
-    }
-    database.Prepare("UPDATE lathe_info SET version = ?").Bind(int64_t{kStoreVersion}).Run();
-    transaction.Commit();
-    version = kStoreVersion;
-  }
-
   int64_t TrialId(int64_t number) const {
     Statement statement =
         database.Prepare("SELECT trial_id FROM trials WHERE study_id = ? AND number = ?");
-    if (!statement.Bind(study_id).Bind(number).Step()) {
+    if (!statement.Bind(study.id).Bind(number).Step()) {
       throw Error(ErrorKind::kInternal, "{}: has no trial {}", database.path().string(), number);
     }
     return statement.Int(0);
@@ -207,19 +105,19 @@ struct Store::Impl {
   int64_t NextNumber() const {
     Statement statement =
         database.Prepare("SELECT coalesce(max(number) + 1, 0) FROM trials WHERE study_id = ?");
-    statement.Bind(study_id).Step();
+    statement.Bind(study.id).Step();
     return statement.Int(0);
   }
 
   // These write within the caller's transaction.
   void CreateTrial(const TrialRecord& trial, CallKind call) const {
-    if (trial.encoding.size() != parameters.size() || trial.number != NextNumber()) {
+    if (trial.encoding.size() != study.parameters.size() || trial.number != NextNumber()) {
       throw Error(ErrorKind::kInternal, "trial {} with {} values does not fit: next is {}, with {}",
-                  trial.number, trial.encoding.size(), NextNumber(), parameters.size());
+                  trial.number, trial.encoding.size(), NextNumber(), study.parameters.size());
     }
     database.Prepare("INSERT INTO trials (number, study_id, state) VALUES (?, ?, 'WAITING')")
         .Bind(trial.number)
-        .Bind(study_id)
+        .Bind(study.id)
         .Run();
     const int64_t id = database.LastId();
     database.Prepare("INSERT INTO lathe_trial (trial_id, latency_us, encoding) VALUES (?, ?, ?)")
@@ -231,7 +129,7 @@ struct Store::Impl {
         "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES "
         "(?, ?, ?, ?)");
     for (size_t i = 0; i < trial.encoding.size(); ++i) {
-      const Parameter& parameter = parameters[i];
+      const Parameter& parameter = study.parameters[i];
       insert.Bind(id)
           .Bind(parameter.name)
           .Bind(InternalValue(parameter, trial.encoding[i]))
@@ -272,7 +170,7 @@ struct Store::Impl {
     if (!trial.reason.empty()) SetAttribute("trial_user_attributes", id, "reason", trial.reason);
     WriteCall(
         database,
-        {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = OutcomeOf(trial)});
+        {.kind = CallKind::kTell, .trial = trial.number, .step = {}, .value = trial.Outcome()});
   }
 
   // Optuna wants a beginning, too.
@@ -297,16 +195,8 @@ struct Store::Impl {
         .Run();
   }
 
-  std::vector<TrialRecord> ReadTrials() const {
-    return study::ReadTrials(database, study_id, parameters, version >= kFastVersion);
-  }
-
   Database database;
-  int64_t version = kStoreVersion;
-  search::Goal goal = search::Goal::kLeast;
-  std::string name;
-  std::vector<Parameter> parameters;
-  int64_t study_id = 0;
+  StoredStudy study;
 };
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -316,31 +206,10 @@ Store::Store(Store&&) noexcept = default;
 Store::Store(const fs::path& path, const std::string& study_name,
              const std::vector<Parameter>& parameters, search::Goal goal)
     : impl_(std::make_unique<Impl>(path, Database::Mode::kCreate)) {
-  if (impl_->database.IsEmpty()) {
-    impl_->parameters = parameters;
-    impl_->goal = goal;
-    impl_->CreateStudy(study_name);
-    return;
-  }
-  impl_->LoadStudy();
-  if (impl_->name != study_name) {
-    throw Error(ErrorKind::kInput, "{}: holds the study '{}', not '{}'; use another folder",
-                path.string(), impl_->name, study_name);
-  }
-  if (impl_->goal != goal) {
-    throw Error(
-        ErrorKind::kInput,
-        "{}: the study looks for {}, not for {}; restore [search] goal, or start a new study",
-        path.string(), WordsFor(impl_->goal), WordsFor(goal));
-  }
-  const std::string difference = Difference(impl_->parameters, parameters);
-  if (!difference.empty()) {
-    throw Error(ErrorKind::kInput,
-                "{}: the study was made with another space: {}. Restore the space and its "
-                "restrictions, or start a new study",
-                path.string(), difference);
-  }
-  impl_->Upgrade();
+  const Database& database = impl_->database;
+  const StoredStudy wanted{.name = study_name, .parameters = parameters, .goal = goal};
+  impl_->study = database.IsEmpty() ? CreateStoredStudy(database, wanted)
+                                    : ContinueStoredStudy(database, wanted);
 }
 
 Store Store::OpenReadOnly(const fs::path& path) {
@@ -349,7 +218,7 @@ Store Store::OpenReadOnly(const fs::path& path) {
                 path.string());
   }
   Store store(std::make_unique<Impl>(path, Database::Mode::kReadOnly));
-  store.impl_->LoadStudy();
+  store.impl_->study = ReadStoredStudy(store.impl_->database);
   return store;
 }
 
@@ -360,7 +229,7 @@ TrialCounts Store::Count() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
   Statement states = impl_->database.Prepare(
       "SELECT state, count(*) FROM trials WHERE study_id = ? GROUP BY state");
-  states.Bind(impl_->study_id);
+  states.Bind(impl_->study.id);
   while (states.Step())
     counts.states[StateOf(states.Text(0), impl_->database.path())] = states.Int(1);
   // Ended without ever having been started.
@@ -461,19 +330,22 @@ double TrialRecord::Metric(const std::string& name) const {
   return found == metrics.end() ? 0.0 : found->second;
 }
 
+std::optional<double> TrialRecord::Outcome() const {
+  return state == TrialState::kComplete ? value : std::nullopt;
+}
+
 std::vector<TrialRecord> Store::Trials() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  return impl_->ReadTrials();
+  return ReadTrials(impl_->database, impl_->study);
 }
 
 std::vector<Call> Store::Calls() const {
   const Transaction snapshot(impl_->database, Transaction::Kind::kRead);
-  if (impl_->version < kCallVersion) return Impl::CallsByNumber(impl_->ReadTrials());
-  return ReadCalls(impl_->database);
+  return ReadCalls(impl_->database, impl_->study);
 }
 
-std::string Store::study_name() const { return impl_->name; }
-std::vector<Parameter> Store::parameters() const { return impl_->parameters; }
+std::string Store::study_name() const { return impl_->study.name; }
+std::vector<Parameter> Store::parameters() const { return impl_->study.parameters; }
 
 void Store::InOneWrite(const std::function<void()>& changes) {
   Transaction transaction(impl_->database);

@@ -40,6 +40,7 @@ struct TrialRecord {
       {};  // Optuna's: name -> violation, at most 0 where met; set on creation
 
   double Metric(const std::string& name) const;  // 0 when there is none
+  std::optional<double> Outcome() const;         // what the proposer is told at its end
 };
 
 struct TrialCounts {

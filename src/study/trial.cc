@@ -100,6 +100,10 @@ std::string_view Name(TrialState state) {
   throw Error(ErrorKind::kInternal, "unknown trial state {}", static_cast<int>(state));
 }
 
+bool IsFinished(TrialState state) {
+  return state != TrialState::kWaiting && state != TrialState::kRunning;
+}
+
 void WriteSpec(const fs::path& folder, const TrialSpec& spec) {
   const Json json = {
       {"format", kSpecFormat},       {"version", kVersion},     {"number", spec.number},

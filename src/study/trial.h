@@ -18,6 +18,7 @@ namespace lathe::study {
 
 enum class TrialState { kWaiting, kRunning, kComplete, kPruned, kFail };
 std::string_view Name(TrialState state);  // "WAITING", "RUNNING", ... as in Optuna
+bool IsFinished(TrialState state);        // neither waits nor runs
 
 // trial.json: what to do. Self-contained, so that a shared folder is all a remote worker needs.
 struct TrialSpec {
