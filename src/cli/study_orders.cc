@@ -49,7 +49,7 @@ std::string OrderPrune(const fs::path& folder, int64_t number) {
     throw Error(ErrorKind::kInput, "{}: there is no trial {}", folder.string(), number);
   }
   const study::TrialState state = trials[static_cast<size_t>(number)].state;
-  if (state != study::TrialState::kRunning && state != study::TrialState::kWaiting) {
+  if (study::IsFinished(state)) {
     throw Error(ErrorKind::kInput, "{}: trial {} has ended already ({})", folder.string(), number,
                 study::Name(state));
   }

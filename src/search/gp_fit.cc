@@ -17,6 +17,20 @@ int GroupCount(const std::vector<int>& groups) {
 
 }  // namespace
 
+GpPrior::GpPrior(Eigen::Index size)
+    : mean(Eigen::VectorXd::Zero(size)), precision(Eigen::MatrixXd::Identity(size, size)) {}
+
+void GpPrior::Set(Eigen::Index first, Eigen::Index count, double mean_of_each, double deviation,
+                  double correlation) {
+  mean.segment(first, count).setConstant(mean_of_each);
+  // Sherman-Morrison, for (1 - c) I + c 1 1^T
+  const double own = 1 - correlation;
+  auto block = precision.block(first, first, count, count);
+  block.setConstant(-correlation / (own + correlation * static_cast<double>(count)));
+  block.diagonal().array() += 1;
+  block /= own * deviation * deviation;
+}
+
 MarginalLikelihood::MarginalLikelihood(const GpInputs& inputs, const Eigen::VectorXd& targets)
     : targets_(targets),
       matern_(inputs.rows.leftCols(std::ssize(inputs.groups))),
@@ -84,10 +98,11 @@ GpFit FitHyperparameters(const GpInputs& inputs, const Eigen::VectorXd& targets,
                          const GpPrior& prior) {
   const MarginalLikelihood likelihood(inputs, targets);
   const auto loss = [&](const Eigen::VectorXd& packed, Eigen::VectorXd& gradient) {
-    const Eigen::ArrayXd offset = (packed - prior.mean).array() / prior.deviation.array();
+    const Eigen::VectorXd offset = packed - prior.mean;
+    const Eigen::VectorXd pull = prior.precision * offset;
     const double value = likelihood(packed, &gradient);
-    gradient = -gradient.array() + offset / prior.deviation.array();
-    return 0.5 * offset.square().sum() - value;
+    gradient = pull - gradient;
+    return 0.5 * offset.dot(pull) - value;
   };
   Eigen::VectorXd shorter = prior.mean;
   shorter.head(likelihood.lengths()).array() -= 1.5;

@@ -8,9 +8,16 @@
 
 namespace lathe::search {
 
-// Independent normal priors on the logarithms, in the order of GpHyperparameters::Pack().
+// A normal prior on the logarithms, in the order of GpHyperparameters::Pack().
 struct GpPrior {
-  Eigen::VectorXd mean, deviation;
+  Eigen::VectorXd mean;
+  Eigen::MatrixXd precision;  // the inverse of their covariance
+
+  explicit GpPrior(Eigen::Index size);
+  // Of `count` of them from `first` on, any two of which correlate by `correlation`, at least 0 and
+  // less than 1.
+  void Set(Eigen::Index first, Eigen::Index count, double mean_of_each, double deviation,
+           double correlation = 0);
 };
 
 class MarginalLikelihood {

@@ -186,6 +186,37 @@ TEST(GaussianProcess, AHalfOfThePointsStandsForAll) {
   EXPECT_LT((sparse.covariance.diagonal().array().sqrt() / deviation).maxCoeff(), 2.5);
 }
 
+TEST(GpPrior, HasTheCovarianceItWasGiven) {
+  GpPrior prior(6);
+  prior.Set(0, 2, -1, 0.5);
+  prior.Set(2, 3, 4, 2, 0.75);
+  Eigen::MatrixXd covariance = Eigen::MatrixXd::Identity(6, 6);
+  covariance.topLeftCorner(2, 2) *= 0.25;
+  covariance.block(2, 2, 3, 3).setConstant(3);
+  covariance.diagonal().segment(2, 3).setConstant(4);
+  EXPECT_TRUE((prior.precision * covariance).isIdentity(1e-12));
+  EXPECT_EQ(prior.mean, (Eigen::VectorXd{{-1, -1, 4, 4, 4, 0}}));
+}
+
+// What two inputs say of their lengths holds for the third as well.
+TEST(FitHyperparameters, LengthsThatCorrelateAreLearnedTogether) {
+  Random random(5);
+  GpInputs inputs{.rows = Eigen::MatrixXd(40, 3), .groups = {0, 1, 2}};
+  for (double& value : inputs.rows.reshaped()) value = random.Uniform();
+  Eigen::VectorXd targets(40);
+  for (Eigen::Index i = 0; i < 40; ++i)
+    targets[i] = std::sin(6 * inputs.rows(i, 0)) + std::sin(6 * inputs.rows(i, 1));
+  inputs.rows.col(2).setConstant(0.5);  // says nothing
+  const auto unseen = [&](double correlation) {
+    GpPrior prior(5);
+    prior.Set(0, 3, 2, 1.7, correlation);
+    prior.Set(4, 1, -4, 1);
+    return FitHyperparameters(inputs, targets, prior).hyperparameters.log_length[2];
+  };
+  EXPECT_NEAR(unseen(0), 2, 0.01);
+  EXPECT_LT(unseen(0.9), 1.5);
+}
+
 TEST(FitHyperparameters, FindsWhichInputMatters) {
   Random random(5);
   GpInputs inputs{.rows = Eigen::MatrixXd(60, 3), .groups = {0, 1, 2}};
@@ -194,8 +225,10 @@ TEST(FitHyperparameters, FindsWhichInputMatters) {
   for (Eigen::Index i = 0; i < 60; ++i) {
     targets[i] = 1.4 * std::sin(6 * inputs.rows(i, 1)) + 0.1 * random.Normal();
   }
-  const GpPrior prior{.mean = Eigen::VectorXd{{1, 1, 1, 0, -4}},
-                      .deviation = Eigen::VectorXd{{1.7, 1.7, 1.7, 1, 1}}};
+  GpPrior prior(5);
+  prior.Set(0, 3, 1, 1.7);
+  prior.Set(3, 1, 0, 1);
+  prior.Set(4, 1, -4, 1);
   const GpHyperparameters fit = FitHyperparameters(inputs, targets, prior).hyperparameters;
   EXPECT_LT(fit.log_length[1] + 1, fit.log_length[0]);
   EXPECT_LT(fit.log_length[1] + 1, fit.log_length[2]);

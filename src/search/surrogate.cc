@@ -23,24 +23,30 @@ constexpr size_t kMostInducing = 256, kInducingPending = 64, kInducingBest = 96;
 // all genes are of one kind, as the operations of a cell, they always do.
 constexpr double kDoubtOfAKind = 0.5;
 
-// Length scales that grow with the square root of the number of inputs (Hvarfner et al. 2024,
-// "Vanilla Bayesian Optimization Performs Great in High Dimensions"). Genes and features count
-// apart, so that the few features matter more at first.
+// Logarithms of the Matern kernel's lengths for a single gene and a single feature, in the gene's
+// full range. Lengths grow with the square root of the number of inputs (Hvarfner et al. 2024,
+// "Vanilla Bayesian Optimization Performs Great in High Dimensions"); theirs begin at sqrt(2).
+// Genes and features count apart, so that the few features matter more at first.
+constexpr double kLogGeneLength = -1.6, kLogFeatureLength = -0.3;
+// Genes of one space are of one sort, more or less: what the trials say of some of them holds for
+// the others' lengths and variances until they say otherwise.
+constexpr double kInCommon = 0.85;
+
 GpPrior PriorFor(const InputMap& map) {
-  const int genes = map.gene_groups(), features = map.feature_groups();
-  const int groups = genes + features, parts = groups + map.kind_groups();
-  GpPrior prior{.mean = Eigen::VectorXd(groups + 2 + parts),
-                .deviation = Eigen::VectorXd::Constant(groups + 2 + parts, std::sqrt(3.0))};
-  const auto log_length = [](int count) {
-    return std::sqrt(2.0) + 0.5 * std::log(std::max(1, count));
+  const int genes = map.gene_groups(), features = map.feature_groups(), kinds = map.kind_groups();
+  const int groups = genes + features;
+  const auto grown = [](double log_length, int count) {
+    return log_length + 0.5 * std::log(std::max(1, count));
   };
-  prior.mean.head(genes).setConstant(log_length(genes));
-  prior.mean.segment(genes, features).setConstant(log_length(features));
-  prior.mean.segment(groups, 2) << 0.0, -4.0;
-  prior.deviation.segment(groups, 2) << 1.0, 1.0;
   // The additive parts together vary about as much as the targets.
-  prior.mean.tail(parts).setConstant(-std::log(std::max(1, groups)));
-  prior.deviation.tail(parts).setConstant(1.5);
+  const double additive = -std::log(std::max(1, groups));
+  GpPrior prior(groups + 2 + groups + kinds);
+  prior.Set(0, genes, grown(kLogGeneLength, genes), std::sqrt(3.0), kInCommon);
+  prior.Set(genes, features, grown(kLogFeatureLength, features), std::sqrt(3.0));
+  prior.Set(groups, 1, -1, 1);      // signal
+  prior.Set(groups + 1, 1, -4, 1);  // noise
+  prior.Set(groups + 2, genes, additive, 1.5, kInCommon);
+  prior.Set(groups + 2 + genes, features + kinds, additive, 1.5);
   return prior;
 }
 
