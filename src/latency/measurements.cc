@@ -14,6 +14,8 @@ namespace {
 constexpr double kTotalNoise = 0.015;   // relative, of one end-to-end timing beside the drift
 constexpr double kSpreadToNoise = 0.2;  // where the runs spread widely, their median is worth less
 constexpr double kSmallestUs = 0.02;    // a part faster than the profiler's clock
+constexpr double kLeastOfProfiled = 0.2;  // of what the profiler shows is a part's own
+constexpr double kMostSlowness = 8;  // times as slow or fast as usual: what no machine is for long
 constexpr int kMostPriorSamples = 9;
 constexpr double kDriftSeconds = 6;  // the machine's speed is taken as constant for about so long
 
@@ -46,6 +48,10 @@ double Slope(const std::vector<double>& x, const std::vector<double>& y) {
 }
 
 }  // namespace
+
+double Measurements::Calibration::operator()(double us, double parts) const {
+  return std::max({scale * us + per_part_us * parts, kLeastOfProfiled * scale * us, kSmallestUs});
+}
 
 template <typename What>
 int Measurements::Keys<What>::IndexOf(const What& what) {
@@ -145,10 +151,10 @@ std::vector<double> Measurements::Slowness(const Lut& lut, const Calibration& ca
   for (const Row& row : rows_) {
     double measured = 0, expected = 0;
     for (const auto& [key, us, layer] : row.layers) {
-      measured += calibration.scale * us + calibration.per_part_us * parts_in_[key];
+      measured += calibration(us, parts_in_[key]);
       expected += estimator.Layer(layers_.list[key].what).latency_us;
     }
-    slowness.push_back(std::log(std::max(measured, kSmallestUs) / expected));
+    slowness.push_back(std::log(measured / expected));
   }
   return slowness;
 }
@@ -183,8 +189,7 @@ Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& 
   std::vector<std::vector<double>> layers(layers_.list.size()), parts(parts_.list.size());
   for (size_t r = 0; r < rows_.size(); ++r) {
     const auto corrected = [&](double us, double count) {
-      return std::max(calibration.scale * us * speed[r] + calibration.per_part_us * count,
-                      kSmallestUs);
+      return calibration(us * speed[r], count);
     };
     for (const auto& [key, us, layer] : rows_[r].layers) {
       if (!skipped(layer)) layers[key].push_back(corrected(us, parts_in_[key]));
@@ -225,7 +230,8 @@ Measurements::Solution Measurements::SolveAll() const {
     if (round == kRounds) return solution;
     const std::vector<double> found = Speeds(Slowness(solution.lut, solution.calibration));
     for (size_t r = 0; r < found.size(); ++r) {
-      solution.speed[r] *= std::pow(found[r] / solution.speed[r], kStep);
+      const double step = std::pow(found[r] / solution.speed[r], kStep);
+      solution.speed[r] = std::clamp(solution.speed[r] * step, 1 / kMostSlowness, kMostSlowness);
     }
   }
 }

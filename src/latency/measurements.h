@@ -73,6 +73,8 @@ class Measurements {
   // part = scale * profiled + per_part_us; network = overhead + sum of parts
   struct Calibration {
     double scale = 1, per_part_us = 0, overhead_us = 0;
+    // What so many parts take that the profiler shows as `us`.
+    double operator()(double us, double parts) const;
   };
   void AddParts(const net::Layer& layer, const std::vector<double>& node_us, Row& row);
   Calibration Calibrate(const std::vector<double>& speed) const;
