@@ -73,9 +73,9 @@ std::string OrderEnqueue(const fs::path& folder, const std::string& network) {
                      WhenContinued(folder));
 }
 
-StopWanted::StopWanted(fs::path study)
+StopWanted::StopWanted(const fs::path& study)
     : state_(std::make_shared<State>(
-          State{.orders_folder = std::move(study) / study::kOrdersFolder, .looked = {}})) {
+          State{.orders_folder = study / study::kOrdersFolder, .looked = {}})) {
   TakeStop(state_->orders_folder);
 }
 

@@ -21,7 +21,7 @@ std::string OrderEnqueue(const std::filesystem::path& folder, const std::string&
 class StopWanted {
  public:
   // Forgets orders to stop that were given to an earlier search.
-  explicit StopWanted(std::filesystem::path study);
+  explicit StopWanted(const std::filesystem::path& study);
   bool operator()() const;
 
  private:

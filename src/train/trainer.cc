@@ -60,7 +60,8 @@ int LoaderThreads(int threads) {
 }
 
 std::unique_ptr<ProcessGroup> Join(const Parallel& parallel) {
-  return parallel.processes > 1 ? std::make_unique<ProcessGroup>(parallel) : nullptr;
+  if (parallel.processes <= 1) return nullptr;
+  return std::make_unique<ProcessGroup>(parallel);
 }
 
 data::LoaderOptions TrainingLoader(const TrainOptions& options) {
@@ -305,11 +306,9 @@ class Training {
     const auto left = static_cast<double>(length_.steps - step_);
     const double pace = SecondsSince(paced_) / steps;
     if (evaluated_) return pace * left;
-    const auto evaluations =
-        options_.evaluate_every_epoch
-            ? static_cast<double>(length_.epochs() - step_ / length_.steps_per_epoch)
-            : 1.0;
-    return pace * (left + evaluations * kEvaluationWork * static_cast<double>(evaluation_images_) /
+    const int64_t evaluations =
+        options_.evaluate_every_epoch ? length_.epochs() - step_ / length_.steps_per_epoch : 1;
+    return pace * (left + kEvaluationWork * static_cast<double>(evaluations * evaluation_images_) /
                               recipe_.batch);
   }
 
