@@ -188,14 +188,11 @@ Lut Measurements::Tabulate(const std::vector<double>& speed, const Calibration& 
   };
   std::vector<std::vector<double>> layers(layers_.list.size()), parts(parts_.list.size());
   for (size_t r = 0; r < rows_.size(); ++r) {
-    const auto corrected = [&](double us, double count) {
-      return calibration(us * speed[r], count);
-    };
     for (const auto& [key, us, layer] : rows_[r].layers) {
-      if (!skipped(layer)) layers[key].push_back(corrected(us, parts_in_[key]));
+      if (!skipped(layer)) layers[key].push_back(calibration(us * speed[r], parts_in_[key]));
     }
     for (const auto& [key, us, layer] : rows_[r].parts) {
-      if (!skipped(layer)) parts[key].push_back(corrected(us, 1));
+      if (!skipped(layer)) parts[key].push_back(calibration(us * speed[r], 1));
     }
   }
   Lut lut = prior_;

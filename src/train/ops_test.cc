@@ -12,6 +12,10 @@ namespace lathe::train {
 namespace {
 
 constexpr auto kChannelsLast = at::MemoryFormat::ChannelsLast;
+constexpr net::Activation kActivations[] = {net::Activation::kNone,       net::Activation::kRelu,
+                                            net::Activation::kRelu6,      net::Activation::kSwish,
+                                            net::Activation::kHardSwish,  net::Activation::kSigmoid,
+                                            net::Activation::kHardSigmoid};
 
 // Relative to the size of the values.
 double Distance(const at::Tensor& a, const at::Tensor& b) {
@@ -41,10 +45,7 @@ class OpsTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(OpsTest, NormActivateEqualsBatchNormThenActivation) {
-  using net::Activation;
-  for (const Activation act :
-       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kSwish,
-        Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid}) {
+  for (const net::Activation act : kActivations) {
     for (const int64_t channels : {5, 8, 40, 75}) {
       const at::Tensor image = Image({5, channels, 9, 7}, 1) * 2 + 3;
       const at::Tensor upstream = Image({5, channels, 9, 7}, 2);
@@ -91,11 +92,8 @@ TEST_P(OpsTest, NormActivateForEvaluation) {
 
 // Or a network of broken weights would pass for one that learned nothing.
 TEST_P(OpsTest, NotANumberGoesOnToTheEnd) {
-  using net::Activation;
   const at::NoGradGuard no_grad;
-  for (const Activation act :
-       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kSwish,
-        Activation::kHardSwish, Activation::kSigmoid, Activation::kHardSigmoid}) {
+  for (const net::Activation act : kActivations) {
     for (const int64_t channels : {5, 8, 40, 75}) {
       const auto ones = [&] { return at::ones({channels}, at::kFloat); };
       at::Tensor broken = ones();

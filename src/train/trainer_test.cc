@@ -148,6 +148,12 @@ TEST_F(TrainTest, SaysThatItDiverged) {
   }
 }
 
+// A variance beyond the largest float, of which evaluation makes zeros: the loss stays finite.
+TEST_F(TrainTest, RefusesWeightsThatAreNotFinite) {
+  options_.preprocessing.std.fill(1e-22f);
+  ExpectError(ErrorKind::kInput, "with weights that are not finite", [&] { Run(); });
+}
+
 TEST_F(TrainTest, ReturnedWeightsGiveTheReportedAccuracy) {
   options_.recipe.ema = 0.8;  // then the averaged weights are the result
   const TrainResult result = Run();
