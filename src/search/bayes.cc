@@ -1,13 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <ranges>
 #include <set>
 
 #include "base/memory.h"
 #include "search/beliefs.h"
 #include "search/climb.h"
+#include "search/first_trials.h"
 #include "search/history_proposer.h"
-#include "search/linalg.h"
 #include "search/proposers.h"
 #include "search/surrogate.h"
 
@@ -16,7 +17,9 @@ namespace {
 
 constexpr size_t kMinBeliefs = 3;   // for a model at all
 constexpr size_t kFitPoints = 192;  // hyperparameters need no more: the cost grows with the cube
-constexpr int kInitialDraws = 256;
+// First trials: so many in a row choose among the same draws, and mind so many before them.
+constexpr int64_t kTrialsPerFirstDraws = 64;
+constexpr size_t kMostBefore = 256;
 constexpr double kDrawWork = 3e8;  // of scoring more than `draws`: draws x observations^2
 constexpr size_t kPendingPerExtraProposal = 16;
 constexpr size_t kKeptPerProposal = 32;  // candidates that a batch chooses from, each
@@ -72,41 +75,30 @@ class BayesProposer : public HistoryProposer {
 
   std::vector<Candidate> MakeProposals(const Batch& batch) {
     if (history_.Asked(batch.as_of) < static_cast<size_t>(std::max(0, options_.initial))) {
-      return SpaceFilling(batch);
+      return FirstTrials(batch);
     }
     const Beliefs beliefs = BeliefsOf(history_, batch.as_of);
-    return beliefs.size() < kMinBeliefs ? SpaceFilling(batch) : MostPromising(batch, beliefs);
+    return beliefs.size() < kMinBeliefs ? FirstTrials(batch) : MostPromising(batch, beliefs);
   }
 
-  // Each the draw that is farthest from everything asked for before.
-  std::vector<Candidate> SpaceFilling(const Batch& batch) {
-    Random random = Stream("ask", batch.first);
-    std::vector<Candidate> draws = DrawDistinct(
-        source_, history_, std::min(kInitialDraws, options_.draws), random, batch.as_of);
+  // Those that ask one after the other choose among the same draws: among new ones each time, all
+  // would be extremes.
+  std::vector<Candidate> FirstTrials(const Batch& batch) {
+    Random random =
+        Stream("first", static_cast<int64_t>(history_.Asked(batch.as_of)) / kTrialsPerFirstDraws);
+    const std::vector<Candidate> draws =
+        DrawDistinct(source_, history_, options_.draws, random, batch.as_of);
     if (draws.empty()) return {};
-    std::vector<const Candidate*> all, known;
-    for (const Candidate& draw : draws) all.push_back(&draw);
-    for (const auto& [trial, entry] : history_.entries()) {
+    std::vector<const Candidate*> known;
+    for (const auto& [trial, entry] : std::views::reverse(history_.entries())) {
+      if (known.size() == kMostBefore) break;
       if (entry.asked < batch.as_of) known.push_back(&entry.candidate);
     }
-    InputMap map(options_.dimensions, draws.front().features.size());
-    map.SetScale(all);
-    const GpInputs inputs = map.Inputs(all);
-    const auto columns = std::ssize(inputs.groups);
-    const Eigen::MatrixXd points = inputs.rows.leftCols(columns);
-    Eigen::VectorXd distance =
-        known.empty()
-            ? Eigen::VectorXd::Constant(points.rows(), 1e300)
-            : Eigen::VectorXd(SquaredDistances(points, map.Inputs(known).rows.leftCols(columns))
-                                  .rowwise()
-                                  .minCoeff());
     std::vector<Candidate> chosen;
-    while (chosen.size() < std::min(batch.size, draws.size())) {
-      Eigen::Index farthest = 0;
-      distance.maxCoeff(&farthest);
-      chosen.push_back(draws[static_cast<size_t>(farthest)]);
-      distance = distance.cwiseMin(SquaredDistances(points, points.row(farthest)).col(0));
-      distance[farthest] = -1;
+    for (const size_t index :
+         LeastCertain(InputMap(options_.dimensions, draws.front().features.size()), known, draws,
+                      batch.size)) {
+      chosen.push_back(draws[index]);
     }
     return chosen;
   }
