@@ -65,7 +65,8 @@ TEST(LeastCertain, TakesTheLargestPosteriorVarianceEachTime) {
 }
 
 TEST(LeastCertain, TakesEachOnceAndNoMoreThanThereAre) {
-  const std::vector<Candidate> candidates = SomeCandidates();
+  std::vector<Candidate> candidates = SomeCandidates();
+  candidates[1] = candidates[0];  // as uncertain as the first once that is known
   std::vector<size_t> chosen = LeastCertain(InputMap(kDimensions, 1), {}, candidates, 100);
   std::ranges::sort(chosen);
   ASSERT_EQ(chosen.size(), candidates.size());
