@@ -5,6 +5,7 @@
 #include <ctime>
 #include <limits>
 #include <numeric>
+#include <set>
 
 #include "search/history.h"
 #include "search/proposer.h"
@@ -36,6 +37,24 @@ TEST(Bayes, BeatsRandomWithTheSameAndWithFiveTimesTheTrials) {
   }
   EXPECT_EQ(wins, 4);
   EXPECT_GE(wins_against_more, 3);
+}
+
+// Among new draws each time all would be extremes.
+TEST(Bayes, FirstTrialsInARowChooseAmongTheSameDraws) {
+  class Recorder : public SyntheticSource {
+   public:
+    using SyntheticSource::SyntheticSource;
+    std::vector<Candidate> Draw(int count, Random& random) override {
+      std::vector<Candidate> draws = SyntheticSource::Draw(count, random);
+      for (const Candidate& draw : draws) drawn.insert(draw.encoding);
+      return draws;
+    }
+    std::set<std::vector<int>> drawn;
+  } source(12, 4);
+  const auto proposer =
+      MakeProposer("bayes", source, {.dimensions = source.dimensions(), .draws = 50});
+  for (int64_t trial = 0; trial < 8; ++trial) ASSERT_TRUE(proposer->Ask(trial).has_value());
+  EXPECT_EQ(source.drawn.size(), 50u);
 }
 
 int Distance(const Candidate& a, const Candidate& b) {

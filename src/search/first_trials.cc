@@ -11,17 +11,15 @@ namespace lathe::search {
 
 std::vector<size_t> LeastCertain(InputMap map, const std::vector<const Candidate*>& known,
                                  const std::vector<Candidate>& candidates, size_t count) {
-  std::vector<const Candidate*> points;
-  for (const Candidate& candidate : candidates) points.push_back(&candidate);
+  std::vector<const Candidate*> points = PointersTo(candidates);
   map.SetScale(points);
   points.insert(points.end(), known.begin(), known.end());
-  const GpInputs inputs = map.Inputs(points);
-  GpInputs first = inputs;
-  first.rows = inputs.rows.topRows(1);
+  // Only its kernel is used, so that one inducing point is enough.
   const GaussianProcess process(
-      first,
+      map.Inputs({points.front()}),
       GpHyperparameters::Unpack(PriorFor(map).mean, map.gene_groups() + map.feature_groups()));
-  Eigen::MatrixXd covariance = process.PriorCovariance(inputs.rows, inputs.rows);
+  const Eigen::MatrixXd rows = map.Inputs(points).rows;
+  const Eigen::MatrixXd covariance = process.PriorCovariance(rows, rows);
   Eigen::VectorXd variance = covariance.diagonal();
 
   // Pivoted Cholesky decomposition; column i is what the i-th pivot explains of every point.

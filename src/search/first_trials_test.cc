@@ -32,8 +32,7 @@ std::vector<Candidate> SomeCandidates() {
 // The variances of the posterior that observations at `observed` leave, by its textbook formula.
 Eigen::VectorXd Variances(const std::vector<Candidate>& candidates,
                           const std::vector<const Candidate*>& observed) {
-  std::vector<const Candidate*> points;
-  for (const Candidate& candidate : candidates) points.push_back(&candidate);
+  const std::vector<const Candidate*> points = PointersTo(candidates);
   InputMap map(kDimensions, 1);
   map.SetScale(points);
   const GpInputs inputs = map.Inputs(points);
@@ -51,9 +50,7 @@ TEST(LeastCertain, TakesTheLargestPosteriorVarianceEachTime) {
   std::vector<Candidate> candidates = SomeCandidates();
   const std::vector<Candidate> before(candidates.end() - 3, candidates.end());
   candidates.resize(candidates.size() - 3);
-  std::vector<const Candidate*> observed;
-  for (const Candidate& candidate : before) observed.push_back(&candidate);
-
+  std::vector<const Candidate*> observed = PointersTo(before);
   const std::vector<size_t> chosen =
       LeastCertain(InputMap(kDimensions, 1), observed, candidates, 8);
   ASSERT_EQ(chosen.size(), 8u);

@@ -34,6 +34,12 @@ Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& 
 
 }  // namespace
 
+std::vector<const Candidate*> PointersTo(const std::vector<Candidate>& candidates) {
+  std::vector<const Candidate*> pointers;
+  for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
+  return pointers;
+}
+
 InputMap::Embedding::Embedding(const Eigen::VectorXd& points) : grid(points) {
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> parts(AdditiveKernel(points, points));
   const Eigen::VectorXd& variances = parts.eigenvalues();  // ascending

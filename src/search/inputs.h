@@ -14,6 +14,8 @@
 
 namespace lathe::search {
 
+std::vector<const Candidate*> PointersTo(const std::vector<Candidate>& candidates);
+
 class InputMap {
  public:
   InputMap(const std::vector<Dimension>& dimensions, size_t features);

@@ -36,8 +36,7 @@ TEST(InputMap, ProductsOfTheAdditivePartAreKernels) {
     candidates.push_back({.encoding = {dimensions[0].choices[static_cast<size_t>(i % 5)], i % 3, i},
                           .features = {1.0 * i}});
   }
-  std::vector<const Candidate*> pointers;
-  for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
+  const std::vector<const Candidate*> pointers = PointersTo(candidates);
   map.SetScale(pointers);
   const GpInputs inputs = map.Inputs(pointers);
   for (int a = 0; a < 40; ++a) {

@@ -80,7 +80,7 @@ struct ProposerOptions {
   uint64_t seed = 1;
   Goal goal = Goal::kLeast;
   Objective objective = {.alpha = 0};  // of what Tell() and Report() bring
-  int initial = 8;                     // bayes: so many trials are chosen before the model is used
+  int initial = 8;                     // bayes: first trials, before the model is used
   int draws = 500;        // bayes: acquisition is maximised over this many draws plus local moves,
   int most_draws = 1500;  // and over up to this many as long as observations are few
 };

@@ -176,9 +176,7 @@ GpInputs Surrogate::Inducing(const GpInputs& all, const Beliefs& beliefs, Random
 }
 
 Eigen::MatrixXd Surrogate::PointsOf(const std::vector<Candidate>& candidates) const {
-  std::vector<const Candidate*> pointers;
-  for (const Candidate& candidate : candidates) pointers.push_back(&candidate);
-  return fit_.map.Inputs(pointers).rows;
+  return fit_.map.Inputs(PointersTo(candidates)).rows;
 }
 
 double Surrogate::KnownPart(const Candidate& candidate) const {
