@@ -22,8 +22,8 @@ constexpr double kFeatureSpread = 0.3;
 constexpr double kAdditiveLength = 2.0;
 constexpr Eigen::Index kMostGridPoints = 12;
 constexpr double kLeftOut = 2e-4;
-constexpr size_t kFewestOfAKind = 3;       // fewer teach each other little
-constexpr size_t kMostChoicesOfAKind = 8;  // more are amounts, not things
+constexpr size_t kFewestOfAKind = 3;     // fewer teach each other little
+constexpr Eigen::Index kMostThings = 8;  // more choices are amounts only
 
 Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& b) {
   Eigen::MatrixXd kernel = (a.replicate(1, b.size()).rowwise() - b.transpose()).array().square() /
@@ -87,19 +87,30 @@ InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
                             static_cast<size_t>(feature_embedding_.projection.rows()),
                             gene_groups() + i);
   }
-  first_count_ = std::ssize(groups_) + std::ssize(additive_groups_);
+  first_shared_ = std::ssize(groups_) + std::ssize(additive_groups_);
   std::map<std::tuple<std::string, bool, std::vector<int>>, std::vector<size_t>> kinds;
   for (size_t g = 0; g < genes_.size(); ++g) {
     const std::string& kind = dimensions[genes_[g].position].kind;
-    if (kind.empty() || genes_[g].choices.size() > kMostChoicesOfAKind) continue;
-    kinds[{kind, genes_[g].ordinal, genes_[g].choices}].push_back(g);
+    if (!kind.empty()) kinds[{kind, genes_[g].ordinal, genes_[g].choices}].push_back(g);
   }
   for (const auto& [kind, members] : kinds) {
     if (members.size() < kFewestOfAKind) continue;
-    additive_groups_.insert(additive_groups_.end(), genes_[members.front()].choices.size(),
-                            gene_groups() + feature_groups() + kind_groups());
-    kinds_.push_back(members);
+    const Gene& first = genes_[members.front()];
+    const auto choices = std::ssize(first.choices);
+    const bool things = choices <= kMostThings || !first.ordinal;
+    if (things) Share(members, Eigen::MatrixXd::Identity(choices, choices));
+    if (first.ordinal && choices > 2) Share(members, first.embedded);  // two differ either way
+    ++kinds_;
   }
+}
+
+// `embedded`: components x ranks. Scaled as if its choices had independent effects of variance one.
+void InputMap::Share(std::vector<size_t> genes, const Eigen::MatrixXd& embedded) {
+  Eigen::MatrixXd added = embedded.colwise() - embedded.rowwise().mean();
+  added *= std::sqrt(static_cast<double>(added.cols() - 1)) / added.norm();
+  additive_groups_.insert(additive_groups_.end(), static_cast<size_t>(2 * added.rows()),
+                          gene_groups() + feature_groups() + kind_groups());
+  shared_.push_back({.genes = std::move(genes), .added = std::move(added)});
 }
 
 // A value of an earlier, wider study reads as the next choice.
@@ -109,8 +120,9 @@ size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) {
 }
 
 void InputMap::DropKinds() {
-  kinds_.clear();
-  additive_groups_.resize(static_cast<size_t>(first_count_ - std::ssize(groups_)));
+  shared_.clear();
+  kinds_ = 0;
+  additive_groups_.resize(static_cast<size_t>(first_shared_ - std::ssize(groups_)));
 }
 
 void InputMap::SetScale(const std::vector<const Candidate*>& candidates) {
@@ -161,18 +173,26 @@ void InputMap::SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> 
   }
 }
 
-// How often each choice occurs among the genes of one kind, less its expectation were all equally
-// frequent; scaled so that choices of independent effects of variance one sum to about one.
-void InputMap::SetCounts(const std::vector<size_t>& ranks,
+// Both sums are scaled so that independent effects of variance one come to about one; positions are
+// the genes' ranks within their kind, of mean zero and variance one.
+void InputMap::SetShared(const std::vector<size_t>& ranks,
                          Eigen::Ref<Eigen::VectorXd> point) const {
-  Eigen::Index column = first_count_;
-  for (const std::vector<size_t>& kind : kinds_) {
-    const double unit = 1 / std::sqrt(static_cast<double>(kind.size()));
-    const auto choices = std::ssize(genes_[kind.front()].choices);
-    auto counts = point.segment(column, choices);
-    counts.setConstant(-1 / (unit * static_cast<double>(choices)));
-    for (const size_t g : kind) counts[static_cast<Eigen::Index>(ranks[g])] += unit;
-    column += choices;
+  Eigen::Index column = first_shared_;
+  for (const Shared& shared : shared_) {
+    const auto count = static_cast<double>(shared.genes.size());
+    const double unit = 1 / std::sqrt(count), deviation = std::sqrt((count * count - 1) / 12);
+    const Eigen::Index components = shared.added.rows();
+    auto sum = point.segment(column, components);
+    auto trend = point.segment(column + components, components);
+    sum.setZero();
+    trend.setZero();
+    for (size_t i = 0; i < shared.genes.size(); ++i) {
+      const double position = (static_cast<double>(i) - 0.5 * (count - 1)) / deviation;
+      const auto added = shared.added.col(static_cast<Eigen::Index>(ranks[shared.genes[i]]));
+      sum += unit * added;
+      trend += unit * position * added;
+    }
+    column += 2 * components;
   }
 }
 
@@ -208,7 +228,7 @@ GpInputs InputMap::Inputs(const std::vector<const Candidate*>& candidates) const
       Check(*block[i]);
       auto point = points.col(static_cast<Eigen::Index>(i));
       SetGenes(*block[i], point, ranks);
-      SetCounts(ranks, point);
+      SetShared(ranks, point);
     }
     auto filled = points.leftCols(std::ssize(block));
     SetFeatures(block, filled);

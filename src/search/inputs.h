@@ -1,8 +1,10 @@
 // Candidates as points for the model: ordinal genes by rank in [0, 1], categorical genes one-hot,
 // features standardised; and the same inputs again, one by one, for the additive part: embedded so
 // that their products are a Matern-5/2 kernel of fixed length (categorical: equal or not). Where
-// several genes are of one kind, how often each choice occurs among them is a further input of the
-// additive part, a linear one. Genes with one choice are left out. A value; const after SetScale().
+// several genes are of one kind, the sum of their choices, and the sum weighted by their positions
+// in the space, are further inputs of the additive part, linear ones: what a choice does in one
+// place is a first guess for the others, and so is how that changes from the first place to the
+// last. Genes with one choice are left out. A value; const after SetScale().
 #pragma once
 
 #include <Eigen/Core>
@@ -28,10 +30,11 @@ class InputMap {
 
   GpInputs Inputs(const std::vector<const Candidate*>& candidates) const;
   // The additive part's groups are numbered in this order, those of the Matern kernel without
-  // kinds.
+  // those of kinds. A kind of ordinal genes may have two: its choices as things, and as amounts.
   int gene_groups() const { return static_cast<int>(genes_.size()); }
   int feature_groups() const { return static_cast<int>(features_.size()); }
-  int kind_groups() const { return static_cast<int>(kinds_.size()); }
+  int kind_groups() const { return static_cast<int>(shared_.size()); }
+  int kinds() const { return kinds_; }
 
  private:
   // Nystrom's embedding of a one-dimensional kernel in its principal components, as many as it
@@ -48,6 +51,12 @@ class InputMap {
     bool ordinal;
     Eigen::MatrixXd embedded;  // components x ranks
   };
+  // A group of what genes of one kind share. Its inputs are the sums over them of what their
+  // choices add, and the same weighted by position.
+  struct Shared {
+    std::vector<size_t> genes;  // indices
+    Eigen::MatrixXd added;      // components x ranks; centred
+  };
   struct Feature {
     double mean = 0, deviation = 1;
   };
@@ -55,16 +64,18 @@ class InputMap {
   void Check(const Candidate& candidate) const;
   void SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> point,
                 std::vector<size_t>& ranks) const;
-  void SetCounts(const std::vector<size_t>& ranks, Eigen::Ref<Eigen::VectorXd> point) const;
+  void Share(std::vector<size_t> genes, const Eigen::MatrixXd& embedded);
+  void SetShared(const std::vector<size_t>& ranks, Eigen::Ref<Eigen::VectorXd> point) const;
   void SetFeatures(std::span<const Candidate* const> candidates,
                    Eigen::Ref<Eigen::MatrixXd> points) const;  // inputs x candidates
 
   std::vector<Gene> genes_;
   std::vector<Feature> features_;
-  std::vector<std::vector<size_t>> kinds_;  // indices of genes
-  Embedding feature_embedding_;             // of standardised features
+  std::vector<Shared> shared_;
+  int kinds_ = 0;
+  Embedding feature_embedding_;  // of standardised features
   // Inputs, first those of the Matern kernel, then those of the additive part.
-  Eigen::Index first_feature_, first_feature_component_, first_count_;
+  Eigen::Index first_feature_, first_feature_component_, first_shared_;
   std::vector<int> groups_;  // per column of the Matern kernel
   std::vector<int> additive_groups_;
   size_t encoding_size_;

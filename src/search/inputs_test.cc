@@ -50,21 +50,58 @@ TEST(InputMap, ProductsOfTheAdditivePartAreKernels) {
   }
 }
 
-TEST(InputMap, CountsOfAKindAreCentredAndScaled) {
+std::vector<Dimension> Layers(int count, const std::vector<int>& choices, bool ordinal) {
   std::vector<Dimension> dimensions;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < count; ++i) {
     dimensions.push_back({.name = "layer" + std::to_string(i),
-                          .choices = {3, 5},
-                          .ordinal = true,
+                          .choices = choices,
+                          .ordinal = ordinal,
                           .kind = "kernel"});
   }
-  const InputMap map(dimensions, 0);
-  const Candidate three = {.encoding = {3, 5, 3, 3}, .features = {}};
-  const GpInputs inputs = map.Inputs({&three});
-  const Eigen::Index columns = inputs.rows.cols();
-  ASSERT_EQ(map.kind_groups(), 1);
-  EXPECT_DOUBLE_EQ(inputs.rows(0, columns - 2), (3 - 2) / std::sqrt(4.0));
-  EXPECT_DOUBLE_EQ(inputs.rows(0, columns - 1), (1 - 2) / std::sqrt(4.0));
+  return dimensions;
+}
+
+TEST(InputMap, SumsOfAKindAreCentredAndScaled) {
+  const InputMap map(Layers(4, {3, 5}, true), 0);
+  const Candidate candidate = {.encoding = {3, 5, 3, 3}, .features = {}};
+  const GpInputs inputs = map.Inputs({&candidate});
+  ASSERT_EQ(map.kind_groups(), 1);  // as amounts, two choices say nothing new
+  const Eigen::RowVectorXd sums = inputs.rows.rightCols(4);
+  EXPECT_DOUBLE_EQ(sums[0], (3 - 2) / 2.0);  // three of four genes have the first choice
+  EXPECT_DOUBLE_EQ(sums[1], (1 - 2) / 2.0);
+  // By positions -1.5, -0.5, 0.5 and 1.5, of variance 1.25.
+  EXPECT_DOUBLE_EQ(sums[2], (-1.5 + 0.5 + 0.5 + 1.5) / 2 / std::sqrt(1.25) / 2);
+  EXPECT_DOUBLE_EQ(sums[3], -sums[2]);
+}
+
+// Neighbouring amounts add alike, neighbouring things don't.
+TEST(InputMap, OrdinalGenesOfAKindShareThingsAndAmounts) {
+  std::vector<int> choices = {1, 2, 3, 4, 5, 6};
+  const InputMap map(Layers(3, choices, true), 0);
+  ASSERT_EQ(map.kind_groups(), 2);
+  std::vector<Candidate> candidates;
+  for (const int choice : choices) candidates.push_back({.encoding = {choice, choice, choice}});
+  const GpInputs inputs = map.Inputs(PointersTo(candidates));
+  const auto apart = [&](int group, Eigen::Index a, Eigen::Index b) {
+    return Product(inputs, group, a, a) + Product(inputs, group, b, b) -
+           2 * Product(inputs, group, a, b);
+  };
+  const int things = map.gene_groups(), amounts = things + 1;
+  EXPECT_NEAR(apart(things, 0, 1), apart(things, 0, 5), 1e-12);
+  EXPECT_LT(10 * apart(amounts, 0, 1), apart(amounts, 0, 5));
+  // As in the genes' own kernel.
+  EXPECT_NEAR(apart(amounts, 1, 2) / apart(amounts, 0, 5), (1 - Kernel(0.2)) / (1 - Kernel(1)),
+              1e-3);
+  for (const int group : {things, amounts}) {
+    double squares = 0;  // the same whatever the group
+    for (Eigen::Index a = 0; a < 6; ++a) squares += Product(inputs, group, a, a);
+    EXPECT_NEAR(squares, 3 * (6 - 1), 1e-9);
+  }
+
+  choices.insert(choices.end(), {7, 8, 9});
+  EXPECT_EQ(InputMap(Layers(3, choices, true), 0).kind_groups(), 1);   // amounts only
+  EXPECT_EQ(InputMap(Layers(3, choices, false), 0).kind_groups(), 1);  // things only
+  EXPECT_EQ(InputMap(Layers(2, choices, true), 0).kind_groups(), 0);   // too few genes
 }
 
 }  // namespace

@@ -86,11 +86,11 @@ Fit LearnFit(InputMap map, const Beliefs& beliefs, size_t count, const Meaning& 
   }
   map.SetScale(candidates);
   GpFit fit = FitHyperparameters(map.Inputs(candidates), targets, PriorFor(map));
-  if (map.kind_groups() > 1) {
+  if (map.kinds() > 1) {
     InputMap simple = map;
     simple.DropKinds();
     GpFit without = FitHyperparameters(simple.Inputs(candidates), targets, PriorFor(simple));
-    if (without.loss < fit.loss + kDoubtOfAKind * (map.kind_groups() - 1)) {
+    if (without.loss < fit.loss + kDoubtOfAKind * (map.kinds() - 1)) {
       fit = std::move(without);
       map = std::move(simple);
     }
