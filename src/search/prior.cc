@@ -11,6 +11,10 @@ namespace {
 // "Vanilla Bayesian Optimization Performs Great in High Dimensions"); theirs begin at sqrt(2).
 // Genes and features count apart, so that the few features matter more at first.
 constexpr double kLogGeneLength = -1.6, kLogFeatureLength = -0.3;
+// What the additive parts leave. Where the Matern kernel explained each good result by itself
+// rather than by chance, nothing untried looked as good, and far candidates were tried for their
+// variance.
+constexpr double kLogSignal = -2, kLogNoise = -2.5;
 // Genes of one space are of one sort, more or less: what the trials say of some of them holds for
 // the others' lengths and variances until they say otherwise.
 constexpr double kInCommon = 0.85;
@@ -28,8 +32,8 @@ GpPrior PriorFor(const InputMap& map) {
   GpPrior prior(groups + 2 + groups + kinds);
   prior.Set(0, genes, grown(kLogGeneLength, genes), std::sqrt(3.0), kInCommon);
   prior.Set(genes, features, grown(kLogFeatureLength, features), std::sqrt(3.0));
-  prior.Set(groups, 1, -1, 1);      // signal
-  prior.Set(groups + 1, 1, -4, 1);  // noise
+  prior.Set(groups, 1, kLogSignal, 1);
+  prior.Set(groups + 1, 1, kLogNoise, 1);
   prior.Set(groups + 2, genes, additive, 1.5, kInCommon);
   prior.Set(groups + 2 + genes, features + kinds, additive, 1.5);
   return prior;
