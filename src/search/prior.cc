@@ -11,8 +11,8 @@ namespace {
 // "Vanilla Bayesian Optimization Performs Great in High Dimensions"); theirs begin at sqrt(2).
 // Genes and features count apart, so that the few features matter more at first.
 constexpr double kLogGeneLength = -1.6, kLogFeatureLength = -0.3;
-// What the additive parts leave. Were less noise expected, the Matern kernel would explain each good
-// result by itself; nothing untried looks as good then, and far candidates are tried for their
+// What the additive parts leave. Were less noise expected, the Matern kernel would explain each
+// good result by itself; nothing untried looks as good then, and far candidates are tried for their
 // variance.
 constexpr double kLogSignal = -1, kLogNoise = -2.5;
 // Genes of one space are of one sort, more or less: what the trials say of some of them holds for
