@@ -88,13 +88,6 @@ TEST(Bayes, InitialTrialsFillTheSpace) {
   EXPECT_GE(std::ranges::min(bayes), 2);
 }
 
-Beliefs ResultsOf(const SyntheticSource& source, const std::vector<Candidate>& candidates) {
-  Beliefs beliefs;
-  for (const Candidate& candidate : candidates) beliefs.Add(candidate, source.Value(candidate), 0);
-  beliefs.complete = beliefs.size();
-  return beliefs;
-}
-
 Fit FitOf(const SyntheticSource& source, const Beliefs& beliefs, const Meaning& meaning) {
   return LearnFit(InputMap(source.dimensions(), 1), beliefs, beliefs.size(), meaning, 100,
                   Random(1));
@@ -141,13 +134,8 @@ TEST(Surrogate, PendingTrialsLowerTheScoreNearby) {
 // Genes of several kinds share what is learned if that explains the results, and only then.
 TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
   for (const bool alike : {true, false}) {
-    std::vector<Dimension> dimensions;
-    for (int g = 0; g < 6; ++g) {
-      dimensions.push_back({.name = "layer" + std::to_string(g),
-                            .choices = {0, 1, 2},
-                            .ordinal = false,
-                            .kind = g < 3 ? "operation" : "activation"});
-    }
+    std::vector<Dimension> dimensions = LayersOfAKind(6, {0, 1, 2}, false, "operation");
+    for (size_t g = 3; g < 6; ++g) dimensions[g].kind = "activation";
     Random random(5);
     std::vector<Candidate> known;
     std::vector<double> values;
@@ -161,9 +149,7 @@ TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
       known.push_back({.encoding = encoding, .features = {}, .latency_us = 1});
       values.push_back(value);
     }
-    Beliefs beliefs;
-    for (size_t i = 0; i < known.size(); ++i) beliefs.Add(known[i], values[i], 0);
-    beliefs.complete = beliefs.size();
+    const Beliefs beliefs = ResultsOf(known, values);
     const Fit fit = LearnFit(InputMap(dimensions, 0), beliefs, beliefs.size(), {}, 100, Random(1));
     EXPECT_EQ(fit.map.kind_groups(), alike ? 2 : 0);
     EXPECT_EQ(fit.hyperparameters.log_additive.size(), alike ? 8 : 6);
@@ -174,13 +160,7 @@ TEST(Surrogate, KindsAreSharedOnlyWhereTheResultsSaySo) {
 // all trials: what others do there is known from the other genes only, if they are of its kind.
 double AdvantageOfTheUnseen(const std::string& kind, double (*effect)(size_t gene, int choice)) {
   constexpr size_t kGenes = 6;
-  std::vector<Dimension> dimensions;
-  for (size_t g = 0; g < kGenes; ++g) {
-    dimensions.push_back({.name = "layer" + std::to_string(g),
-                          .choices = {0, 1, 2},
-                          .ordinal = false,
-                          .kind = kind});
-  }
+  const std::vector<Dimension> dimensions = LayersOfAKind(kGenes, {0, 1, 2}, false, kind);
   Random random(3);
   std::vector<Candidate> known;
   std::vector<double> values;
@@ -194,9 +174,7 @@ double AdvantageOfTheUnseen(const std::string& kind, double (*effect)(size_t gen
     known.push_back(candidate);
     values.push_back(value);
   }
-  Beliefs beliefs;
-  for (size_t i = 0; i < known.size(); ++i) beliefs.Add(known[i], values[i], 0);
-  beliefs.complete = beliefs.size();
+  const Beliefs beliefs = ResultsOf(known, values);
   const Fit fit = LearnFit(InputMap(dimensions, 0), beliefs, beliefs.size(), {}, 100, Random(1));
   const Surrogate surrogate(fit, beliefs, {}, Random(4));
   Pool pool(surrogate);

@@ -17,8 +17,6 @@ namespace {
 class ClimbTest : public testing::Test {
  protected:
   ClimbTest() {
-    for (const Candidate& candidate : known_) beliefs_.Add(candidate, source_.Value(candidate), 0);
-    beliefs_.complete = beliefs_.size();
     fit_ =
         LearnFit(InputMap(source_.dimensions(), 1), beliefs_, beliefs_.size(), {}, 100, Random(1));
     surrogate_.emplace(*fit_, beliefs_, Meaning{}, Random(2));
@@ -34,7 +32,7 @@ class ClimbTest : public testing::Test {
   SyntheticSource source_{41, 4, 5};
   Random random_{3};
   const std::vector<Candidate> known_ = source_.Draw(100, random_);
-  Beliefs beliefs_;
+  const Beliefs beliefs_ = ResultsOf(source_, known_);
   std::optional<Fit> fit_;
   std::optional<Surrogate> surrogate_;
 };
@@ -57,10 +55,8 @@ TEST_F(ClimbTest, GetsFartherThanTenTimesAsManyDraws) {
 
 TEST_F(ClimbTest, EndsWhereNoChangeGains) {
   SyntheticSource source(14, 4);
-  Beliefs beliefs;
   const std::vector<Candidate> known = source.Draw(40, random_);
-  for (const Candidate& candidate : known) beliefs.Add(candidate, source.Value(candidate), 0);
-  beliefs.complete = beliefs.size();
+  const Beliefs beliefs = ResultsOf(source, known);
   const Fit fit = LearnFit(InputMap(source.dimensions(), 1), beliefs, 40, {}, 100, Random(1));
   const Surrogate surrogate(fit, beliefs, Meaning{}, Random(2));
   for (size_t i = 0; i < 8; ++i) {

@@ -32,6 +32,19 @@ Eigen::MatrixXd AdditiveKernel(const Eigen::VectorXd& a, const Eigen::VectorXd& 
   return kernel;
 }
 
+// Of so many genes in the sum and in the sum by position: columns. Positions are ranks of mean zero
+// and variance one; either sum of independent effects of variance one is of about that variance.
+Eigen::MatrixXd WeightsOfAKind(Eigen::Index genes) {
+  const auto count = static_cast<double>(genes);
+  const double unit = 1 / std::sqrt(count), deviation = std::sqrt((count * count - 1) / 12);
+  Eigen::MatrixXd weights(genes, 2);
+  for (Eigen::Index i = 0; i < genes; ++i) {
+    const double position = (static_cast<double>(i) - 0.5 * (count - 1)) / deviation;
+    weights.row(i) << unit, unit * position;
+  }
+  return weights;
+}
+
 }  // namespace
 
 std::vector<const Candidate*> PointersTo(const std::vector<Candidate>& candidates) {
@@ -95,22 +108,30 @@ InputMap::InputMap(const std::vector<Dimension>& dimensions, size_t features)
   }
   for (const auto& [kind, members] : kinds) {
     if (members.size() < kFewestOfAKind) continue;
+    kinds_.push_back(
+        {.genes = members, .weights = WeightsOfAKind(std::ssize(members)), .added = {}});
     const Gene& first = genes_[members.front()];
     const auto choices = std::ssize(first.choices);
     const bool things = choices <= kMostThings || !first.ordinal;
-    if (things) Share(members, Eigen::MatrixXd::Identity(choices, choices));
-    if (first.ordinal && choices > 2) Share(members, first.embedded);  // two differ either way
-    ++kinds_;
+    const bool amounts = choices > 2 && first.ordinal;  // two say the same either way
+    if (things) Share(kinds_.back(), Eigen::MatrixXd::Identity(choices, choices));
+    if (amounts) Share(kinds_.back(), first.embedded);
   }
 }
 
 // `embedded`: components x ranks. Scaled as if its choices had independent effects of variance one.
-void InputMap::Share(std::vector<size_t> genes, const Eigen::MatrixXd& embedded) {
+void InputMap::Share(Kind& kind, const Eigen::MatrixXd& embedded) {
   Eigen::MatrixXd added = embedded.colwise() - embedded.rowwise().mean();
   added *= std::sqrt(static_cast<double>(added.cols() - 1)) / added.norm();
   additive_groups_.insert(additive_groups_.end(), static_cast<size_t>(2 * added.rows()),
                           gene_groups() + feature_groups() + kind_groups());
-  shared_.push_back({.genes = std::move(genes), .added = std::move(added)});
+  kind.added.push_back(std::move(added));
+}
+
+int InputMap::kind_groups() const {
+  size_t groups = 0;
+  for (const Kind& kind : kinds_) groups += kind.added.size();
+  return static_cast<int>(groups);
 }
 
 // A value of an earlier, wider study reads as the next choice.
@@ -120,8 +141,7 @@ size_t InputMap::RankOf(const Gene& gene, const Candidate& candidate) {
 }
 
 void InputMap::DropKinds() {
-  shared_.clear();
-  kinds_ = 0;
+  kinds_.clear();
   additive_groups_.resize(static_cast<size_t>(first_shared_ - std::ssize(groups_)));
 }
 
@@ -173,26 +193,21 @@ void InputMap::SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> 
   }
 }
 
-// Both sums are scaled so that independent effects of variance one come to about one; positions are
-// the genes' ranks within their kind, of mean zero and variance one.
 void InputMap::SetShared(const std::vector<size_t>& ranks,
                          Eigen::Ref<Eigen::VectorXd> point) const {
   Eigen::Index column = first_shared_;
-  for (const Shared& shared : shared_) {
-    const auto count = static_cast<double>(shared.genes.size());
-    const double unit = 1 / std::sqrt(count), deviation = std::sqrt((count * count - 1) / 12);
-    const Eigen::Index components = shared.added.rows();
-    auto sum = point.segment(column, components);
-    auto trend = point.segment(column + components, components);
-    sum.setZero();
-    trend.setZero();
-    for (size_t i = 0; i < shared.genes.size(); ++i) {
-      const double position = (static_cast<double>(i) - 0.5 * (count - 1)) / deviation;
-      const auto added = shared.added.col(static_cast<Eigen::Index>(ranks[shared.genes[i]]));
-      sum += unit * added;
-      trend += unit * position * added;
+  for (const Kind& kind : kinds_) {
+    for (const Eigen::MatrixXd& added : kind.added) {
+      for (const auto& weights : kind.weights.colwise()) {
+        auto sum = point.segment(column, added.rows());
+        sum.setZero();
+        for (size_t i = 0; i < kind.genes.size(); ++i) {
+          sum += weights[static_cast<Eigen::Index>(i)] *
+                 added.col(static_cast<Eigen::Index>(ranks[kind.genes[i]]));
+        }
+        column += added.rows();
+      }
     }
-    column += 2 * components;
   }
 }
 

@@ -33,8 +33,8 @@ class InputMap {
   // those of kinds. A kind of ordinal genes may have two: its choices as things, and as amounts.
   int gene_groups() const { return static_cast<int>(genes_.size()); }
   int feature_groups() const { return static_cast<int>(features_.size()); }
-  int kind_groups() const { return static_cast<int>(shared_.size()); }
-  int kinds() const { return kinds_; }
+  int kind_groups() const;
+  int kinds() const { return static_cast<int>(kinds_.size()); }
 
  private:
   // Nystrom's embedding of a one-dimensional kernel in its principal components, as many as it
@@ -51,11 +51,13 @@ class InputMap {
     bool ordinal;
     Eigen::MatrixXd embedded;  // components x ranks
   };
-  // A group of what genes of one kind share. Its inputs are the sums over them of what their
-  // choices add, and the same weighted by position.
-  struct Shared {
-    std::vector<size_t> genes;  // indices
-    Eigen::MatrixXd added;      // components x ranks; centred
+  // Genes that share what their choices add: as things, as amounts, or both, each a group of its
+  // own. Its inputs are the sums over the genes of what their choices add, and the same weighted by
+  // position.
+  struct Kind {
+    std::vector<size_t> genes;           // indices
+    Eigen::MatrixXd weights;             // genes x 2: in the sum, and in that by position
+    std::vector<Eigen::MatrixXd> added;  // per group: components x ranks, centred
   };
   struct Feature {
     double mean = 0, deviation = 1;
@@ -64,15 +66,14 @@ class InputMap {
   void Check(const Candidate& candidate) const;
   void SetGenes(const Candidate& candidate, Eigen::Ref<Eigen::VectorXd> point,
                 std::vector<size_t>& ranks) const;
-  void Share(std::vector<size_t> genes, const Eigen::MatrixXd& embedded);
+  void Share(Kind& kind, const Eigen::MatrixXd& embedded);
   void SetShared(const std::vector<size_t>& ranks, Eigen::Ref<Eigen::VectorXd> point) const;
   void SetFeatures(std::span<const Candidate* const> candidates,
                    Eigen::Ref<Eigen::MatrixXd> points) const;  // inputs x candidates
 
   std::vector<Gene> genes_;
   std::vector<Feature> features_;
-  std::vector<Shared> shared_;
-  int kinds_ = 0;
+  std::vector<Kind> kinds_;
   Embedding feature_embedding_;  // of standardised features
   // Inputs, first those of the Matern kernel, then those of the additive part.
   Eigen::Index first_feature_, first_feature_component_, first_shared_;

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "search/synthetic_testing.h"
+
 namespace lathe::search {
 namespace {
 
@@ -50,19 +52,8 @@ TEST(InputMap, ProductsOfTheAdditivePartAreKernels) {
   }
 }
 
-std::vector<Dimension> Layers(int count, const std::vector<int>& choices, bool ordinal) {
-  std::vector<Dimension> dimensions;
-  for (int i = 0; i < count; ++i) {
-    dimensions.push_back({.name = "layer" + std::to_string(i),
-                          .choices = choices,
-                          .ordinal = ordinal,
-                          .kind = "kernel"});
-  }
-  return dimensions;
-}
-
 TEST(InputMap, SumsOfAKindAreCentredAndScaled) {
-  const InputMap map(Layers(4, {3, 5}, true), 0);
+  const InputMap map(LayersOfAKind(4, {3, 5}, true, "kernel"), 0);
   const Candidate candidate = {.encoding = {3, 5, 3, 3}, .features = {}};
   const GpInputs inputs = map.Inputs({&candidate});
   ASSERT_EQ(map.kind_groups(), 1);  // as amounts, two choices say nothing new
@@ -77,7 +68,7 @@ TEST(InputMap, SumsOfAKindAreCentredAndScaled) {
 // Neighbouring amounts add alike, neighbouring things don't.
 TEST(InputMap, OrdinalGenesOfAKindShareThingsAndAmounts) {
   std::vector<int> choices = {1, 2, 3, 4, 5, 6};
-  const InputMap map(Layers(3, choices, true), 0);
+  const InputMap map(LayersOfAKind(3, choices, true, "kernel"), 0);
   ASSERT_EQ(map.kind_groups(), 2);
   std::vector<Candidate> candidates;
   for (const int choice : choices) candidates.push_back({.encoding = {choice, choice, choice}});
@@ -99,9 +90,12 @@ TEST(InputMap, OrdinalGenesOfAKindShareThingsAndAmounts) {
   }
 
   choices.insert(choices.end(), {7, 8, 9});
-  EXPECT_EQ(InputMap(Layers(3, choices, true), 0).kind_groups(), 1);   // amounts only
-  EXPECT_EQ(InputMap(Layers(3, choices, false), 0).kind_groups(), 1);  // things only
-  EXPECT_EQ(InputMap(Layers(2, choices, true), 0).kind_groups(), 0);   // too few genes
+  EXPECT_EQ(InputMap(LayersOfAKind(3, choices, true, "kernel"), 0).kind_groups(),
+            1);  // amounts only
+  EXPECT_EQ(InputMap(LayersOfAKind(3, choices, false, "kernel"), 0).kind_groups(),
+            1);  // things only
+  EXPECT_EQ(InputMap(LayersOfAKind(2, choices, true, "kernel"), 0).kind_groups(),
+            0);  // too few genes
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ struct Dimension {
   std::string name;
   std::vector<int> choices;  // ascending
   bool ordinal = true;       // false: categorical
-  // Dimensions of one kind ("kernel") and with the same choices share what is learned of a choice.
-  // Empty: a kind of its own.
+  // Dimensions of one kind ("kernel") and with the same choices share what is learned of a choice,
+  // and how it changes along them, in their order. Empty: a kind of its own.
   std::string kind = {};
 };
 

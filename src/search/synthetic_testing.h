@@ -1,10 +1,13 @@
-// A small made-up space for tests of proposers: ordinal and categorical genes, one feature, and an
-// objective with additive and pairwise parts. Not for products.
+// For tests of proposers, not for products: a small made-up space with ordinal and categorical
+// genes, one feature, and an objective with additive and pairwise parts; layers of one kind; what a
+// model is told.
 #pragma once
 
 #include <cmath>
+#include <string>
 #include <vector>
 
+#include "search/beliefs.h"
 #include "search/proposer.h"
 
 namespace lathe::search {
@@ -77,5 +80,32 @@ class SyntheticSource : public CandidateSource {
 
   std::vector<Dimension> dimensions_;
 };
+
+inline std::vector<Dimension> LayersOfAKind(size_t count, const std::vector<int>& choices,
+                                            bool ordinal, const std::string& kind) {
+  std::vector<Dimension> dimensions;
+  for (size_t i = 0; i < count; ++i) {
+    dimensions.push_back({.name = "layer" + std::to_string(i),
+                          .choices = choices,
+                          .ordinal = ordinal,
+                          .kind = kind});
+  }
+  return dimensions;
+}
+
+// Refer to the candidates.
+inline Beliefs ResultsOf(const std::vector<Candidate>& candidates,
+                         const std::vector<double>& values) {
+  Beliefs beliefs;
+  for (size_t i = 0; i < candidates.size(); ++i) beliefs.Add(candidates[i], values[i], 0);
+  beliefs.complete = beliefs.size();
+  return beliefs;
+}
+
+inline Beliefs ResultsOf(const SyntheticSource& source, const std::vector<Candidate>& candidates) {
+  std::vector<double> values;
+  for (const Candidate& candidate : candidates) values.push_back(source.Value(candidate));
+  return ResultsOf(candidates, values);
+}
 
 }  // namespace lathe::search
