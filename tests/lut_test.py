@@ -22,12 +22,15 @@ class LutTest(testing.TestCase):
         return testing.run("lut", "build", *SMALL, "--out", self.lut, *arguments, check=check)
 
     def check_while_as_fast(self, *arguments):
-        """`lut check` while the machine is about as fast as while the table was built, if it ever is: its neighbours may halve its speed."""
+        """`lut check` while the machine is about as fast as while the table was built, and stays so, if it ever does: its neighbours
+        may halve its speed."""
         for _ in range(5):
             result = json.loads(testing.run("lut", "check", self.lut, *SMALL, *arguments, "--json", check=0).stdout)
-            if 0.8 < result["slowdown"] < 1.25:
+            least, most = result["least_slowdown"], result["most_slowdown"]
+            self.assertTrue(least <= result["slowdown"] <= most)
+            if 0.8 < result["slowdown"] < 1.25 and most < 1.25 * least:
                 break
-            print(f"checked on a machine that is {result['slowdown']:.2f} times as slow as before", file=sys.stderr)
+            print(f"checked on a machine that is {least:.2f} to {most:.2f} times as slow as before", file=sys.stderr)
         return result
 
     def networks_in_log(self):
@@ -67,8 +70,8 @@ class LutTest(testing.TestCase):
         result = self.check_while_as_fast("--count", "20", "mobilenet_v3_small@28x0.5", "--picture", picture)
         self.assertEqual(len(result["networks"]), 21)
         # Seconds of measuring on a machine that may be busy: sums of layers, not accurate ones.
-        self.assertLess(result["band"]["mape"], 0.4)
-        self.assertGreater(result["band"]["spearman"], 0.8)
+        self.assertLess(result["band"]["mape"], 0.4, result)
+        self.assertGreater(result["band"]["spearman"], 0.8, result)
         svg = picture.read_text()
         self.assertEqual(svg.count("<circle"), 21)
         self.assertIn("predicted", testing.run("lut", "check", self.lut, "mobilenet_v3_small@28x0.5", check=0).stdout)

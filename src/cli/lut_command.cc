@@ -154,6 +154,9 @@ std::vector<net::Network> NetworksToCheck(const Globals& globals, const LutFlags
   return networks;
 }
 
+// The most that the reference network's timings of one check differ by on a quiet machine.
+constexpr double kUnsteady = 1.25;
+
 void PrintCheck(const latency::CheckResult& result) {
   std::vector<std::vector<std::string>> rows = {
       {"network", "predicted ms", "+-", "measured ms", "error", "estimated layers"}};
@@ -172,8 +175,10 @@ void PrintCheck(const latency::CheckResult& result) {
   PrintText(FormatTable(rows) + BandText(result.band) + "\n" +
             fmt::format("worst: {} with {:+.1f} %\n", worst->name, 100 * error(*worst)) +
             fmt::format("the reference network takes {:.2f} times as long as when the table was "
-                        "made\n",
-                        result.slowdown));
+                        "made ({:.2f} to {:.2f} during this check)\n",
+                        result.slowdown, result.least_slowdown, result.most_slowdown));
+  if (result.most_slowdown > kUnsteady * result.least_slowdown)
+    PrintText("the machine's speed changed meanwhile: check again when nothing else runs on it\n");
 }
 
 int Check(const Globals& globals, const LutFlags& flags) {
@@ -198,6 +203,8 @@ int Check(const Globals& globals, const LutFlags& flags) {
   }
   nlohmann::ordered_json json = {{"band", JsonOf(result.band)},
                                  {"slowdown", result.slowdown},
+                                 {"least_slowdown", result.least_slowdown},
+                                 {"most_slowdown", result.most_slowdown},
                                  {"networks", nlohmann::ordered_json::array()}};
   for (const latency::CheckRow& row : result.rows) {
     json["networks"].push_back({{"name", row.name},

@@ -57,6 +57,7 @@ struct CheckResult {
   ErrorBand band;
   double slowdown = 1;  // latency of the reference network now / when the LUT was built; 1 for a
                         // LUT without reference
+  double least_slowdown = 1, most_slowdown = 1;  // of its single timings, before, between and after
 };
 struct CheckOptions {
   std::function<void(int done, int of)> on_progress;  // may throw to stop

@@ -296,6 +296,8 @@ TEST(CheckLut, ReportsWhatTheLutGetsWrong) {
   lut.reference->latency_us *= 0.9;  // the machine was faster then
   const CheckResult slower = CheckLut(engine, lut, FreshNetworks(20));
   EXPECT_NEAR(slower.slowdown, 1 / 0.9, 0.01);
+  EXPECT_NEAR(slower.least_slowdown, 1 / 0.9, 0.01);
+  EXPECT_NEAR(slower.most_slowdown, 1 / 0.9, 0.01);
   EXPECT_LT(slower.band.mape, 0.01);
   EXPECT_EQ(slower.rows.size(), 20u);
   EXPECT_EQ(slower.rows[0].name, "tiny");
@@ -309,6 +311,16 @@ TEST(CheckLut, ReportsWhatTheLutGetsWrong) {
   EXPECT_EQ(check.slowdown, 1);
   EXPECT_LT(check.band.mape, 0.01);
   EXPECT_GT(check.band.spearman, 0.99);
+}
+
+TEST(CheckLut, TellsThatTheMachineChangedItsSpeed) {
+  FaultyEngine steady({}, 0.002);
+  const Lut lut = BuildLut(steady, TinyNetwork, {.seconds = 60});
+  FaultyEngine engine({.drift_per_second = 10}, 0.002);
+  const CheckResult check = CheckLut(engine, lut, FreshNetworks(4));
+  EXPECT_LT(check.least_slowdown, check.slowdown);
+  EXPECT_LT(check.slowdown, check.most_slowdown);
+  EXPECT_GT(check.most_slowdown, 1.25 * check.least_slowdown);
 }
 
 TEST(Cover, ShowsEveryKeyOftenEnoughAndRepeatsItself) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -56,7 +57,13 @@ CheckResult CheckLut(engine::Engine& engine, const Lut& lut,
     }
   }
   result.band = Compare(predicted, measured);
-  if (lut.reference) result.slowdown = Median(reference_us) / lut.reference->latency_us;
+  if (clock) {
+    reference_us.push_back(clock->Tick()->latency_us);
+    const auto [least, most] = std::ranges::minmax(reference_us);
+    result.slowdown = Median(reference_us) / lut.reference->latency_us;
+    result.least_slowdown = least / lut.reference->latency_us;
+    result.most_slowdown = most / lut.reference->latency_us;
+  }
   return result;
 }
 
