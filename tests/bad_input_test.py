@@ -55,6 +55,14 @@ class BadInputTest(testing.TestCase):
         self.search_fails(2, '"mobilenet_v3_small"', '"mobilenet_v3_smal"', "mobilenet_v3_small", line=False)
         self.search_fails(2, "resolution = [28]", "resolutoin = [28]", "resolutoin", "resolution", line=False)
 
+    def test_a_program_without_its_recipes(self):
+        study = self.study()
+        away = shutil.copy(testing.LATHE, self.folder / "lathe")
+        result = subprocess.run([away, "search", study, "--dir", self.folder / "out"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn(f"there is no recipe 'quick' in {study.parent}", result.stderr)
+        self.assertIn(".toml", result.stderr)
+
     def test_missing_study_and_space(self):
         self.fails(2, "nothing.toml", arguments=["search", self.folder / "nothing.toml"])
         self.search_fails(2, "small-images.toml", "no-such-space.toml", "no-such-space.toml", line=False)

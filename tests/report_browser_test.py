@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 import unittest
 
 import browser_testing
@@ -213,16 +214,23 @@ class ReportBrowserTest(testing.TestCase):
     def test_a_click_on_a_point_shows_its_trial(self):
         self.page.look()
         self.open()
-        name, x, y = self.page.run("""(() => {
-            const chart = Chart.getChart("front"), box = chart.canvas.getBoundingClientRect();
-            const set = chart.data.datasets.findIndex((one) => one.label.startsWith("trials"));
-            const { x, y } = chart.getDatasetMeta(set).data[0];
-            return [chart.data.datasets[set].data[0].name, box.left + x, box.top + y];
-        })()""")
-        for kind in ("mousePressed", "mouseReleased"):
-            self.page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-        self.page.wait("!document.getElementById('trial').hidden")
-        self.assertEqual(self.page.run("document.querySelector('#trial h3').textContent").lower(), name)
+        # In view, however much stands above it; and again if the page was laid out anew between looking and clicking.
+        for _ in range(20):
+            name, x, y, below = self.page.run("""(() => {
+                const chart = Chart.getChart("front");
+                chart.canvas.scrollIntoView({ block: "center" });
+                const box = chart.canvas.getBoundingClientRect();
+                const set = chart.data.datasets.findIndex((one) => one.label.startsWith("trials"));
+                const { x, y } = chart.getDatasetMeta(set).data[0];
+                return [chart.data.datasets[set].data[0].name, box.left + x, box.top + y, document.elementFromPoint(box.left + x, box.top + y)?.id];
+            })()""")
+            self.assertEqual(below, "front", f"{name} at {x}, {y}")
+            for kind in ("mousePressed", "mouseReleased"):
+                self.page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            if not self.page.run("document.getElementById('trial').hidden"):
+                break
+            time.sleep(0.2)
+        self.assertEqual(self.page.run("document.querySelector('#trial h3')?.textContent.toLowerCase()"), name)
 
     def test_hostile_names_stay_text(self):
         folder = self.copy()

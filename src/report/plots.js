@@ -115,8 +115,9 @@
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, scales: scales,
         onClick: (_, items, chart) => {
-          const point = items.length && chart.data.datasets[items[0].datasetIndex].data[items[0].index];
-          if (point && point.trial >= 0) lathe.showTrial(point.trial);
+          const points = items.map((item) => chart.data.datasets[item.datasetIndex].data[item.index]);
+          const point = points.find((one) => one.trial >= 0);  // a finalist may lie over its trial
+          if (point) lathe.showTrial(point.trial);
         },
         plugins: { legend: legend(), ...plugins }, ...options,
       },

@@ -21,6 +21,12 @@ std::vector<fs::path> PresetFolders(const fs::path& study_file) {
           program / "../share/lathe/recipes"};
 }
 
+std::vector<std::string> Normal(const std::vector<fs::path>& folders) {
+  std::vector<std::string> paths;
+  for (const fs::path& folder : folders) paths.push_back(folder.lexically_normal().string());
+  return paths;
+}
+
 // Names of the files in the preset folders proper (beside the study file, any TOML file may lie).
 std::vector<std::string> KnownPresets(const std::vector<fs::path>& folders) {
   std::set<std::string> names;
@@ -47,6 +53,12 @@ fs::path FindRecipe(const Config& table, const std::string& name, const fs::path
     if (fs::exists(path)) return path;
   }
   const std::vector<std::string> known = KnownPresets(folders);
+  if (known.empty()) {
+    table.Fail("recipe",
+               fmt::format("there is no recipe '{}' in {}; name a file ending in .toml, or use the "
+                           "program where it was built or installed",
+                           name, fmt::join(Normal(folders), " or ")));
+  }
   const std::string nearest = NearestName(name, known);
   table.Fail("recipe",
              fmt::format("unknown recipe '{}'{}; known: {}; or name a file ending in .toml", name,
