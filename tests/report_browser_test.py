@@ -211,9 +211,7 @@ class ReportBrowserTest(testing.TestCase):
         self.assertTrue(self.page.run("document.getElementById('trial').hidden"))
         self.assertEqual(self.page.run("document.activeElement.dataset.trial"), "0")
 
-    def test_a_click_on_a_point_shows_its_trial(self):
-        self.page.look()
-        self.open()
+    def assert_a_click_shows_the_first_trial(self):
         # In view, however much stands above it; and again if the page was laid out anew between looking and clicking.
         for _ in range(20):
             name, x, y, below = self.page.run("""(() => {
@@ -221,8 +219,8 @@ class ReportBrowserTest(testing.TestCase):
                 chart.canvas.scrollIntoView({ block: "center" });
                 const box = chart.canvas.getBoundingClientRect();
                 const set = chart.data.datasets.findIndex((one) => one.label.startsWith("trials"));
-                const { x, y } = chart.getDatasetMeta(set).data[0];
-                return [chart.data.datasets[set].data[0].name, box.left + x, box.top + y, document.elementFromPoint(box.left + x, box.top + y)?.id];
+                const point = chart.getDatasetMeta(set).data[0], x = box.left + point.x, y = box.top + point.y;
+                return [chart.data.datasets[set].data[0].name, x, y, document.elementFromPoint(x, y)?.id];
             })()""")
             self.assertEqual(below, "front", f"{name} at {x}, {y}")
             for kind in ("mousePressed", "mouseReleased"):
@@ -231,6 +229,22 @@ class ReportBrowserTest(testing.TestCase):
                 break
             time.sleep(0.2)
         self.assertEqual(self.page.run("document.querySelector('#trial h3')?.textContent.toLowerCase()"), name)
+
+    def test_a_click_on_a_point_shows_its_trial(self):
+        self.page.look()
+        self.open()
+        self.assert_a_click_shows_the_first_trial()
+
+    def test_a_click_on_a_finalist_shows_the_trial_below(self):
+        self.page.look()
+        self.open()
+        self.page.run("""(() => {
+            const chart = Chart.getChart("front"), set = (label) => chart.data.datasets.find((one) => one.label.startsWith(label)).data;
+            const { x, y } = set("trials")[0];
+            Object.assign(set("finalists")[0], { x, y });
+            chart.update();
+        })()""")
+        self.assert_a_click_shows_the_first_trial()
 
     def test_hostile_names_stay_text(self):
         folder = self.copy()

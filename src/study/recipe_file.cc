@@ -17,14 +17,10 @@ constexpr int kVersion = 1;
 std::vector<fs::path> PresetFolders(const fs::path& study_file) {
   const fs::path study = fs::absolute(study_file).parent_path();
   const fs::path program = OwnExecutable().parent_path();
-  return {study, study / "../recipes", program / "../configs/recipes",
-          program / "../share/lathe/recipes"};
-}
-
-std::vector<std::string> Normal(const std::vector<fs::path>& folders) {
-  std::vector<std::string> paths;
-  for (const fs::path& folder : folders) paths.push_back(folder.lexically_normal().string());
-  return paths;
+  std::vector<fs::path> folders = {study, study / "../recipes", program / "../configs/recipes",
+                                   program / "../share/lathe/recipes"};
+  for (fs::path& folder : folders) folder = folder.lexically_normal();
+  return folders;
 }
 
 // Names of the files in the preset folders proper (beside the study file, any TOML file may lie).
@@ -49,15 +45,17 @@ fs::path FindRecipe(const Config& table, const std::string& name, const fs::path
   }
   const std::vector<fs::path> folders = PresetFolders(study_file);
   for (const fs::path& folder : folders) {
-    const fs::path path = (folder / (name + ".toml")).lexically_normal();
+    fs::path path = folder / (name + ".toml");
     if (fs::exists(path)) return path;
   }
   const std::vector<std::string> known = KnownPresets(folders);
   if (known.empty()) {
-    table.Fail("recipe",
-               fmt::format("there is no recipe '{}' in {}; name a file ending in .toml, or use the "
-                           "program where it was built or installed",
-                           name, fmt::join(Normal(folders), " or ")));
+    table.Fail(
+        "recipe",
+        fmt::format("there is no recipe '{}' in {}; name a file ending in .toml, or use the "
+                    "program where it was built or installed",
+                    name,
+                    fmt::join(std::vector<std::string>(folders.begin(), folders.end()), " or ")));
   }
   const std::string nearest = NearestName(name, known);
   table.Fail("recipe",
